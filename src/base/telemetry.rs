@@ -1,0 +1,41 @@
+//! Logs and metrics.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::{Metric, Registry};
+
+/// Writes log lines to standard error: `KEELSON_LOG` filters (default `info`).
+///
+/// Idempotent: a second call in one process changes nothing.
+pub fn init_logs() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KEELSON_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// The metrics of one process, served as Prometheus text. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Metrics(Arc<Mutex<Registry>>);
+
+impl Metrics {
+    /// An empty set whose names will all start with `keelson_`.
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Registry::with_prefix("keelson"))))
+    }
+
+    /// Registers `metric` (a cheap handle) and returns it.
+    pub fn register<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
+        self.0.lock().register(name, help, metric.clone());
+        metric
+    }
+
+    /// The OpenMetrics text of everything registered.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Formatting into a String cannot fail.
+        let _ = encode(&mut text, &self.0.lock());
+        text
+    }
+}

@@ -1,0 +1,5 @@
+//! The `kctl` binary: the admin CLI.
+
+fn main() -> std::process::ExitCode {
+    kctl::main()
+}

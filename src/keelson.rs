@@ -1,0 +1,5 @@
+//! The `keelson` binary: a master, or a whole cluster on one machine.
+
+fn main() -> std::process::ExitCode {
+    node::main()
+}

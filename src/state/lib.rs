@@ -1,0 +1,19 @@
+//! The replicated machine: `apply(State, entry) -> State + Changes + Outcomes`, pure and total.
+//!
+//! Kind-agnostic: objects are bytes with the little beside them that apply decides on. No clock, no
+//! randomness, no I/O, no hash-map order: the same log gives byte-identical state on every master.
+
+pub mod apply;
+pub mod change;
+pub mod codec;
+pub mod hash;
+pub mod image;
+pub mod object;
+pub mod state;
+pub mod txn;
+
+pub use apply::{Applied, Entry, apply};
+pub use change::Change;
+pub use object::{Meta, Object};
+pub use state::State;
+pub use txn::{Batch, Guard, Outcome, Refusal, Stamp, Txn, Write};

@@ -1,0 +1,19 @@
+//! What survives a crash: the Raft log, the MVCC store of object versions, and snapshots.
+//!
+//! Bytes and revisions only: this crate knows neither Raft nor Kubernetes. Each trait has two
+//! implementations, RocksDB and a memory twin that models sync, crash and I/O errors, and one
+//! conformance suite ([`conformance`]) that both pass.
+
+pub mod conformance;
+pub mod error;
+pub mod frame;
+pub mod log;
+pub mod memory;
+pub mod rocks;
+pub mod snapshot;
+pub mod versions;
+
+pub use error::{Result, StorageError};
+pub use log::{LogRecord, LogState, LogStore};
+pub use snapshot::{Manifest, SnapshotFile, SnapshotReader, SnapshotWriter};
+pub use versions::{Image, Version, VersionBatch, VersionStore};
