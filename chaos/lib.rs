@@ -1,1 +1,60 @@
-//! chaos
+//! Hurts a real cluster and checks what it promised. A black box: it starts the programs, talks HTTPS,
+//! and reads what `keelson up` leaves in its directory; it knows nothing of their insides.
+//!
+//! # Flow
+//! [`run`] gives a test its turn on the [`machine`]; the test starts a [`cluster`], puts [`traffic`] on
+//! it, injects one of the [`faults`], heals it, and judges the [`evidence`] with the [`checks`].
+
+pub mod checks;
+pub mod client;
+pub mod cluster;
+pub mod evidence;
+pub mod faults;
+pub mod kubeconfig;
+pub mod lossy;
+pub mod machine;
+pub mod process;
+pub mod scenario;
+pub mod traffic;
+pub mod watch;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+pub use cluster::{Cluster, Disks, Options};
+pub use machine::{Machine, Need, Programs};
+
+/// The programs under test, where cargo built them. For integration tests of their package.
+#[macro_export]
+macro_rules! programs {
+    () => {
+        $crate::Programs {
+            keelson: env!("CARGO_BIN_EXE_keelson").into(),
+            kctl: env!("CARGO_BIN_EXE_kctl").into(),
+        }
+    };
+}
+
+/// Threads that the harness's own tasks run on: traffic must go on while a test waits.
+const WORKER_THREADS: usize = 2;
+
+/// Runs one test when it is its turn; says so and passes where the machine lacks what it needs.
+///
+/// # Panics
+/// When the test fails.
+pub fn run(programs: &Programs, needs: &[Need], test: impl AsyncFnOnce(&Arc<Machine>) -> Result<()>) {
+    if let Some(missing) = needs.iter().find_map(|need| need.missing()) {
+        eprintln!("SKIPPED: {missing}");
+        return;
+    }
+    let machine = Arc::new(Machine::claim(programs).expect("a turn on this machine"));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build()
+        .expect("a runtime needs only threads");
+    if let Err(failure) = runtime.block_on(test(&machine)) {
+        panic!("{failure:?}");
+    }
+}

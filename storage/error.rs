@@ -1,6 +1,6 @@
 //! What can go wrong with a disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Shorthand.
 pub type Result<T> = std::result::Result<T, StorageError>;
@@ -42,6 +42,12 @@ pub enum StorageError {
         /// The first failure.
         first: String,
     },
+    /// The versions asked for were dropped by a compaction.
+    #[error("versions before revision {floor} have been compacted away")]
+    Compacted {
+        /// The lowest revision at which the question has an exact answer.
+        floor: u64,
+    },
     /// The caller broke the contract (a hole in the log, a revision that does not rise).
     #[error("{0}")]
     Misuse(String),
@@ -60,5 +66,18 @@ impl StorageError {
     /// Whether the disk was full.
     pub fn is_out_of_space(&self) -> bool {
         matches!(self, Self::OutOfSpace { .. })
+    }
+
+    /// An operation that the operating system refused; a full disk becomes [`StorageError::OutOfSpace`].
+    pub(crate) fn io(operation: &'static str, directory: &Path, source: std::io::Error) -> Self {
+        if source.kind() == std::io::ErrorKind::StorageFull {
+            return Self::OutOfSpace { operation, directory: directory.to_owned() };
+        }
+        Self::Failed { operation, directory: directory.to_owned(), source: Box::new(source) }
+    }
+
+    /// Damage found in `file`, with the one way out there is.
+    pub(crate) fn corrupt(file: &Path, what: impl ToString) -> Self {
+        Self::Corrupt { file: file.to_owned(), what: what.to_string(), remedy: REPLACE_MASTER }
     }
 }

@@ -6,14 +6,21 @@
 
 pub mod conformance;
 pub mod error;
+mod files;
+mod floors;
 pub mod frame;
+mod health;
+pub mod latency;
 pub mod log;
+mod manifest;
 pub mod memory;
 pub mod rocks;
 pub mod snapshot;
+pub mod space;
 pub mod versions;
 
 pub use error::{Result, StorageError};
 pub use log::{LogRecord, LogState, LogStore};
 pub use snapshot::{Manifest, SnapshotFile, SnapshotReader, SnapshotWriter};
-pub use versions::{Image, Version, VersionBatch, VersionStore};
+pub use space::SpaceState;
+pub use versions::{Image, Retention, Version, VersionBatch, VersionStore};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Result, StorageError};
 
 /// One log record. `bytes` is opaque here; the raft crate encodes term, leader and payload in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +36,12 @@ pub trait LogStore: Send + Sync + 'static {
     /// The log's ends.
     fn state(&self) -> Result<LogState>;
 
-    /// Appends records whose indexes follow the last one without a hole. Not durable until `sync`.
+    /// Appends records whose indexes follow the last one without a hole (in an empty log: the purge
+    /// marker; without one the first index is free). Not durable until `sync`.
     fn append(&self, records: &[LogRecord]) -> Result<()>;
 
-    /// Records `from..to`, in order: all of them, or as many as fit into `bytes_max` but at least one.
+    /// Records `from..to` that the log holds, in order: all, or as many as fit into `bytes_max` but at
+    /// least one.
     /// Stops early only for `bytes_max`; a hole inside the log is corruption and an error.
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<LogRecord>>;
 
@@ -67,4 +69,20 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// Bytes of the records held, for purge decisions; an estimate.
     fn size_bytes(&self) -> u64;
+}
+
+/// Refuses records that do not follow `expected` (`None`: the first record may have any index) one by one.
+pub(crate) fn check_follows(expected: Option<u64>, records: &[LogRecord]) -> Result<()> {
+    let Some(first) = records.first() else { return Ok(()) };
+    let mut expected = expected.unwrap_or(first.index);
+    for record in records {
+        if record.index != expected {
+            return Err(StorageError::Misuse(format!(
+                "log record {} does not follow: {expected} comes next",
+                record.index
+            )));
+        }
+        expected += 1;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::Result;
+use crate::space::SpaceState;
 
 /// One file of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,11 @@ pub trait SnapshotReader: Send + Sync {
 
     /// Up to `size_max` bytes of file number `file` from `offset`; empty at its end.
     fn read(&self, file: usize, offset: u64, size_max: usize) -> Result<Bytes>;
+
+    /// Where its files stand, for those that are files: they can then be linked instead of copied.
+    fn directory(&self) -> Option<&std::path::Path> {
+        None
+    }
 }
 
 /// A snapshot being received. Dropped before [`SnapshotWriter::finish`], it leaves nothing behind.
@@ -70,4 +76,11 @@ pub trait Stores: Send + Sync + 'static {
     /// Makes an opened store the current one, in one step that a crash leaves done or undone (fast:
     /// a rename). The old store stays readable by whoever holds it.
     fn adopt(&self, opened: std::sync::Arc<dyn crate::VersionStore>) -> Result<()>;
+
+    /// Free space. While it is low, proposals and appended entries are to be refused.
+    fn space(&self) -> SpaceState;
+
+    /// The 99th percentile of [`crate::LogStore::sync`] over the last minute, in milliseconds; `None`
+    /// when there was none.
+    fn sync_p99_ms(&self) -> Option<f64>;
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Result, StorageError};
 use crate::snapshot::SnapshotReader;
 
 /// One write to one key.
@@ -77,12 +77,15 @@ pub struct Compacted {
 ///   batches found are a prefix of those written. What precedes a returned [`VersionStore::flush`] is
 ///   durable.
 /// - A read sees all batches whose `write` returned, and one consistent moment.
+/// - A question about a moment below [`VersionStore::floor`] is refused
+///   ([`crate::StorageError::Compacted`]), also when a compaction overtakes it.
 /// - Damaged bytes are an error ([`crate::StorageError::is_corrupt`]), never a wrong answer.
 pub trait VersionStore: Send + Sync + 'static {
     /// The image the content corresponds to; `None` when nothing was ever written.
     fn image(&self) -> Result<Option<Image>>;
 
-    /// Appends a batch.
+    /// Appends a batch. Keys hold no NUL byte. [`crate::StorageError::is_out_of_space`] leaves nothing
+    /// written and may be tried again.
     fn write(&self, batch: &VersionBatch) -> Result<()>;
 
     /// Makes all written batches durable; returns the durable image.
@@ -91,7 +94,8 @@ pub trait VersionStore: Send + Sync + 'static {
     /// The image as of the last completed flush: what a power cut would leave.
     fn durable_image(&self) -> Result<Option<Image>>;
 
-    /// Visits the newest version of each key that is not deleted, in key order.
+    /// Visits the newest version of each key that is not deleted, in order of revision: the order they
+    /// lie in on disk, so that a whole image loads at the speed of one scan.
     fn newest(&self, visit: &mut dyn FnMut(Version)) -> Result<()>;
 
     /// Visits all side records in key order.
@@ -107,7 +111,7 @@ pub trait VersionStore: Send + Sync + 'static {
     fn history(&self, key: &str, limit: usize) -> Result<Vec<Version>>;
 
     /// Writes after `revision` in order of revision, of keys starting with `prefix`, at most `limit`,
-    /// and the revision up to which the answer is complete.
+    /// and the revision up to which the answer is complete: ask again from there for more.
     fn since(&self, prefix: &str, revision: u64, limit: usize) -> Result<(Vec<Version>, u64)>;
 
     /// The lowest revision from which [`VersionStore::since`] is complete for keys under `prefix`, and
@@ -124,4 +128,28 @@ pub trait VersionStore: Send + Sync + 'static {
     /// A consistent copy of the whole store at its current image, history included, without stopping
     /// writers for longer than one batch. RocksDB: hard links made below `directory`.
     fn snapshot(&self, directory: &Path) -> Result<Box<dyn SnapshotReader>>;
+}
+
+/// Refuses a batch whose keys cannot be stored or whose revisions do not rise above `last_revision`.
+pub(crate) fn check_batch(last_revision: u64, batch: &VersionBatch) -> Result<()> {
+    let mut last = last_revision;
+    for version in &batch.versions {
+        if version.revision <= last || version.previous >= version.revision {
+            return Err(StorageError::Misuse(format!(
+                "revision {} of {} (previous {}) does not rise above {last}",
+                version.revision, version.key, version.previous
+            )));
+        }
+        if version.key.contains('\0') {
+            return Err(StorageError::Misuse(format!("the key {:?} holds a NUL byte", version.key)));
+        }
+        last = version.revision;
+    }
+    match &batch.image {
+        Some(image) if image.revision < last => Err(StorageError::Misuse(format!(
+            "an image at revision {} does not cover revision {last}",
+            image.revision
+        ))),
+        _ => Ok(()),
+    }
 }

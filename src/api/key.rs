@@ -43,8 +43,10 @@ impl Key {
         if text.len() > KEY_BYTES_MAX {
             return Err(InvalidKey("longer than 1024 bytes"));
         }
-        if !text.contains('/') || text.split('/').any(str::is_empty) {
-            return Err(InvalidKey("not of the form GROUP/RESOURCE/[NAMESPACE/]NAME"));
+        let parts = text.split('/').count();
+        let fits = if text.starts_with(INTERNAL) { parts >= 2 } else { (3..=4).contains(&parts) };
+        if !fits || text.split('/').any(str::is_empty) {
+            return Err(InvalidKey("not of the form GROUP/RESOURCE/[NAMESPACE/]NAME or ~FAMILY/NAME"));
         }
         Ok(Self(text.into()))
     }
@@ -96,6 +98,12 @@ pub fn collection_prefix(group: &str, resource: &str, namespace: &str) -> String
     prefix
 }
 
+/// Whether `text` can be what [`Key::collection`] or [`Key::parent`] returns: the prefixes by which
+/// State counts objects and remembers writes.
+pub fn is_prefix(text: &str) -> bool {
+    text.ends_with('/') && Key::parse(&format!("{text}-")).is_ok()
+}
+
 /// Text that is no key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid key: {0}")]
@@ -139,8 +147,19 @@ mod tests {
 
     #[test]
     fn what_is_no_key() {
-        for text in ["", "nosep", "a//b", "/a", "a/", &"x/".repeat(600)] {
+        let long = format!("~{}", "x/".repeat(600));
+        for text in ["", "nosep", "a//b", "/a", "a/", "a/b", "a/b/c/d/e", "~a", "~a/", &long] {
             assert!(Key::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_a_prefix() {
+        for text in ["core/configmaps/", "core/configmaps/default/", "~members/", "~a/b/"] {
+            assert!(is_prefix(text), "{text:?}");
+        }
+        for text in ["", "/", "core/", "core/configmaps", "core//", "core/configmaps/a/b/", "~members"] {
+            assert!(!is_prefix(text), "{text:?}");
         }
     }
 }

@@ -1,1 +1,27 @@
-//! apiserver
+//! The API of one master: HTTP in, transactions out.
+//!
+//! The walk of a request: [`server`] (TLS, who is it) -> [`routes`] -> [`chain`] (may they) ->
+//! [`verbs`] (decide on a moment, propose) -> [`backend`].
+
+pub mod backend;
+pub mod bootstrap;
+pub mod chain;
+pub mod errors;
+mod filter;
+mod health;
+pub mod limits;
+mod metrics;
+pub mod namespaces;
+pub mod negotiate;
+mod openapi;
+mod present;
+pub mod request;
+mod routes;
+pub mod server;
+pub mod tls;
+pub mod user;
+pub mod verbs;
+
+pub use backend::Backend;
+pub use server::{Options, Service};
+pub use user::User;

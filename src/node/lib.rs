@@ -1,1 +1,20 @@
-//! node
+//! Wiring: the processes that make a cluster. A master (`server`), the balancer in front of several,
+//! and the commands that run all of them on one machine (`up`, `down`).
+
+pub mod address;
+pub mod balancer;
+mod cli;
+pub mod cluster;
+mod data_dir;
+mod failure;
+mod files;
+pub mod https;
+pub mod identity;
+mod init;
+mod kubeconfig;
+mod master;
+pub mod pki;
+pub mod token;
+pub mod up;
+
+pub use cli::main;

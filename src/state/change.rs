@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::object::Object;
 
 /// One write, with what was there before. Every change has a revision of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The revision of the write.
     pub revision: u64,

@@ -6,14 +6,28 @@
 pub mod apply;
 pub mod change;
 pub mod codec;
-pub mod hash;
+mod counters;
+mod draft;
+pub mod frame;
+mod guard;
+mod hash;
 pub mod image;
+pub mod labels;
+pub mod level;
+pub mod limits;
 pub mod object;
+mod outcomes;
+mod prefixes;
 pub mod state;
+
 pub mod txn;
+mod validate;
 
 pub use apply::{Applied, Entry, apply};
 pub use change::Change;
+pub use level::{FEATURE_LEVEL_MAX, LEVELS, Levels};
+pub use limits::{Oversize, check};
 pub use object::{Meta, Object};
 pub use state::State;
 pub use txn::{Batch, Guard, Outcome, Refusal, Stamp, Txn, Write};
+pub use validate::Damage;

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use api::Key;
 use bytes::Bytes;
 
+use crate::labels::Labels;
+
 /// The little of an object that apply decides on. Built together with the bytes by one constructor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
@@ -41,6 +43,126 @@ pub struct Object {
     pub actor: std::sync::Arc<str>,
     /// The attempt that wrote it.
     pub request: u128,
-    /// Labels and the like, read from the bytes outside apply when first asked for. Not part of state.
-    pub(crate) labels: OnceLock<Box<[(Box<str>, Box<str>)]>>,
+    /// Where in `bytes` the revision stands; `None` in internal records, which have none.
+    pub(crate) splice: Option<u32>,
+    /// Read from the bytes outside apply when first asked for. Not part of state.
+    pub(crate) labels: OnceLock<Labels>,
+}
+
+impl Object {
+    /// The bytes without the revision, in two halves: what a write's `body` was. Comparing them with
+    /// new bytes tells whether an update changes anything.
+    pub fn body_halves(&self) -> (&[u8], &[u8]) {
+        let Some(at) = self.splice else { return (&self.bytes, &[]) };
+        let (head, tail) = self.bytes.split_at_checked(at as usize).unwrap_or((&self.bytes, &[]));
+        (head, tail.get(revision_bytes(self.revision)..).unwrap_or(&[]))
+    }
+
+    /// The bytes without the revision.
+    pub fn body(&self) -> Vec<u8> {
+        let (head, tail) = self.body_halves();
+        [head, tail].concat()
+    }
+
+    /// Whether `body` is what [`Object::body`] would return.
+    pub fn has_body(&self, body: &[u8]) -> bool {
+        let (head, tail) = self.body_halves();
+        body.len() == head.len() + tail.len() && body.starts_with(head) && body.ends_with(tail)
+    }
+
+    /// `metadata.labels`; parsed once, when first asked for.
+    pub fn labels(&self) -> &Labels {
+        self.labels.get_or_init(|| Labels::of_json(&self.bytes))
+    }
+
+    /// Memory the object uses, about: for bounds on what is kept.
+    pub fn size_bytes(&self) -> usize {
+        let charges: usize = self.meta.charges.iter().map(|(counter, _)| counter.len() + 32).sum();
+        size_of::<Self>() + self.key.as_str().len() + self.bytes.len() + self.meta.uid.len() + charges
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        let decided = |o: &Self| (o.revision, o.created, o.previous, o.time_ms, o.request, o.splice);
+        decided(self) == decided(other)
+            && self.key == other.key
+            && self.bytes == other.bytes
+            && self.meta == other.meta
+            && self.actor == other.actor
+    }
+}
+
+impl Eq for Object {}
+
+/// Whether the revision can stand at `at`: in front of a member, so that the comma after it is right.
+/// A cheap look at two bytes; that the rest is JSON is the builder's business.
+pub(crate) fn can_splice(body: &[u8], at: u32) -> bool {
+    let at = at as usize;
+    let before = at.checked_sub(1).and_then(|before| body.get(before));
+    matches!(before, Some(b'{' | b',')) && body.get(at) == Some(&b'"')
+}
+
+/// A body's two halves around the revision's place, with the revision in it.
+pub(crate) fn splice(halves: (&[u8], &[u8]), at: Option<u32>, revision: u64) -> Bytes {
+    let (head, tail) = halves;
+    if at.is_none() {
+        return Bytes::from([head, tail].concat());
+    }
+    let mut bytes = Vec::with_capacity(head.len() + revision_bytes(revision) + tail.len());
+    bytes.extend_from_slice(head);
+    bytes.extend_from_slice(BEFORE);
+    bytes.extend_from_slice(itoa::Buffer::new().format(revision).as_bytes());
+    bytes.extend_from_slice(AFTER);
+    bytes.extend_from_slice(tail);
+    Bytes::from(bytes)
+}
+
+const BEFORE: &[u8] = b"\"resourceVersion\":\"";
+const AFTER: &[u8] = b"\",";
+
+/// The length of the spliced member.
+fn revision_bytes(revision: u64) -> usize {
+    let digits = revision.checked_ilog10().map_or(1, |log| log as usize + 1);
+    BEFORE.len() + digits + AFTER.len()
+}
+
+/// Whether `revision` stands spliced at `at`.
+pub(crate) fn is_spliced(bytes: &[u8], at: u32, revision: u64) -> bool {
+    let rest = bytes.get(at as usize..).unwrap_or(&[]);
+    let after = rest.strip_prefix(BEFORE).and_then(|rest| {
+        rest.strip_prefix(itoa::Buffer::new().format(revision).as_bytes())
+    });
+    after.is_some_and(|rest| rest.starts_with(AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_revision_can_stand() {
+        let body = br#"{"metadata":{"name":"a","uid":"b"}}"#;
+        let can: Vec<u32> = (0..40).filter(|at| can_splice(body, *at)).collect();
+        assert_eq!(can, [1, 13, 24]);
+        assert!(!can_splice(body, u32::MAX));
+        assert!(!can_splice(b"{}", 1));
+    }
+
+    #[test]
+    fn the_revision_goes_in_and_comes_out() {
+        let body = br#"{"metadata":{"name":"a"}}"#;
+        for revision in [0, 1, 9, 10, 99, 100, u64::MAX] {
+            let bytes = splice(body.split_at(12 + 1), Some(13), revision);
+            assert_eq!(
+                String::from_utf8_lossy(&bytes),
+                format!(r#"{{"metadata":{{"resourceVersion":"{revision}","name":"a"}}}}"#)
+            );
+            assert_eq!(bytes.len() - body.len(), revision_bytes(revision));
+            assert!(is_spliced(&bytes, 13, revision));
+            assert!(!is_spliced(&bytes, 12, revision));
+            assert!(!is_spliced(&bytes, 13, revision ^ 1));
+        }
+        assert_eq!(splice((body, &[]), None, 7), body[..]);
+    }
 }

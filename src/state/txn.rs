@@ -3,6 +3,7 @@
 use api::Key;
 use bytes::Bytes;
 
+pub use crate::limits::{GUARDS_MAX, OBJECT_BYTES_MAX, TXN_BYTES_MAX, WRITES_MAX};
 use crate::object::Meta;
 
 /// The payload of one log entry: the transactions that were waiting together.
@@ -19,7 +20,7 @@ pub struct Batch {
 pub struct Txn {
     /// Who asked for it, and by which attempt.
     pub stamp: Stamp,
-    /// Checked in order; the first that fails is the outcome.
+    /// Checked in order, those on counters after all others; the first that fails is the outcome.
     pub guards: Vec<Guard>,
     /// Made in order; each takes a revision of its own.
     pub writes: Vec<Write>,

@@ -1,0 +1,357 @@
+//! A cluster of real processes in a temporary directory, seen from outside.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use base::env;
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::client::Client;
+use crate::kubeconfig::Kubeconfig;
+use crate::lossy::LossyMount;
+use crate::machine::Machine;
+use crate::process::{self, Signal};
+
+/// How long `keelson up` may take: all masters from nothing, on a busy machine.
+const UP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long `keelson down` may take.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long `kctl` may take.
+const KCTL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a killed process may take to be gone.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the cluster is asked while waiting for something.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// Lines of each log that a failed test shows.
+const LOG_LINES_SHOWN: usize = 12;
+
+/// What the masters' data directories are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disks {
+    /// Plain directories.
+    Plain,
+    /// File systems that lose what was not synced, see [`crate::lossy`].
+    Lossy,
+    /// A tmpfs of this many MiB each.
+    Tmpfs(u32),
+}
+
+/// How to start a cluster.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many masters.
+    pub masters: usize,
+    /// What they write to.
+    pub disks: Disks,
+    /// Environment variables that the masters inherit.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { masters: 3, disks: Disks::Plain, environment: Vec::new() }
+    }
+}
+
+/// `kctl cluster status -o json`
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// The name of the leader; `None` while there is none.
+    pub leader: Option<String>,
+    /// Raft's term.
+    pub term: u64,
+    /// Every member.
+    pub members: Vec<Member>,
+}
+
+/// One member in a [`Status`].
+#[derive(Clone, Debug, Deserialize)]
+pub struct Member {
+    /// `master-N`
+    pub name: String,
+    /// The API's URL.
+    pub api: String,
+    /// Its part in Raft.
+    pub role: String,
+    /// The last log entry it applied; absent when it does not answer.
+    pub applied: Option<u64>,
+    /// Entries it is behind the leader.
+    pub lag: Option<u64>,
+}
+
+/// A cluster; stopped and removed on drop, also when its test failed.
+pub struct Cluster {
+    machine: Arc<Machine>,
+    directory: PathBuf,
+    options: Options,
+    mounts: BTreeMap<String, LossyMount>,
+}
+
+impl Cluster {
+    /// Starts a cluster as `options` say, and waits until it takes a write.
+    ///
+    /// # Errors
+    /// When `keelson up` fails; its output is in the error.
+    pub async fn start(machine: &Arc<Machine>, options: Options) -> Result<Self> {
+        let cluster = Self::prepare(machine, options)?;
+        cluster.up().await?;
+        Ok(cluster)
+    }
+
+    /// Everything but the processes: for tests that start them themselves.
+    ///
+    /// # Errors
+    /// When the disks cannot be mounted.
+    pub fn prepare(machine: &Arc<Machine>, options: Options) -> Result<Self> {
+        let directory = machine.directory()?;
+        let mut cluster = Self { machine: Arc::clone(machine), directory, options, mounts: BTreeMap::new() };
+        for name in cluster.masters() {
+            cluster.mount(&name)?;
+        }
+        Ok(cluster)
+    }
+
+    fn mount(&mut self, name: &str) -> Result<()> {
+        let path = self.data(name);
+        if self.options.disks != Disks::Plain {
+            std::fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
+        }
+        match self.options.disks {
+            Disks::Plain => {}
+            Disks::Lossy => {
+                let mount = LossyMount::new(&path).with_context(|| format!("mount {}", path.display()))?;
+                self.mounts.insert(name.to_owned(), mount);
+            }
+            Disks::Tmpfs(mib) => {
+                let mut mount = std::process::Command::new("mount");
+                mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(&path);
+                let output = mount.output().context("run mount")?;
+                anyhow::ensure!(
+                    output.status.success(),
+                    "mount a tmpfs: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The cluster's directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Every master's name, in order.
+    pub fn masters(&self) -> Vec<String> {
+        (1..=self.options.masters).map(|number| format!("master-{number}")).collect()
+    }
+
+    /// A master's data directory.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.directory.join("data").join(name)
+    }
+
+    /// A master's lossy disk.
+    ///
+    /// # Errors
+    /// When the cluster has other disks.
+    pub fn disk(&self, name: &str) -> Result<&LossyMount> {
+        self.mounts.get(name).with_context(|| format!("{name} has no lossy disk"))
+    }
+
+    /// The whole log of a process.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.join("log").join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// `keelson SUBCOMMAND --dir DIR ARGUMENTS`, with the environment that the masters inherit.
+    pub fn keelson(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(&self.machine.programs.keelson);
+        command.arg(subcommand).arg("--dir").arg(&self.directory);
+        command.envs(self.options.environment.iter().cloned());
+        command
+    }
+
+    /// `kctl` for this cluster.
+    pub fn kctl(&self) -> Command {
+        let mut command = Command::new(&self.machine.programs.kctl);
+        command.env("KUBECONFIG", self.directory.join("kubeconfig"));
+        command
+    }
+
+    /// `kubectl` (or another program of that name) for one of the kubeconfig's contexts.
+    ///
+    /// # Errors
+    /// When the kubeconfig has no such context.
+    pub fn kubectl(&self, program: &str, master: Option<&str>) -> Result<Command> {
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", self.directory.join("kubeconfig")).env("HOME", &self.directory);
+        if let Some(master) = master {
+            command.args(["--context", &self.context_of(master)?]);
+        }
+        Ok(command)
+    }
+
+    /// Starts whatever does not run.
+    ///
+    /// # Errors
+    /// When `keelson up` does.
+    pub async fn up(&self) -> Result<String> {
+        let mut command = self.keelson("up");
+        command.args(["--masters", &self.options.masters.to_string()]);
+        process::run(&mut command, UP_TIMEOUT).await
+    }
+
+    /// Stops everything in order.
+    ///
+    /// # Errors
+    /// When `keelson down` does.
+    pub async fn down(&self) -> Result<String> {
+        process::run(&mut self.keelson("down"), DOWN_TIMEOUT).await
+    }
+
+    /// A master's process.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        let path = self.directory.join("run").join(format!("{name}.pid"));
+        process::read_pid(&path).with_context(|| format!("{name} does not run ({})", path.display()))
+    }
+
+    /// Kills masters with SIGKILL, all before waiting for any.
+    ///
+    /// # Errors
+    /// When one does not run, or does not go.
+    pub async fn kill(&self, names: &[String]) -> Result<()> {
+        let pids: Vec<u32> = names.iter().map(|name| self.pid(name)).collect::<Result<_>>()?;
+        for pid in &pids {
+            process::signal(*pid, Signal::KILL)?;
+        }
+        for pid in pids {
+            process::wait_gone(pid, KILL_TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
+    /// A client of one master.
+    ///
+    /// # Errors
+    /// When the kubeconfig does not know it.
+    pub fn client(&self, name: &str) -> Result<Client> {
+        Ok(Client::new(self.kubeconfig()?.endpoint(&self.context_of(name)?)?))
+    }
+
+    /// A client of the address that any live master answers.
+    ///
+    /// # Errors
+    /// When there is no kubeconfig.
+    pub fn any_client(&self) -> Result<Client> {
+        Ok(Client::new(self.kubeconfig()?.current()?))
+    }
+
+    fn kubeconfig(&self) -> Result<Kubeconfig> {
+        Kubeconfig::read(&self.directory.join("kubeconfig"))
+    }
+
+    fn context_of(&self, name: &str) -> Result<String> {
+        let kubeconfig = self.kubeconfig()?;
+        let found =
+            kubeconfig.contexts().find(|context| *context == name || context.ends_with(&format!("-{name}")));
+        found.map(str::to_owned).with_context(|| format!("the kubeconfig has no context for {name}"))
+    }
+
+    /// What `kctl cluster status` says.
+    ///
+    /// # Errors
+    /// When it fails or prints something else.
+    pub async fn status(&self) -> Result<Status> {
+        let text = process::run(self.kctl().args(["cluster", "status", "-o", "json"]), KCTL_TIMEOUT).await?;
+        serde_json::from_str(&text).with_context(|| format!("no status: {text}"))
+    }
+
+    /// Compares the masters' hashes at one index.
+    ///
+    /// # Errors
+    /// When they differ or cannot be asked.
+    pub async fn verify(&self) -> Result<String> {
+        process::run(self.kctl().args(["cluster", "verify"]), KCTL_TIMEOUT).await
+    }
+
+    /// The leader's name, waiting for there to be one.
+    ///
+    /// # Errors
+    /// When none is found in time.
+    pub async fn leader(&self) -> Result<String> {
+        let deadline = env::monotonic() + KCTL_TIMEOUT;
+        loop {
+            match self.status().await {
+                Ok(Status { leader: Some(leader), .. }) => return Ok(leader),
+                Ok(_) | Err(_) if env::monotonic() < deadline => env::sleep(ASK_EVERY).await,
+                Ok(_) => bail!("no leader within {KCTL_TIMEOUT:?}"),
+                Err(error) => return Err(error.context("no leader")),
+            }
+        }
+    }
+
+    /// The names of the leader and of the others.
+    ///
+    /// # Errors
+    /// As [`Cluster::leader`].
+    pub async fn roles(&self) -> Result<(String, Vec<String>)> {
+        let leader = self.leader().await?;
+        let followers = self.masters().into_iter().filter(|name| *name != leader).collect();
+        Ok((leader, followers))
+    }
+
+    /// Waits until every master answers a fresh read.
+    ///
+    /// # Errors
+    /// Names the master that does not within `limit`, and what it said last.
+    pub async fn wait_ready(&self, limit: Duration) -> Result<()> {
+        let deadline = env::monotonic() + limit;
+        for name in self.masters() {
+            let client = self.client(&name)?.with_timeout(Duration::from_secs(1));
+            while let Err(refused) = client.list("?limit=1").await {
+                if env::monotonic() > deadline {
+                    bail!("{name} is not ready within {limit:?}: {refused}");
+                }
+                env::sleep(ASK_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last lines of every master's log, for the message of a failed test.
+    fn last_words(&self) -> String {
+        let mut text = String::new();
+        for name in self.masters() {
+            let log = self.log(&name);
+            let lines: Vec<&str> = log.lines().collect();
+            text.push_str(&format!("--- {name}\n"));
+            for line in &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..] {
+                text.push_str(&format!("{line}\n"));
+            }
+        }
+        text
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.machine.keep_words(self.last_words());
+        self.machine.stop(&self.directory);
+        self.mounts.clear();
+        self.machine.keep_logs(&self.directory);
+        self.machine.remove(&self.directory);
+    }
+}

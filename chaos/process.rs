@@ -1,0 +1,71 @@
+//! Processes by id: signals, and waiting until one is gone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base::env;
+use rustix::process::{Pid, kill_process};
+
+pub use rustix::process::Signal;
+
+/// How often a process is looked at while waiting for its end.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Sends `signal` to process `pid`; fine when it is gone.
+///
+/// # Errors
+/// When the operating system refuses.
+pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let target = Pid::from_raw(pid.cast_signed()).context("0 is no process")?;
+    match kill_process(target, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(refused) => Err(refused).with_context(|| format!("signal {signal:?} to {pid}")),
+    }
+}
+
+/// Whether `pid` runs: one that ended and was not collected yet does not.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which is in parentheses and may hold any character.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Waits until `pid` has ended.
+///
+/// # Errors
+/// When it has not within `limit`.
+pub async fn wait_gone(pid: u32, limit: Duration) -> Result<()> {
+    let is_gone = env::wait_until(limit, LOOK_EVERY, || !is_alive(pid)).await;
+    ensure!(is_gone, "process {pid} still runs after {limit:?}");
+    Ok(())
+}
+
+/// The process id in a `NAME.pid` file; `None` when there is none, or the process has ended.
+pub fn read_pid(path: &Path) -> Option<u32> {
+    let pid = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    is_alive(pid).then_some(pid)
+}
+
+/// What a command printed, when it succeeded.
+///
+/// # Errors
+/// Gives what it printed when it failed, or that it took longer than `limit` (it is killed then).
+pub async fn run(command: &mut tokio::process::Command, limit: Duration) -> Result<String> {
+    let shown = format!("{:?}", command.as_std());
+    command.kill_on_drop(true).stdin(std::process::Stdio::null());
+    let output = env::timeout(limit, command.output())
+        .await
+        .with_context(|| format!("{shown} took longer than {limit:?}"))?
+        .with_context(|| format!("{shown} did not start"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(
+        output.status.success(),
+        "{shown} failed ({}):\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    Ok(text(&output.stdout))
+}

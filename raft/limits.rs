@@ -1,0 +1,145 @@
+//! Every number of this crate, with its reason.
+
+use std::time::Duration;
+
+/// How often a leader tells followers that it lives. Three beats fit into the shortest election timeout.
+pub const HEARTBEAT: Duration = Duration::from_millis(50);
+
+/// Shortest wait of a follower beyond the leader's lease before it campaigns.
+pub const ELECTION_MIN: Duration = Duration::from_millis(150);
+
+/// Longest such wait; also the leader's lease. A dead leader is replaced after one lease plus a wait
+/// drawn between the two: 0.45 to 0.6 s plus the votes.
+pub const ELECTION_MAX: Duration = Duration::from_millis(300);
+
+/// A leader that no quorum answered for this long lets others campaign. At least twice
+/// [`ELECTION_MAX`]; without it a one-way partition keeps a useless leader in office for ever.
+pub const QUORUM_LOSS_PROBE: Duration = Duration::from_millis(700);
+
+/// Deadline of one heartbeat. A later answer would come after the next heartbeat was sent.
+pub const HEARTBEAT_DEADLINE: Duration = HEARTBEAT;
+
+/// Deadline of a vote, a pre-vote or a transfer notice: the longest election wait, after which the
+/// candidate starts over anyway.
+pub const VOTE_DEADLINE: Duration = ELECTION_MAX;
+
+/// Deadline of an append that carries entries. Far longer than a heartbeat: it waits for the follower's
+/// disk, and giving up early sends the same bytes again to a follower that is already behind.
+pub const APPEND_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A snapshot transfer without any progress for this long is given up, on both sides.
+pub const SNAPSHOT_IDLE: Duration = Duration::from_secs(15);
+
+/// What a follower may take to check, open and install a received snapshot (gigabytes are read twice).
+pub const SNAPSHOT_INSTALL: Duration = Duration::from_secs(300);
+
+/// Deadline of a whole snapshot transfer, as openraft asks for one; the idle limit above is what ends
+/// a transfer that hangs.
+pub const SNAPSHOT_TRANSFER: Duration = Duration::from_secs(3600);
+
+/// Bytes of one snapshot frame.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+
+/// Files of a snapshot; a checkpoint of tens of gigabytes has hundreds.
+pub const SNAPSHOT_FILES_MAX: usize = 65_536;
+
+/// Entries that one append carries at most; the bytes below cut it earlier when entries are large.
+pub const APPEND_ENTRIES_MAX: u64 = 256;
+
+/// Bytes of entries that one append carries at most, unless a single entry is larger.
+pub const APPEND_BYTES_MAX: usize = 1 << 20;
+
+/// A learner this few entries behind counts as caught up, and may vote.
+pub const CAUGHT_UP_ENTRIES: u64 = 64;
+
+/// Largest payload of one entry. Above the largest group of transactions (see `replica`) and low
+/// enough that a heartbeat never waits behind one on a shared disk.
+pub const PAYLOAD_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of entries accepted by the leader whose fate is still open. What does not fit waits.
+pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+
+/// What an entry costs of [`IN_FLIGHT_BYTES_MAX`] besides its payload: log id, channels, cache.
+pub const ENTRY_OVERHEAD_BYTES: usize = 256;
+
+/// Bytes of the log's tail kept decoded in memory for replication and apply.
+pub const CACHE_BYTES_MAX: usize = 32 << 20;
+
+/// Bytes of entries decoded at a time when apply reads the log from disk.
+pub const READ_BYTES_MAX: usize = 4 << 20;
+
+/// A sync that takes longer ends the process: followers would otherwise wait for ever on a leader
+/// whose disk hangs while its heartbeats go on.
+pub const SYNC_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the watchdog looks.
+pub const SYNC_WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Longest sync in a simulation; the shortest is none at all.
+pub const SIMULATED_SYNC_MAX_US: u64 = 2_000;
+
+/// Default of [`crate::Options::snapshot_after_bytes`].
+pub const SNAPSHOT_AFTER_BYTES: u64 = 256 << 20;
+
+/// Default of [`crate::Options::log_kept_bytes`]: minutes of full load, so that a follower that was
+/// away shortly is served from the log.
+pub const LOG_KEPT_BYTES: u64 = 128 << 20;
+
+/// The log is purged in steps of at least its kept bytes divided by this: each step leaves a range
+/// tombstone behind that reads must skip.
+pub const PURGE_STEP_SHARE: u64 = 8;
+
+/// Entries that openraft purges at a time on its own (after a snapshot was installed).
+pub const PURGE_BATCH_ENTRIES: u64 = 1_024;
+
+/// How often log size is compared with the limits.
+pub const TRIM_EVERY: Duration = Duration::from_millis(500);
+
+/// Worker threads of the runtime that Raft has to itself: one for the core, one for the rest.
+pub const RAFT_THREADS: usize = 2;
+
+/// How long a graceful stop waits for another leader.
+pub const SHUTDOWN_TRANSFER: Duration = Duration::from_secs(2);
+
+/// How long a graceful stop waits for the core to end.
+pub const SHUTDOWN_CORE: Duration = Duration::from_secs(5);
+
+/// How long a transfer asked for by an operator may take before it counts as failed: two elections.
+pub const TRANSFER_LIMIT: Duration = Duration::from_secs(3);
+
+/// A learner that makes no progress for this long is reported as not catching up.
+pub const CATCH_UP_IDLE: Duration = Duration::from_secs(30);
+
+/// How often progress of a learner or of a transfer is looked at.
+pub const PROGRESS_EVERY: Duration = Duration::from_millis(20);
+
+/// How long a change of members may wait for its commit.
+pub const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Deadline of one read-index request to the leader: an election and a round of heartbeats.
+pub const READ_INDEX_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Members of a cluster, learners included; seven voters are already slower than five.
+pub const MEMBERS_MAX: usize = 64;
+
+/// Bytes of a member's name or address: a DNS name has at most 253.
+pub const MEMBER_TEXT_BYTES_MAX: usize = 512;
+
+/// Bytes of one frame between masters: the largest payload and room for what surrounds it.
+pub const FRAME_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + (1 << 20);
+
+/// How long a connection between masters may take, handshakes included.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Bounds of the wait before the next try to connect to a master that refused or did not answer.
+/// Short: a restarted master must hear heartbeats before it campaigns.
+pub const RECONNECT_MIN: Duration = Duration::from_millis(20);
+
+/// See [`RECONNECT_MIN`].
+pub const RECONNECT_MAX: Duration = Duration::from_millis(500);
+
+/// Requests of one connection served at a time; further ones wait in the socket.
+pub const REQUESTS_PER_CONNECTION_MAX: usize = 1_024;
+
+/// Connections served at a time: four lanes for each member, twice, for those being replaced.
+pub const CONNECTIONS_MAX: usize = 4 * 2 * MEMBERS_MAX;

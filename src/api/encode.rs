@@ -1,0 +1,170 @@
+//! Canonical JSON: members in Go's order, maps sorted by key, empty fields left out as Go leaves them
+//! out. The same object always gives the same bytes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::fields::{Presence, Shape, Type};
+
+/// Writes the members of one JSON object.
+pub(crate) struct Members<'o> {
+    out: &'o mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'o> Members<'o> {
+    /// Opens the brace.
+    pub(crate) fn open(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, is_first: true }
+    }
+
+    /// Closes it.
+    pub(crate) fn close(self) {
+        self.out.push(b'}');
+    }
+
+    /// Where the next member's name will begin.
+    pub(crate) fn next_offset(&self) -> usize {
+        self.out.len() + usize::from(!self.is_first)
+    }
+
+    /// Writes the name; the caller writes the value.
+    pub(crate) fn name(&mut self, name: &str) -> &mut Vec<u8> {
+        if !self.is_first {
+            self.out.push(b',');
+        }
+        self.is_first = false;
+        text(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
+    /// A text member, unless it is empty.
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            text(self.name(name), value);
+        }
+    }
+
+    /// A number, if there is one.
+    pub(crate) fn number(&mut self, name: &str, value: Option<i64>) {
+        if let Some(value) = value {
+            self.name(name).extend_from_slice(value.to_string().as_bytes());
+        }
+    }
+
+    /// A map of text, unless it is empty.
+    pub(crate) fn text_map(&mut self, name: &str, map: &BTreeMap<String, String>) {
+        if map.is_empty() {
+            return;
+        }
+        let mut inner = Members::open(self.name(name));
+        for (key, value) in map {
+            text(inner.name(key), value);
+        }
+        inner.close();
+    }
+
+    /// A list of text, unless it is empty.
+    pub(crate) fn text_list(&mut self, name: &str, items: &[String]) {
+        if !items.is_empty() {
+            list(self.name(name), items, |out, item| text(out, item));
+        }
+    }
+}
+
+/// Writes a list of structs, the items of the field `name` of `of`, unless it is empty.
+pub(crate) fn struct_items(members: &mut Members<'_>, of: &'static Type, name: &str, items: &[Value]) {
+    let Some(Shape::List(shape)) = of.field(name).map(|field| &field.shape) else { return };
+    if !items.is_empty() {
+        list(members.name(name), items, |out, item| value(out, item, shape));
+    }
+}
+
+/// Writes the fields of `of` that `map` holds, in the type's order. `skip` names one that the caller
+/// has written.
+pub(crate) fn fields(members: &mut Members<'_>, map: &Map<String, Value>, of: &'static Type, skip: &str) {
+    for field in of.fields.iter().filter(|field| field.name != skip) {
+        let given = map.get(field.name).filter(|value| !value.is_null());
+        match (given, field.presence) {
+            (None, Presence::Given | Presence::NonEmpty) => {}
+            (Some(value), Presence::NonEmpty) if is_empty(value) => {}
+            (None, Presence::Always) => zero(members.name(field.name), &field.shape),
+            (Some(given), _) => value(members.name(field.name), given, &field.shape),
+        }
+    }
+}
+
+fn value(out: &mut Vec<u8>, given: &Value, shape: &'static Shape) {
+    match (shape, given) {
+        (Shape::Struct(of), Value::Object(map)) => {
+            let mut members = Members::open(out);
+            fields(&mut members, map, of, "");
+            members.close();
+        }
+        (Shape::Map(of), Value::Object(map)) => sorted(out, map, |out, item| value(out, item, of)),
+        (Shape::List(of), Value::Array(items)) => list(out, items, |out, item| value(out, item, of)),
+        (_, given) => any(out, given),
+    }
+}
+
+/// A value of no known shape: keys sorted, as Go writes maps.
+fn any(out: &mut Vec<u8>, given: &Value) {
+    match given {
+        Value::Object(map) => sorted(out, map, any),
+        Value::Array(items) => list(out, items, any),
+        Value::String(given) => text(out, given),
+        scalar => out.extend_from_slice(scalar.to_string().as_bytes()),
+    }
+}
+
+fn sorted(out: &mut Vec<u8>, map: &Map<String, Value>, item: impl Fn(&mut Vec<u8>, &Value)) {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_unstable_by_key(|entry| entry.0);
+    let mut members = Members::open(out);
+    for (key, value) in entries {
+        item(members.name(key), value);
+    }
+    members.close();
+}
+
+fn list<T>(out: &mut Vec<u8>, items: &[T], item: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (at, value) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        item(out, value);
+    }
+    out.push(b']');
+}
+
+fn zero(out: &mut Vec<u8>, shape: &'static Shape) {
+    match shape {
+        Shape::Any | Shape::Time => out.extend_from_slice(b"null"),
+        Shape::Bool => out.extend_from_slice(b"false"),
+        Shape::Bytes | Shape::Text => out.extend_from_slice(b"\"\""),
+        Shape::Int => out.push(b'0'),
+        Shape::List(_) => out.extend_from_slice(b"[]"),
+        Shape::Map(_) => out.extend_from_slice(b"{}"),
+        Shape::Struct(_) => value(out, &Value::Object(Map::new()), shape),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(given) => !given,
+        Value::Number(given) => given.as_f64() == Some(0.0),
+        Value::String(given) => given.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+/// Writes JSON text.
+pub(crate) fn text(out: &mut Vec<u8>, given: &str) {
+    serde_json::to_writer(out, given).expect("writing text to memory cannot fail");
+}

@@ -1,0 +1,156 @@
+//! Field selectors: `metadata.name=x,status.phase!=Active`.
+
+use crate::key::Key;
+use crate::object::Object;
+use crate::resource::{Resource, Selectable};
+
+/// What fields must be like. Empty: everything matches.
+#[derive(Debug, Default)]
+pub struct FieldSelector(Vec<Requirement>);
+
+#[derive(Debug)]
+struct Requirement {
+    place: Place,
+    value: String,
+    equal: bool,
+}
+
+/// Where a selected value comes from.
+#[derive(Debug)]
+enum Place {
+    Name,
+    Namespace,
+    Body(&'static Selectable),
+}
+
+/// A selector that cannot be read, or names a field that no selector knows.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FieldSelectorError(String);
+
+impl FieldSelector {
+    /// Reads a selector for objects of `resource`.
+    ///
+    /// # Errors
+    /// Says which term is no selector, or which field is not known.
+    pub fn parse(text: &str, resource: &Resource) -> Result<Self, FieldSelectorError> {
+        let terms = terms(text);
+        let requirements: Result<_, _> =
+            terms.iter().filter(|term| !term.is_empty()).map(|term| requirement(term, resource)).collect();
+        requirements.map(Self)
+    }
+
+    /// Whether it lets everything pass.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The only name that can match, if there is one.
+    pub fn exact_name(&self) -> Option<&str> {
+        self.0.iter().find(|term| term.equal && matches!(term.place, Place::Name)).map(|term| term.value.as_str())
+    }
+
+    /// Whether an object matches. `read` decodes it, and is called only when a field of its body counts;
+    /// an object that cannot be read matches nothing.
+    pub fn matches(&self, key: &Key, read: impl FnOnce() -> Option<Object>) -> bool {
+        let holds = |term: &Requirement, value: &str| (value == term.value) == term.equal;
+        let (by_key, by_body): (Vec<_>, Vec<_>) = self.0.iter().partition(|term| !matches!(term.place, Place::Body(_)));
+        let key_holds = by_key.iter().all(|term| match term.place {
+            Place::Namespace => holds(term, key.namespace()),
+            _ => holds(term, key.name()),
+        });
+        if !key_holds || by_body.is_empty() {
+            return key_holds;
+        }
+        let Some(object) = read() else { return false };
+        by_body.iter().all(|term| match term.place {
+            Place::Body(field) => holds(term, &(field.value)(&object)),
+            _ => true,
+        })
+    }
+}
+
+/// Splits at commas that no backslash escapes.
+fn terms(text: &str) -> Vec<String> {
+    let mut terms = vec![String::new()];
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        let last = terms.last_mut().expect("there is always a last term");
+        match letter {
+            '\\' => last.extend([Some('\\'), letters.next()].into_iter().flatten()),
+            ',' => terms.push(String::new()),
+            letter => last.push(letter),
+        }
+    }
+    terms
+}
+
+fn requirement(term: &str, resource: &Resource) -> Result<Requirement, FieldSelectorError> {
+    let split = [("!=", false), ("==", true), ("=", true)].into_iter();
+    let split = split.filter_map(|(sign, equal)| term.split_once(sign).map(|(path, value)| (path, value, equal)));
+    // Of the signs, the one that comes first counts: a value may hold another.
+    let Some((path, value, equal)) = split.min_by_key(|(path, ..)| path.len()) else {
+        return Err(FieldSelectorError(format!("invalid selector: '{term}'; can't understand '{term}'")));
+    };
+    let value = unescape(value).ok_or_else(|| FieldSelectorError(format!("invalid field selector: invalid escape sequence: {value}")))?;
+    let place = match path {
+        "metadata.name" => Place::Name,
+        "metadata.namespace" => Place::Namespace,
+        _ => Place::Body(resource.selectable.iter().find(|field| field.path == path).ok_or_else(|| unknown(path))?),
+    };
+    Ok(Requirement { place, value, equal })
+}
+
+fn unknown(path: &str) -> FieldSelectorError {
+    FieldSelectorError(format!("field label not supported: {path}"))
+}
+
+/// `\,`, `\=` and `\\` stand for the letter behind the backslash.
+fn unescape(text: &str) -> Option<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => plain.push(letters.next().filter(|next| "\\,=".contains(*next))?),
+            ',' | '=' => return None,
+            letter => plain.push(letter),
+        }
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::{config_map, namespace};
+
+    #[test]
+    fn what_matches() {
+        let key = Key::object("", "namespaces", "", "a");
+        let object = || Object::from_tree(json!({"status": {"phase": "Active"}}), &namespace::RESOURCE).ok().map(|read| read.0);
+        let cases = [
+            ("", true), ("metadata.name=a", true), ("metadata.name==a", true), ("metadata.name!=a", false), ("metadata.namespace=", true),
+            ("status.phase=Active", true), ("status.phase!=Active", false), ("metadata.name=a,status.phase=Gone", false),
+        ];
+        for (text, expect) in cases {
+            let selector = FieldSelector::parse(text, &namespace::RESOURCE).expect("selector");
+            assert_eq!(selector.matches(&key, object), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_body_is_not_read_for_a_name() {
+        let selector = FieldSelector::parse("metadata.name=x", &config_map::RESOURCE).expect("selector");
+        assert!(!selector.matches(&Key::object("", "configmaps", "a", "b"), || panic!("read")));
+        assert_eq!(selector.exact_name(), Some("x"));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let refused = |text| FieldSelector::parse(text, &config_map::RESOURCE).expect_err("refused").to_string();
+        assert_eq!(refused("spec.x=1"), "field label not supported: spec.x");
+        assert_eq!(refused("x"), "invalid selector: 'x'; can't understand 'x'");
+    }
+}

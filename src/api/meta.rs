@@ -1,0 +1,115 @@
+//! `metadata`: what every object has, whatever its kind.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::encode::{Members, struct_items};
+use crate::fields::OBJECT_META;
+
+/// `metadata` of one object. Empty text and empty collections mean absent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObjectMeta {
+    /// Unique among the objects of a kind in a namespace.
+    pub name: String,
+    /// Start of a name that the server completes, if `name` is empty.
+    pub generate_name: String,
+    /// Empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Unique in space and time.
+    pub uid: String,
+    /// The revision that wrote the object, as decimal text. Spliced in by the state machine, never by
+    /// the codec.
+    pub resource_version: String,
+    /// Counts changes of the spec; 0 for kinds that do not count.
+    pub generation: i64,
+    /// RFC 3339.
+    pub creation_timestamp: String,
+    /// RFC 3339; set when the object waits for its finalizers.
+    pub deletion_timestamp: Option<String>,
+    /// How long a graceful deletion may take.
+    pub deletion_grace_period_seconds: Option<i64>,
+    /// What selectors select by.
+    pub labels: BTreeMap<String, String>,
+    /// What no selector looks at.
+    pub annotations: BTreeMap<String, String>,
+    /// Objects that this one goes with.
+    pub owner_references: Vec<Value>,
+    /// Who must agree before the object goes.
+    pub finalizers: Vec<String>,
+    /// Who set which field.
+    pub managed_fields: Vec<Value>,
+}
+
+impl ObjectMeta {
+    /// From a tree that conforms to its type; what does not conform is left out.
+    pub fn from_map(mut map: Map<String, Value>) -> Self {
+        Self {
+            name: take_text(&mut map, "name"),
+            generate_name: take_text(&mut map, "generateName"),
+            namespace: take_text(&mut map, "namespace"),
+            uid: take_text(&mut map, "uid"),
+            resource_version: take_text(&mut map, "resourceVersion"),
+            generation: map.get("generation").and_then(Value::as_i64).unwrap_or_default(),
+            creation_timestamp: take_text(&mut map, "creationTimestamp"),
+            deletion_timestamp: Some(take_text(&mut map, "deletionTimestamp")).filter(|text| !text.is_empty()),
+            deletion_grace_period_seconds: map.get("deletionGracePeriodSeconds").and_then(Value::as_i64),
+            labels: take_text_map(&mut map, "labels"),
+            annotations: take_text_map(&mut map, "annotations"),
+            owner_references: take_list(&mut map, "ownerReferences"),
+            finalizers: take_list(&mut map, "finalizers").into_iter().filter_map(into_text).collect(),
+            managed_fields: take_list(&mut map, "managedFields"),
+        }
+    }
+
+    /// Whether the object waits for its finalizers.
+    pub fn is_deleting(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+
+    /// Writes `{...}` in Go's order, without the resourceVersion. Returns the offset in `out` at which
+    /// the member behind it begins: that is where a resourceVersion belongs.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> usize {
+        let mut members = Members::open(out);
+        members.text("name", &self.name);
+        members.text("generateName", &self.generate_name);
+        members.text("namespace", &self.namespace);
+        members.text("uid", &self.uid);
+        let splice = members.next_offset();
+        members.number("generation", Some(self.generation).filter(|generation| *generation != 0));
+        members.text("creationTimestamp", &self.creation_timestamp);
+        members.text("deletionTimestamp", self.deletion_timestamp.as_deref().unwrap_or_default());
+        members.number("deletionGracePeriodSeconds", self.deletion_grace_period_seconds);
+        members.text_map("labels", &self.labels);
+        members.text_map("annotations", &self.annotations);
+        struct_items(&mut members, &OBJECT_META, "ownerReferences", &self.owner_references);
+        members.text_list("finalizers", &self.finalizers);
+        struct_items(&mut members, &OBJECT_META, "managedFields", &self.managed_fields);
+        members.close();
+        splice
+    }
+}
+
+fn into_text(value: Value) -> Option<String> {
+    if let Value::String(text) = value { Some(text) } else { None }
+}
+
+fn take_text(map: &mut Map<String, Value>, name: &str) -> String {
+    map.get_mut(name).map(Value::take).and_then(into_text).unwrap_or_default()
+}
+
+fn take_list(map: &mut Map<String, Value>, name: &str) -> Vec<Value> {
+    match map.get_mut(name).map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
+fn take_text_map(map: &mut Map<String, Value>, name: &str) -> BTreeMap<String, String> {
+    match map.get_mut(name).map(Value::take) {
+        Some(Value::Object(members)) => {
+            members.into_iter().filter_map(|(key, value)| into_text(value).map(|text| (key, text))).collect()
+        }
+        _ => BTreeMap::new(),
+    }
+}

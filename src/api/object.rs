@@ -1,0 +1,111 @@
+//! One object as a tree, and as the canonical bytes that are stored.
+
+use serde_json::{Map, Value};
+
+use crate::conform::{TypeError, conform};
+use crate::decode::{self, DecodeError};
+use crate::encode::{self, Members};
+use crate::meta::ObjectMeta;
+use crate::resource::Resource;
+
+/// An object, decoded: `metadata`, and the other fields of its type by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// `metadata`.
+    pub meta: ObjectMeta,
+    /// Everything but kind, apiVersion and metadata; conforms to the type.
+    pub fields: Map<String, Value>,
+}
+
+/// An object ready to be stored: its bytes, and what the state machine decides on, made together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Canonical JSON without `metadata.resourceVersion`.
+    pub body: Vec<u8>,
+    /// Offset in `body` where `"resourceVersion":"N",` belongs.
+    pub splice: u32,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// Whether `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// Whether `metadata.finalizers` is not empty.
+    pub finalizers: bool,
+}
+
+/// Stored bytes that are no object: they were damaged, or written by something else.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Not JSON.
+    #[error("reading a stored object")]
+    Decode(#[from] DecodeError),
+    /// Not of its type.
+    #[error("reading a stored object's fields")]
+    Type(#[from] TypeError),
+}
+
+impl Object {
+    /// From a decoded tree. Also returns the paths of the fields that the type does not know.
+    ///
+    /// # Errors
+    /// The first value of a wrong type.
+    pub fn from_tree(tree: Value, resource: &Resource) -> Result<(Self, Vec<String>), TypeError> {
+        let (mut fields, unknown) = conform(tree, resource.schema)?;
+        let meta = match fields.shift_remove("metadata") {
+            Some(Value::Object(map)) => ObjectMeta::from_map(map),
+            _ => ObjectMeta::default(),
+        };
+        Ok((Self { meta, fields }, unknown))
+    }
+
+    /// From the bytes of a stored object.
+    ///
+    /// # Errors
+    /// When the bytes are not an object of this resource.
+    pub fn read(bytes: &[u8], resource: &Resource) -> Result<Self, ReadError> {
+        Ok(Self::from_tree(decode::json(bytes)?.value, resource)?.0)
+    }
+
+    /// Builds the stored form. The object needs a creationTimestamp: what follows the place of the
+    /// resourceVersion.
+    pub fn prepare(&self, resource: &Resource) -> Prepared {
+        debug_assert!(!self.meta.creation_timestamp.is_empty(), "an object to store has a creationTimestamp");
+        let (body, splice) = self.encode(resource);
+        Prepared {
+            body,
+            splice: u32::try_from(splice).expect("bodies are bounded far below 4 GiB"),
+            uid: self.meta.uid.clone(),
+            generation: self.meta.generation,
+            deleting: self.meta.is_deleting(),
+            finalizers: !self.meta.finalizers.is_empty(),
+        }
+    }
+
+    fn encode(&self, resource: &Resource) -> (Vec<u8>, usize) {
+        let mut body = Vec::with_capacity(512);
+        let mut members = Members::open(&mut body);
+        members.text("kind", resource.kind);
+        members.text("apiVersion", &resource.api_version());
+        let splice = self.meta.encode(members.name("metadata"));
+        encode::fields(&mut members, &self.fields, resource.schema, "metadata");
+        members.close();
+        (body, splice)
+    }
+
+    /// Text at a path of members, empty when there is none: `text(&["status", "phase"])`.
+    pub fn text(&self, path: &[&str]) -> &str {
+        let Some((first, rest)) = path.split_first() else { return "" };
+        let value = rest.iter().try_fold(self.fields.get(*first), |value, name| Some(value?.get(name))).flatten();
+        value.and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+impl Prepared {
+    /// The bytes as they are served once written at `revision`.
+    pub fn at_revision(&self, revision: u64) -> Vec<u8> {
+        let member = format!("\"resourceVersion\":\"{revision}\",");
+        let (head, tail) = self.body.split_at(self.splice as usize);
+        [head, member.as_bytes(), tail].concat()
+    }
+}

@@ -1,0 +1,137 @@
+//! What a write's object passes: default, mutate, prepare, validate, admit.
+//!
+//! Pure: an old object, a new one and a moment in, a refusal or the object to store out.
+
+use api::kinds::namespace;
+use api::status::Cause;
+use api::{Object, Resource, Status, validate};
+use state::State;
+
+use crate::user::User;
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+}
+
+/// What the steps of a write see.
+pub struct Attempt<'a> {
+    /// What is being done.
+    pub operation: Operation,
+    /// The object's resource.
+    pub resource: &'static Resource,
+    /// Its namespace, or empty.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// On whose behalf.
+    pub user: &'a User,
+    /// The cluster as the attempt sees it.
+    pub state: &'a State,
+}
+
+/// A step that may change the object. Defaults are filled in again after each.
+pub type MutatingStep = fn(&Attempt<'_>, &mut Object) -> Result<(), Status>;
+
+/// A step that may only refuse. A delete has no new object.
+pub type ValidatingStep = fn(&Attempt<'_>, Option<&Object>) -> Result<(), Status>;
+
+/// Steps that change objects, in this order.
+pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[];
+
+/// Steps that refuse, in this order: the last word before the log. Quota comes last.
+pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] = &[("NamespaceLifecycle", namespace_lifecycle)];
+
+/// Takes a new object through all stages of a create.
+///
+/// # Errors
+/// The first refusal.
+pub fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<(), Status> {
+    let strategy = &attempt.resource.strategy;
+    mutate(attempt, object)?;
+    (strategy.prepare_create)(object);
+    object.meta.generation = 0;
+    refuse_if(attempt, &validate::create(object, attempt.resource))?;
+    admit(attempt, Some(object))
+}
+
+/// Takes a changed object through all stages of an update.
+///
+/// # Errors
+/// The first refusal.
+pub fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> Result<(), Status> {
+    let strategy = &attempt.resource.strategy;
+    mutate(attempt, new)?;
+    keep_system_fields(new, old);
+    (strategy.prepare_update)(new, old);
+    refuse_if(attempt, &validate::update(new, old, attempt.resource))?;
+    admit(attempt, Some(new))
+}
+
+/// Asks whether an object may be deleted.
+///
+/// # Errors
+/// The first refusal.
+pub fn delete(attempt: &Attempt<'_>) -> Result<(), Status> {
+    admit(attempt, None)
+}
+
+fn mutate(attempt: &Attempt<'_>, object: &mut Object) -> Result<(), Status> {
+    let default = attempt.resource.strategy.default;
+    default(object);
+    for (_, step) in MUTATING_STEPS {
+        step(attempt, object)?;
+        default(object);
+    }
+    Ok(())
+}
+
+/// What only the server sets stays as it is; what the client left out is filled in.
+fn keep_system_fields(new: &mut Object, old: &Object) {
+    let (new, old) = (&mut new.meta, &old.meta);
+    if new.uid.is_empty() {
+        new.uid.clone_from(&old.uid);
+    }
+    if new.creation_timestamp.is_empty() {
+        new.creation_timestamp.clone_from(&old.creation_timestamp);
+    }
+    if new.deletion_timestamp.is_none() || old.deletion_timestamp.is_none() {
+        new.deletion_timestamp.clone_from(&old.deletion_timestamp);
+    }
+    new.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
+    new.generation = old.generation;
+}
+
+fn refuse_if(attempt: &Attempt<'_>, errors: &[api::FieldError]) -> Result<(), Status> {
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(attempt.resource.group_kind(), attempt.name, errors)) }
+}
+
+fn admit(attempt: &Attempt<'_>, object: Option<&Object>) -> Result<(), Status> {
+    VALIDATING_STEPS.iter().try_for_each(|(_, step)| step(attempt, object))
+}
+
+/// Nothing is created where there is no namespace, or in one that is going; and some never go.
+fn namespace_lifecycle(attempt: &Attempt<'_>, _: Option<&Object>) -> Result<(), Status> {
+    let Attempt { operation, resource, namespace: within, name, state, .. } = attempt;
+    let namespaces = namespace::RESOURCE.group_resource();
+    if *operation == Operation::Delete && resource.plural == namespaces.resource && namespace::UNDELETABLE.contains(name) {
+        return Err(Status::forbidden(namespaces, name, "this namespace may not be deleted"));
+    }
+    if *operation != Operation::Create || !resource.namespaced {
+        return Ok(());
+    }
+    match state.get(namespace::RESOURCE.key("", within).as_str()) {
+        None => Err(Status::not_found(namespaces, within)),
+        Some(found) if found.meta.deleting => {
+            let why = format!("unable to create new content in namespace {within} because it is being terminated");
+            let message = format!("namespace {within} is being terminated");
+            let cause = Cause { reason: "NamespaceTerminating", message, field: "metadata.namespace".into() };
+            Err(Status::forbidden(resource.group_resource(), name, &why).with_cause(cause))
+        }
+        Some(_) => Ok(()),
+    }
+}

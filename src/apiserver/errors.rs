@@ -1,0 +1,111 @@
+//! Every failure below the API, as the `Status` that a client sees. The only place that decides it.
+
+use api::Status;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use replica::{AtLeastError, Gone, ProposeError, Unavailable, ViewError, WatchEnd};
+
+/// A failed request.
+#[derive(Debug)]
+pub struct Failure(pub Box<Status>);
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self(Box::new(status))
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(error: Unavailable) -> Self {
+        Status::unavailable(error.to_string()).with_retry_after(1).into()
+    }
+}
+
+impl From<AtLeastError> for Failure {
+    fn from(error: AtLeastError) -> Self {
+        match error {
+            AtLeastError::TooLarge { revision, current } => Status::too_large_resource_version(revision, current).into(),
+        }
+    }
+}
+
+impl From<ProposeError> for Failure {
+    fn from(error: ProposeError) -> Self {
+        match &error {
+            ProposeError::Unavailable { reason } => Status::unavailable(reason.clone()).with_retry_after(1),
+            ProposeError::OutOfSpace => Status::insufficient_storage(error.to_string()),
+            ProposeError::TooLarge(what) => Status::too_large(what),
+            ProposeError::Unknown => Status::timeout(&error.to_string(), 0),
+        }
+        .into()
+    }
+}
+
+impl From<Gone> for Failure {
+    fn from(gone: Gone) -> Self {
+        Status::too_old(gone.revision, gone.floor).into()
+    }
+}
+
+impl From<ViewError> for Failure {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Gone(gone) => gone.into(),
+            ViewError::History(_) => Status::internal(&error.to_string()).into(),
+        }
+    }
+}
+
+impl From<WatchEnd> for Failure {
+    fn from(end: WatchEnd) -> Self {
+        match end {
+            WatchEnd::Gone(gone) => gone.into(),
+            // What the watch had seen may not be in this master's history any more: start over.
+            WatchEnd::Reset => Status::expired(end.to_string()).into(),
+            WatchEnd::History(_) => Status::internal(&end.to_string()).into(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let retry_after_seconds = self.0.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        let mut response = json(self.0.code, self.0.to_json());
+        if retry_after_seconds > 0 {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds));
+        }
+        response
+    }
+}
+
+/// A response with a JSON body.
+pub fn json(code: u16, body: impl Into<bytes::Bytes>) -> Response {
+    let mut response = Response::new(axum::body::Body::from(body.into()));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_see() {
+        let unavailable = || "no master leads".to_owned();
+        let cases: Vec<(Failure, u16, &str)> = vec![
+            (Unavailable { reason: unavailable() }.into(), 503, "no master leads"),
+            (ProposeError::Unavailable { reason: unavailable() }.into(), 503, "no master leads"),
+            (ProposeError::Unknown.into(), 504, "Timeout: the outcome is unknown"),
+            (ProposeError::OutOfSpace.into(), 507, "the leading master's disk is full"),
+            (ProposeError::TooLarge("x".into()).into(), 413, "Request entity too large: x"),
+            (AtLeastError::TooLarge { revision: 9, current: 5 }.into(), 504, "Timeout: Too large resource version: 9, current: 5"),
+            (WatchEnd::from(Gone { revision: 1, floor: 5 }).into(), 410, "too old resource version: 1 (5)"),
+        ];
+        for (Failure(status), code, start) in cases {
+            assert_eq!(status.code, code, "{status:?}");
+            assert!(status.message.starts_with(start), "{status:?}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Which objects a list or watch shows.
+
+use api::field_selector::FieldSelector;
+use api::selector::Selector;
+use api::{Resource, Status};
+use state::Object;
+
+use crate::request::Query;
+
+/// Label and field selector of a request.
+#[derive(Debug)]
+pub struct Filter {
+    labels: Selector,
+    fields: FieldSelector,
+    row: &'static Resource,
+}
+
+impl Filter {
+    /// From the query; `name` is the object that the path names, if it does.
+    ///
+    /// # Errors
+    /// 400 for selectors that cannot be read.
+    pub fn of(query: &Query, row: &'static Resource, name: &str) -> Result<Self, Status> {
+        let labels = Selector::parse(query.get("labelSelector")).map_err(|error| Status::bad_request(error.to_string()))?;
+        let mut text = query.get("fieldSelector").to_owned();
+        if !name.is_empty() {
+            text.push_str(",metadata.name=");
+            text.push_str(name);
+        }
+        let fields = FieldSelector::parse(&text, row).map_err(|error| Status::bad_request(error.to_string()))?;
+        Ok(Self { labels, fields, row })
+    }
+
+    /// Whether it lets everything pass.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether an object passes.
+    pub fn matches(&self, object: &Object) -> bool {
+        (self.labels.is_empty() || self.labels.matches(|key| object.labels().get(key)))
+            && (self.fields.is_empty() || self.fields.matches(&object.key, || api::Object::read(&object.bytes, self.row).ok()))
+    }
+
+    /// The only name that can pass, if there is one.
+    pub fn exact_name(&self) -> Option<&str> {
+        self.fields.exact_name()
+    }
+}

@@ -1,0 +1,70 @@
+//! Every bound of this crate, with its reason.
+
+use std::time::Duration;
+
+/// Bytes of a request's body: what Kubernetes accepts (3 MiB), room for the largest object as YAML.
+pub const BODY_BYTES_MAX: usize = 3 << 20;
+
+/// Connections at a time. 1,000 nodes keep a handful each.
+pub const CONNECTIONS_MAX: usize = 20_000;
+
+/// Bytes of a request's head: line and headers.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// How long a client may take for a TLS handshake, and for the head of a request.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often an HTTP/2 connection is asked whether it is still there, and how long it may take to say so.
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Streams of one HTTP/2 connection at a time: a client opens a watch for each kind it knows.
+pub const STREAMS_MAX: u32 = 1_000;
+
+/// Bytes that an HTTP/2 stream may have in flight before the client says that it read them; a list of a
+/// few MB goes out without waiting for the client.
+pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+
+/// How long any request but a watch may take. Reading and proposing have limits of their own, below it.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long open requests may go on after a shutdown began.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a write is decided anew because others changed what it had read.
+pub const ATTEMPTS_MAX: usize = 20;
+
+/// Random characters behind a generateName, as Kubernetes adds them.
+pub const GENERATED_CHARS: usize = 5;
+
+/// Longest name that is generated: the name of a label, so that every kind takes it.
+pub const GENERATED_NAME_BYTES_MAX: usize = 63;
+
+/// Objects that a list looks at before it lets others run: about a millisecond.
+pub const SCAN_STEP_OBJECTS: usize = 8_192;
+
+/// Bytes of a list's body made at a time.
+pub const LIST_CHUNK_BYTES: usize = 256 << 10;
+
+/// Objects read from history at a time, for a list at an old revision.
+pub const HISTORY_PAGE_OBJECTS: usize = 1_000;
+
+/// How often a watch that allows bookmarks gets one, as in Kubernetes.
+pub const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a watch lasts that does not say: between this and twice this, so that not all end at once.
+pub const WATCH_DURATION_MIN: Duration = Duration::from_secs(1_800);
+
+/// The longest that a watch may ask to last.
+pub const WATCH_DURATION_MAX: Duration = Duration::from_secs(86_400);
+
+/// Bytes of watch frames put together before they are handed to the connection.
+pub const WATCH_CHUNK_BYTES: usize = 64 << 10;
+
+/// How long a health check may take.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the leader looks for namespaces that are going, besides being woken by their changes.
+pub const NAMESPACE_SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Objects of a going namespace that one transaction deletes.
+pub const NAMESPACE_SWEEP_OBJECTS: usize = 500;

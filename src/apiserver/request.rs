@@ -1,0 +1,224 @@
+//! What a request asks for: its verb, resource and options, from path, method and query.
+
+use api::{Resource, Status};
+use http::Method;
+
+/// A request, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// `get`, `list`, `watch`, `create`...; for a path that is no resource the method in small letters.
+    pub verb: &'static str,
+    /// The path as it came.
+    pub path: String,
+    /// What it is about, if the path is below /api/VERSION or /apis/GROUP/VERSION.
+    pub resource: Option<ResourcePath>,
+}
+
+/// A path to a collection or an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResourcePath {
+    /// API group; empty for the legacy group.
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Empty: all namespaces, or the resource has none.
+    pub namespace: String,
+    /// Plural resource name.
+    pub resource: String,
+    /// Empty: the collection.
+    pub name: String,
+    /// `status`...; empty for the object itself.
+    pub subresource: String,
+}
+
+impl Target {
+    /// From method, path and query.
+    pub fn of(method: &Method, path: &str, query: &Query) -> Self {
+        let resource = resource_path(path);
+        let verb = match &resource {
+            Some(resource) => resource_verb(method, resource, query),
+            None => method_word(method),
+        };
+        Self { verb, path: path.to_owned(), resource }
+    }
+}
+
+fn resource_path(path: &str) -> Option<ResourcePath> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let (group, version, rest) = match parts.as_slice() {
+        ["api", version, rest @ ..] => ("", *version, rest),
+        ["apis", group, version, rest @ ..] => (*group, *version, rest),
+        _ => return None,
+    };
+    let (namespace, rest) = match rest {
+        // The namespace itself, or a subresource of it, is an object without a namespace.
+        ["namespaces", _] | ["namespaces", _, "status" | "finalize"] => ("", rest),
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+        _ => ("", rest),
+    };
+    let (resource, name, subresource) = match rest {
+        [resource] => (*resource, "", ""),
+        [resource, name] => (*resource, *name, ""),
+        [resource, name, subresource @ ..] if !name.is_empty() => (*resource, *name, *subresource.first()?),
+        _ => return None,
+    };
+    let owned = str::to_owned;
+    (!resource.is_empty()).then(|| ResourcePath {
+        group: owned(group),
+        version: owned(version),
+        namespace: owned(namespace),
+        resource: owned(resource),
+        name: owned(name),
+        subresource: owned(subresource),
+    })
+}
+
+fn resource_verb(method: &Method, resource: &ResourcePath, query: &Query) -> &'static str {
+    let one = !resource.name.is_empty();
+    match *method {
+        Method::GET | Method::HEAD if query.is_true("watch") => "watch",
+        Method::GET | Method::HEAD if one => "get",
+        Method::GET | Method::HEAD => "list",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE if one => "delete",
+        Method::DELETE => "deletecollection",
+        _ => "",
+    }
+}
+
+fn method_word(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "get",
+        Method::HEAD => "head",
+        Method::POST => "post",
+        Method::PUT => "put",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => "",
+    }
+}
+
+impl ResourcePath {
+    /// The row of the table, if it is served.
+    pub fn row(&self) -> Option<&'static Resource> {
+        let row = Resource::find(&self.group, &self.resource)?;
+        (row.version == self.version && self.subresource.is_empty()).then_some(row)
+    }
+}
+
+/// A query, decoded.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads the text behind the question mark.
+    pub fn parse(text: &str) -> Self {
+        let pair = |part: &str| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(name), decode(value))
+        };
+        Self(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    /// The first value of a parameter; empty when it is not there.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|pair| pair.0 == name).map_or("", |pair| &pair.1)
+    }
+
+    /// Replaces all values of a parameter by one.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|pair| pair.0 != name);
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Whether a parameter is there, with or without a value.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|pair| pair.0 == name)
+    }
+
+    /// Whether a parameter is set to yes, as Kubernetes reads it.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.has(name) && !matches!(self.get(name), "false" | "0")
+    }
+
+    /// A whole number; `None` when the parameter is absent or empty.
+    ///
+    /// # Errors
+    /// 400 for anything else.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Status> {
+        match self.get(name) {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                Status::bad_request(format!("{name}: Invalid value: {text:?}: must be a whole number that is not negative"))
+            }),
+        }
+    }
+}
+
+/// Undoes percent-encoding; what is not UTF-8 then is replaced.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    while let [first, behind @ ..] = rest {
+        let escaped = match (first, behind) {
+            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        (bytes, rest) = match escaped {
+            Some((high, low)) => (push(bytes, high * 16 + low), &behind[2..]),
+            None => (push(bytes, if *first == b'+' { b' ' } else { *first }), behind),
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn push(mut bytes: Vec<u8>, byte: u8) -> Vec<u8> {
+    bytes.push(byte);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(method: Method, path: &str, query: &str) -> (&'static str, Option<[String; 6]>) {
+        let target = Target::of(&method, path, &Query::parse(query));
+        let parts = target.resource.map(|path| {
+            [path.group, path.version, path.namespace, path.resource, path.name, path.subresource]
+        });
+        (target.verb, parts)
+    }
+
+    #[test]
+    fn paths_and_verbs() {
+        let cases = [
+            (Method::GET, "/api/v1/configmaps", "", "list", Some(["", "v1", "", "configmaps", "", ""])),
+            (Method::GET, "/api/v1/namespaces/a/configmaps", "watch=true", "watch", Some(["", "v1", "a", "configmaps", "", ""])),
+            (Method::GET, "/api/v1/namespaces/a/configmaps/b", "watch=0", "get", Some(["", "v1", "a", "configmaps", "b", ""])),
+            (Method::POST, "/api/v1/namespaces", "", "create", Some(["", "v1", "", "namespaces", "", ""])),
+            (Method::DELETE, "/api/v1/namespaces/a", "", "delete", Some(["", "v1", "", "namespaces", "a", ""])),
+            (Method::PUT, "/api/v1/namespaces/a/finalize", "", "update", Some(["", "v1", "", "namespaces", "a", "finalize"])),
+            (Method::DELETE, "/api/v1/namespaces/a/secrets", "", "deletecollection", Some(["", "v1", "a", "secrets", "", ""])),
+            (Method::PATCH, "/apis/apps/v1/namespaces/a/deployments/b/status", "", "patch", Some(["apps", "v1", "a", "deployments", "b", "status"])),
+            (Method::GET, "/api/v1", "", "get", None),
+            (Method::GET, "/healthz", "", "get", None),
+            (Method::GET, "/api/v1/namespaces//configmaps", "", "list", Some(["", "v1", "", "configmaps", "", ""])),
+        ];
+        for (method, path, query, verb, parts) in cases {
+            assert_eq!(target(method, path, query), (verb, parts.map(|parts| parts.map(str::to_owned))), "{path}");
+        }
+    }
+
+    #[test]
+    fn queries() {
+        let query = Query::parse("labelSelector=a%3Db%2Cc+in+%28d%29&limit=5&watch&x=%zz");
+        assert_eq!(query.get("labelSelector"), "a=b,c in (d)");
+        assert_eq!(query.number("limit"), Ok(Some(5)));
+        assert!(query.is_true("watch") && !query.is_true("absent"));
+        assert_eq!(query.get("x"), "%zz");
+        assert!(Query::parse("limit=-1").number("limit").is_err());
+    }
+}

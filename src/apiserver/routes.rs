@@ -1,0 +1,158 @@
+//! From a request to its answer: the chain, then a verb or one of the documents.
+
+use std::sync::Arc;
+
+use api::{Status, discovery};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use base::env;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::chain::{Incoming, admit_request};
+use crate::errors::{Failure, json};
+use crate::limits::{BODY_BYTES_MAX, REQUEST_TIMEOUT};
+use crate::request::{Query, Target};
+use crate::server::Context;
+use crate::user::{Peer, User};
+use crate::verbs::{self, Call};
+use crate::{health, negotiate, openapi};
+
+/// Everything that is served: the API, `guarded` (behind the same chain) and `open` (in front of it).
+pub(crate) fn router(context: Arc<Context>, guarded: Router, open: Router) -> Router {
+    Router::new()
+        .merge(guarded)
+        .fallback(serve)
+        .with_state(Arc::clone(&context))
+        .layer(middleware::from_fn_with_state(context, guard))
+        .merge(open)
+}
+
+/// Runs the request's chain and counts the answer.
+async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
+    let started = env::monotonic();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let target = Target::of(request.method(), request.uri().path(), &query);
+    let row = target.resource.as_ref().and_then(|path| path.row());
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or(Peer(None));
+    let incoming = Incoming { peer: &peer, headers: request.headers(), target: &target };
+    let verb = target.verb;
+    let response = match admit_request(&incoming) {
+        Ok(user) => {
+            request.extensions_mut().insert(user);
+            request.extensions_mut().insert(query);
+            request.extensions_mut().insert(target);
+            let timeout = env::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+            timeout.unwrap_or_else(|_| Failure::from(too_slow()).into_response())
+        }
+        Err(refusal) => Failure::from(refusal).into_response(),
+    };
+    let resource = row.map_or("", |row| row.plural);
+    context.metrics.answered(verb, resource, response.status().as_u16(), env::monotonic() - started);
+    response
+}
+
+fn too_slow() -> Status {
+    Status::timeout("request did not complete within the allotted time", 0)
+}
+
+async fn serve(State(context): State<Arc<Context>>, request: Request) -> Response {
+    let answer = match request.extensions().get::<Target>().map(|target| target.resource.is_some()) {
+        Some(true) => resource(context, request).await,
+        _ => document(&context, &request).await,
+    };
+    answer.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// A verb on a resource.
+async fn resource(context: Arc<Context>, request: Request) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let mut extensions = parts.extensions;
+    let target = extensions.remove::<Target>().ok_or_else(Status::no_such_path)?;
+    let path = target.resource.ok_or_else(Status::no_such_path)?;
+    let row = path.row().ok_or_else(Status::no_such_path)?;
+    let call = Call {
+        user: extensions.remove::<User>().unwrap_or_else(User::anonymous),
+        row,
+        path,
+        query: extensions.remove::<Query>().unwrap_or_default(),
+        accept: header(&parts.headers, ACCEPT),
+        content_type: header(&parts.headers, CONTENT_TYPE),
+        body: read(body).await?,
+    };
+    verbs::run(context, target.verb, call).await
+}
+
+async fn read(body: Body) -> Result<Bytes, Failure> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Status::too_large(&format!("limit is {BODY_BYTES_MAX}")).into())
+        }
+        Err(error) => Err(Status::bad_request(format!("the body of the request could not be read: {error}")).into()),
+    }
+}
+
+fn header(headers: &HeaderMap, name: http::HeaderName) -> String {
+    let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
+}
+
+/// A path that is no resource.
+async fn document(context: &Context, request: &Request) -> Result<Response, Failure> {
+    let path = request.uri().path();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    if !matches!(request.method().as_str(), "GET" | "HEAD") {
+        return Err(Status::failure(405, api::Reason::MethodNotAllowed, "the server does not allow this method on the requested resource").into());
+    }
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let accept = header(request.headers(), ACCEPT);
+    let found = match parts.as_slice() {
+        ["healthz" | "livez" | "readyz"] => return Ok(health::answer(context, &format!("/{}", parts[0]), &query).await),
+        ["metrics"] => return Ok(metrics(context)),
+        ["api"] => return Ok(groups(true, &accept)),
+        ["apis"] => return Ok(groups(false, &accept)),
+        ["api", version] => discovery::resources("", version),
+        ["apis", group] => discovery::group(group),
+        ["apis", group, version] => discovery::resources(group, version),
+        ["openapi", rest @ ..] => return openapi::answer(rest, &accept, request.headers()),
+        ["version"] => Some(discovery::version()),
+        _ => None,
+    };
+    found.map(|body| json(200, body.to_string())).ok_or_else(|| Status::no_such_path().into())
+}
+
+fn metrics(context: &Context) -> Response {
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    ([(CONTENT_TYPE, kind)], context.telemetry.text()).into_response()
+}
+
+fn groups(legacy: bool, accept: &str) -> Response {
+    let Some(form) = negotiate::discovery(accept) else {
+        let plain = if legacy { discovery::legacy_versions() } else { discovery::groups() };
+        return json(200, plain.to_string());
+    };
+    let mut response = json(200, discovery::aggregated(legacy, form).to_string());
+    let kind = format!("application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList", form.version());
+    if let Ok(kind) = HeaderValue::from_str(&kind) {
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+    }
+    response
+}
+
+/// A document that clients cache: with its tag, or 304 when they have it.
+pub(crate) fn tagged(headers: &HeaderMap, kind: &'static str, tag: &str, body: Bytes) -> Response {
+    let quoted = format!("\"{tag}\"");
+    let has_it = header(headers, IF_NONE_MATCH).split(',').any(|known| known.trim() == quoted);
+    let mut response = if has_it { StatusCode::NOT_MODIFIED.into_response() } else { json(200, body) };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Ok(tag) = HeaderValue::from_str(&quoted) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}

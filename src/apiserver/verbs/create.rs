@@ -1,0 +1,119 @@
+//! POST to a collection.
+
+use std::sync::Arc;
+
+use api::kinds::namespace;
+use api::{Object, Status, codec, time};
+use axum::response::Response;
+use base::env;
+use replica::Moment;
+use state::Guard;
+
+use super::write::{self, Answer, Decision, Plan};
+use super::Call;
+use crate::chain::admission::{self, Attempt, Operation};
+use crate::errors::Failure;
+use crate::limits::{GENERATED_CHARS, GENERATED_NAME_BYTES_MAX};
+use crate::server::{Context, with_warnings};
+
+/// What generated names are made of: no vowels, so that no words come out, and nothing that looks alike.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Creates the object.
+pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
+    let (mut object, warnings) = codec::object(&call.body, call.format()?, call.row, call.field_validation()?)?;
+    place(&mut object, &call)?;
+    let response = write::run(&*context.backend, &call, |moment| decide(&call, &object, moment)).await?;
+    Ok(with_warnings(response, &warnings))
+}
+
+/// Puts the object where the path says, and resets what only the server sets.
+fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
+    let meta = &mut object.meta;
+    if meta.namespace.is_empty() {
+        meta.namespace.clone_from(&call.path.namespace);
+    }
+    if meta.namespace != call.path.namespace && call.row.namespaced {
+        let text = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(text));
+    }
+    if !meta.resource_version.is_empty() {
+        return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    meta.deletion_timestamp = None;
+    meta.deletion_grace_period_seconds = None;
+    meta.managed_fields.clear();
+    Ok(())
+}
+
+fn decide(call: &Call, given: &Object, moment: &Moment) -> Result<Decision, Status> {
+    let mut object = given.clone();
+    let meta = &mut object.meta;
+    let is_generated = meta.name.is_empty() && !meta.generate_name.is_empty();
+    if is_generated {
+        meta.name = generate(&meta.generate_name);
+    }
+    meta.uid = uid(env::random_u128());
+    meta.creation_timestamp = time::rfc3339(env::wall_ms());
+    let name = object.meta.name.clone();
+    let (row, within) = (call.row, call.path.namespace.as_str());
+    let attempt = Attempt {
+        operation: Operation::Create,
+        resource: row,
+        namespace: within,
+        name: &name,
+        user: &call.user,
+        state: &moment.state,
+    };
+    admission::create(&attempt, &mut object)?;
+    let key = row.key(within, &name);
+    if moment.state.get(key.as_str()).is_some() {
+        return Err(if is_generated {
+            Status::generate_name_conflict(row.group_resource(), &name)
+        } else {
+            Status::already_exists(row.group_resource(), &name)
+        });
+    }
+    let mut guards = vec![Guard::Absent { key: key.clone() }];
+    if row.namespaced {
+        guards.push(Guard::Live { key: namespace::RESOURCE.key("", within), uid: String::new() });
+    }
+    let prepared = object.prepare(row);
+    let write = write::put(key, &prepared);
+    Ok(Decision::Propose(Plan { guards, write, answer: Answer::Written(201, prepared) }))
+}
+
+/// A name that begins with `prefix`, cut so that every kind takes its length.
+fn generate(prefix: &str) -> String {
+    let mut end = prefix.len().min(GENERATED_NAME_BYTES_MAX - GENERATED_CHARS);
+    while !prefix.is_char_boundary(end) {
+        end -= 1;
+    }
+    let letter = |_| ALPHABET[(env::random_u64() % ALPHABET.len() as u64) as usize] as char;
+    prefix[..end].chars().chain((0..GENERATED_CHARS).map(letter)).collect()
+}
+
+/// A random UUID (version 4) of these bits.
+pub(crate) fn uid(bits: u128) -> String {
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_are_of_version_4() {
+        assert_eq!(uid(0), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    }
+
+    #[test]
+    fn generated_names_fit() {
+        let name = generate("web-");
+        assert!(name.starts_with("web-") && name.len() == 9, "{name}");
+        assert_eq!(generate(&"a".repeat(300)).len(), 63);
+    }
+}

@@ -1,0 +1,110 @@
+//! The one way in which verbs write: decide on a moment, propose, and decide anew when a guard failed.
+//!
+//! # Guarantees
+//! - What a client stated (a resourceVersion, a uid) is checked by the decision, so a guard that fails
+//!   only says that the moment was old: the next decision sees what stood in the way.
+//! - A refusal decided on a moment that may be behind is decided once more after a linearizable read.
+
+use api::{Key, Prepared, Resource, Status};
+use axum::response::Response;
+use base::ids::RequestId;
+use bytes::Bytes;
+use replica::Moment;
+use state::{Guard, Meta, Outcome, Stamp, Txn, Write};
+
+use super::Call;
+use crate::backend::Backend;
+use crate::errors::Failure;
+use crate::limits::ATTEMPTS_MAX;
+use crate::negotiate::Representation;
+use crate::present;
+
+/// What is to be done, seen from one moment.
+pub(super) enum Decision {
+    /// Nothing needs to be written.
+    Answer(Answer),
+    /// This, if the guards hold; then that is the answer.
+    Propose(Plan),
+}
+
+/// One write with its conditions.
+pub(super) struct Plan {
+    pub(super) guards: Vec<Guard>,
+    pub(super) write: Write,
+    pub(super) answer: Answer,
+}
+
+/// What the client is told.
+pub(super) enum Answer {
+    /// An object that is stored already.
+    Stored(Bytes),
+    /// The object that was written, with this code.
+    Written(u16, Prepared),
+    /// Success without an object.
+    Done(Box<Status>),
+}
+
+/// The write that stores a prepared object.
+pub(crate) fn put(key: Key, prepared: &Prepared) -> Write {
+    let meta = Meta {
+        uid: prepared.uid.clone(),
+        generation: prepared.generation,
+        deleting: prepared.deleting,
+        finalizers: prepared.finalizers,
+        charges: Vec::new(),
+    };
+    Write::Put { key, body: prepared.body.clone().into(), splice: Some(prepared.splice), meta }
+}
+
+/// Decides and proposes until there is an answer.
+pub(super) async fn run(
+    backend: &dyn Backend,
+    call: &Call,
+    mut decide: impl FnMut(&Moment) -> Result<Decision, Status>,
+) -> Result<Response, Failure> {
+    let form = call.form()?;
+    let dry_run = call.is_dry_run()?;
+    let mut moment = backend.moment();
+    let mut is_fresh = false;
+    for _ in 0..ATTEMPTS_MAX {
+        let plan = match decide(&moment) {
+            Ok(Decision::Propose(plan)) => plan,
+            Ok(Decision::Answer(answer)) => return Ok(respond(answer, moment.revision(), call.row, form)),
+            Err(refusal) if is_fresh || !depends_on_state(&refusal) => return Err(refusal.into()),
+            Err(_) => {
+                moment = backend.linearizable().await?;
+                is_fresh = true;
+                continue;
+            }
+        };
+        if dry_run {
+            return Ok(respond(plan.answer, moment.revision(), call.row, form));
+        }
+        let txn = transaction(&call.user.name, plan.guards, vec![plan.write]);
+        let committed = backend.propose(txn).await?;
+        match committed.outcome {
+            Outcome::Committed { revision } => return Ok(respond(plan.answer, revision, call.row, form)),
+            Outcome::Refused(_) => (moment, is_fresh) = (committed.moment, true),
+            Outcome::Invalid { reason } => return Err(Status::internal(&reason).into()),
+        }
+    }
+    Err(Status::unavailable("others keep changing what this write depends on; try again").with_retry_after(1).into())
+}
+
+/// Whether a newer moment may decide otherwise: not for what is wrong with the request itself.
+fn depends_on_state(refusal: &Status) -> bool {
+    matches!(refusal.code, 403 | 404 | 409)
+}
+
+/// A transaction by `actor` under a fresh request id.
+pub(crate) fn transaction(actor: &str, guards: Vec<Guard>, writes: Vec<Write>) -> Txn {
+    Txn { stamp: Stamp { request: RequestId::random().0, actor: actor.to_owned() }, guards, writes }
+}
+
+fn respond(answer: Answer, revision: u64, row: &Resource, form: Representation) -> Response {
+    match answer {
+        Answer::Stored(bytes) => present::object(200, &bytes, row, form),
+        Answer::Written(code, prepared) => present::object(code, &prepared.at_revision(revision).into(), row, form),
+        Answer::Done(status) => present::status(&status),
+    }
+}

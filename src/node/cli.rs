@@ -1,0 +1,228 @@
+//! The command line of `keelson`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use base::ids::ClusterId;
+use base::shutdown::{self, Shutdown};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::address::HostPort;
+use crate::identity::{Bootstrap, Wanted};
+use crate::token::Token;
+use crate::up::host::Linux;
+use crate::up::{NetworkChoice, UpOptions};
+use crate::{balancer, files, master, up};
+
+/// Where `up` and `down` keep a cluster unless told otherwise.
+const CLUSTER_DIRECTORY: &str = ".keelson";
+
+/// Kubernetes with an event-sourced control plane on a built-in replicated log.
+///
+/// Exit codes: 0 done or stopped in order, 1 failed (the reason is on standard error), 2 wrong usage,
+/// 101 a core thread panicked. Logs go to standard error; KEELSON_LOG filters them (default: info).
+#[derive(Parser)]
+#[command(name = "keelson", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Forward a stable address to whichever master lives (started by `up`).
+    #[command(hide = true)]
+    Balancer(BalancerArgs),
+    /// Stop a cluster that `up` started; its data stays.
+    Down {
+        /// The cluster's directory.
+        #[arg(long, default_value = CLUSTER_DIRECTORY)]
+        dir: PathBuf,
+    },
+    /// Run a master: the first of a new cluster, a new one of an existing cluster, or one that was here before.
+    Server(Box<ServerArgs>),
+    /// Start a whole cluster on this machine, or what is missing of it.
+    Up {
+        /// The cluster's directory.
+        #[arg(long, default_value = CLUSTER_DIRECTORY)]
+        dir: PathBuf,
+        /// How many masters [default: what the cluster has; 3 for a new one].
+        #[arg(long)]
+        masters: Option<usize>,
+        /// Whether a new cluster gets a network of its own.
+        #[arg(long, value_enum, default_value_t = NetworkChoice::Auto)]
+        network: NetworkChoice,
+    },
+}
+
+#[derive(Args)]
+struct BalancerArgs {
+    /// The stable address.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: HostPort,
+    /// A master's API; repeat for each.
+    #[arg(long = "target", value_name = "HOST:PORT", required = true)]
+    targets: Vec<HostPort>,
+    /// The cluster's authority, PEM.
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+}
+
+#[derive(Args)]
+struct ServerArgs {
+    /// The master's data directory.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Its name among the masters, like master-1.
+    #[arg(long)]
+    name: Option<String>,
+    /// Where it serves the API. Others must reach it there.
+    #[arg(long, value_name = "HOST:PORT")]
+    api: Option<HostPort>,
+    /// Where other masters reach it.
+    #[arg(long, value_name = "HOST:PORT")]
+    peer: Option<HostPort>,
+    /// A further host name or address of the API, for its certificate; repeat for several.
+    #[arg(long = "san", value_name = "HOST")]
+    sans: Vec<String>,
+    /// Make a new cluster.
+    #[arg(long, conflicts_with = "join")]
+    init: bool,
+    /// Join the cluster of this master.
+    #[arg(long, value_name = "https://HOST:PORT")]
+    join: Option<String>,
+    /// The token to join with, as `kctl cluster add` prints it.
+    #[arg(long, requires = "join", conflicts_with = "token_file", env = "KEELSON_TOKEN", hide_env_values = true)]
+    token: Option<Token>,
+    /// A file that holds the token.
+    #[arg(long, value_name = "FILE", requires = "join")]
+    token_file: Option<PathBuf>,
+    /// The new cluster's id (chosen by `up`).
+    #[arg(long, requires = "init", hide = true)]
+    cluster_id: Option<ClusterId>,
+}
+
+impl ServerArgs {
+    fn wanted(self) -> anyhow::Result<Wanted> {
+        let bootstrap = match (self.init, self.join) {
+            (true, _) => Some(Bootstrap::Init { cluster: self.cluster_id }),
+            (false, Some(through)) => {
+                let through = HostPort::from_url(&through).context("reading --join")?;
+                let token = match (self.token, self.token_file) {
+                    (Some(token), _) => token,
+                    (None, Some(file)) => {
+                        let text = files::read(&file)?.with_context(|| format!("there is no {}", file.display()))?;
+                        text.parse().with_context(|| format!("reading {}", file.display()))?
+                    }
+                    (None, None) => anyhow::bail!("--join needs --token or --token-file: run `kctl cluster add`"),
+                };
+                Some(Bootstrap::Join { through, token })
+            }
+            (false, None) => None,
+        };
+        Ok(Wanted { name: self.name, api: self.api, peer: self.peer, names: self.sans, bootstrap })
+    }
+}
+
+/// Runs the `keelson` command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    base::telemetry::init_logs();
+    match run(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("keelson: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes, each told once: some texts already end in their cause's.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
+        told if told.is_empty() => cause,
+        told if told.ends_with(&cause) => told,
+        told => format!("{told}: {cause}"),
+    })
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Balancer(args) => {
+            let options = balancer::Options { listen: args.listen, targets: args.targets, authority: args.ca };
+            command_runtime()?.block_on(async { balancer::run(options, until_signalled()?).await })
+        }
+        Verb::Down { dir } => command_runtime()?.block_on(up::down(&Linux, &dir)),
+        Verb::Server(args) => {
+            let directory = args.dir.clone();
+            master::run(&directory, args.wanted()?)
+        }
+        Verb::Up { dir, masters, network } => {
+            let options = UpOptions { directory: dir, masters, network };
+            command_runtime()?.block_on(up::up(&Linux, &options))
+        }
+    }
+}
+
+/// One thread is plenty for waiting and forwarding.
+fn command_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")
+}
+
+/// Fires at the first SIGTERM or SIGINT.
+pub fn until_signalled() -> anyhow::Result<Shutdown> {
+    let (trigger, shutdown) = shutdown::channel();
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    base::env::spawn(async move {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        trigger.fire();
+    });
+    Ok(shutdown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    fn wanted(flags: &str) -> anyhow::Result<Wanted> {
+        let words = format!("keelson server --dir d {flags}");
+        match Cli::try_parse_from(words.split_whitespace())?.verb {
+            Verb::Server(args) => args.wanted(),
+            _ => unreachable!("server was asked for"),
+        }
+    }
+
+    #[test]
+    fn how_a_master_begins() {
+        let token = format!("{}.{}.{}", "a".repeat(64), "b".repeat(16), "c".repeat(32));
+        let begins = |flags: &str| wanted(flags).map(|wanted| wanted.bootstrap);
+        assert_eq!(begins("").expect("nothing"), None);
+        let init = begins("--init --cluster-id 00000000000000ff").expect("init");
+        assert_eq!(init, Some(Bootstrap::Init { cluster: Some(ClusterId(255)) }));
+        let join = begins(&format!("--join https://10.0.0.1:6443/ --token {token}")).expect("join");
+        let through = "10.0.0.1:6443".parse().expect("address");
+        assert_eq!(join, Some(Bootstrap::Join { through, token: token.parse().expect("token") }));
+        for flags in ["--join 10.0.0.1:6443", "--init --join a:1", "--token x", "--init --token-file x"] {
+            assert!(begins(flags).is_err(), "{flags}");
+        }
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow::anyhow!("no such file").context("reading x: no such file").context("starting");
+        assert_eq!(chain(&error), "starting: reading x: no such file");
+    }
+}

@@ -1,0 +1,106 @@
+//! The masters among themselves: who they are, who joins, who leaves, who leads.
+//!
+//! # Flow
+//! A member's record is an internal object of State: writing it allocates its id, which is the revision
+//! of the write and so never comes twice. Raft's membership follows: orders that change it are carried
+//! out by the leader, whichever master was asked.
+
+pub mod admission;
+pub mod ask;
+pub mod http;
+pub mod join;
+pub mod orders;
+pub mod records;
+pub mod status;
+pub mod view;
+
+use std::sync::Arc;
+
+use base::env;
+use base::ids::{ClusterId, NodeId, RequestId};
+use replica::Replica;
+use state::{Guard, Outcome, Stamp, Txn, Write};
+
+use crate::pki::{Authority, peer_name};
+
+/// One master's view of the cluster, and its hands.
+pub struct Cluster {
+    /// The cluster.
+    pub id: ClusterId,
+    /// This master.
+    pub node: NodeId,
+    /// Signs for masters that join.
+    pub authority: Authority,
+    /// State and log.
+    pub replica: Replica,
+}
+
+/// Shared by the handlers of requests.
+pub type Handle = Arc<Cluster>;
+
+/// Why something about the cluster was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// Asking again will not help; the text says what would.
+    #[error("{0}")]
+    Refused(String),
+    /// The token does not let anybody in.
+    #[error(transparent)]
+    NotAllowed(#[from] crate::token::TokenRefusal),
+    /// No master has this name.
+    #[error("no master is named {0:?}: `kctl cluster status` lists them")]
+    NoSuchMember(String),
+    /// Not done now; asking again may help.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Nobody knows whether it was done.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl From<replica::ProposeError> for ClusterError {
+    fn from(error: replica::ProposeError) -> Self {
+        match error {
+            replica::ProposeError::Unknown => Self::Unknown(error.to_string()),
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<replica::Unavailable> for ClusterError {
+    fn from(error: replica::Unavailable) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl Cluster {
+    /// Makes one write under one guard. `None` when the guard failed: look again and decide anew.
+    async fn write(&self, guard: Guard, write: Write) -> Result<Option<u64>, ClusterError> {
+        let stamp = Stamp { request: RequestId::random().0, actor: peer_name(self.node) };
+        let committed = self.replica.propose(Txn { stamp, guards: vec![guard], writes: vec![write] }).await?;
+        match committed.outcome {
+            Outcome::Committed { revision } => Ok(Some(revision)),
+            Outcome::Refused(_) => Ok(None),
+            Outcome::Invalid { reason } => Err(ClusterError::Refused(reason)),
+        }
+    }
+
+    /// Records a fresh token and returns it.
+    pub async fn issue_token(&self) -> Result<view::IssuedToken, ClusterError> {
+        let token = crate::token::Token::random(self.authority.hash());
+        let record = token.record(env::wall_ms());
+        let expires_ms = record.expires_ms;
+        self.record_token(&token, record).await?;
+        Ok(view::IssuedToken { token: token.to_string(), expires_ms })
+    }
+
+    /// Records a token; fine when it already is.
+    pub async fn record_token(
+        &self,
+        token: &crate::token::Token,
+        record: crate::token::TokenRecord,
+    ) -> Result<(), ClusterError> {
+        let (key, put) = records::put(records::TOKENS, &token.credential().id, &record);
+        self.write(Guard::Absent { key }, put).await.map(drop)
+    }
+}

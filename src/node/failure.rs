@@ -1,0 +1,36 @@
+//! A master whose core has failed must not serve on.
+
+use std::panic::PanicHookInfo;
+
+/// Exit code after a panic in a core thread. Rust's own code for a panicked main thread.
+pub const PANIC_EXIT_CODE: i32 = 101;
+/// How the names of threads begin that a master cannot live without.
+const CORE_THREADS: [&str; 3] = ["apply", "raft", "storage"];
+
+/// Makes a panic in a core thread end the process, after the usual report. Elsewhere a panic ends only
+/// the request or task it happened in.
+pub fn exit_on_core_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        report(panic);
+        if std::thread::current().name().is_some_and(is_core) {
+            std::process::exit(PANIC_EXIT_CODE);
+        }
+    }));
+}
+
+fn is_core(thread: &str) -> bool {
+    CORE_THREADS.iter().any(|name| thread.starts_with(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_threads_a_master_cannot_live_without() {
+        for (thread, core) in [("raft", true), ("storage-flusher", true), ("apply", true), ("api-worker", false)] {
+            assert_eq!(is_core(thread), core, "{thread}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The machine below a cluster: commands, processes, the few facts that planning needs.
+
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, PidfdFlags, Signal as KernelSignal, pidfd_open, pidfd_send_signal};
+
+/// Something the host refused.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A program could not be started.
+    #[error("running `{command}` failed: {source}")]
+    NotRun {
+        /// The command line.
+        command: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A program ended with an error.
+    #[error("`{command}` failed: {stderr}")]
+    Failed {
+        /// The command line.
+        command: String,
+        /// What it said.
+        stderr: String,
+    },
+    /// A signal could not be sent.
+    #[error("signalling process {pid} failed: {source}")]
+    NotSignalled {
+        /// The process.
+        pid: u32,
+        /// Why.
+        source: rustix::io::Errno,
+    },
+}
+
+/// A command line: program, then arguments.
+pub type Command = Vec<String>;
+
+/// Splits at spaces: for commands whose parts hold none.
+pub fn command(line: &str) -> Command {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A process to be started on its own, beyond the life of this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spawn {
+    /// Program and arguments.
+    pub command: Command,
+    /// Where its output is appended.
+    pub log: PathBuf,
+}
+
+/// A process as the kernel shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// Boot id and start time: with the pid, unlike that of any other process ever.
+    pub started: String,
+    /// Its command line.
+    pub command: Command,
+}
+
+/// How a process is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: in order.
+    Terminate,
+    /// SIGKILL: at once.
+    Kill,
+}
+
+/// The machine, as `up` and `down` use it.
+pub trait Host {
+    /// Whether network namespaces can be made.
+    fn is_root(&self) -> bool;
+    /// Runs a command to its end and returns what it printed.
+    fn run(&self, command: &Command) -> Result<String, HostError>;
+    /// Starts a process and returns its pid.
+    fn spawn(&self, spawn: &Spawn) -> Result<u32, HostError>;
+    /// What runs under `pid`; `None` when nothing does, or only a zombie.
+    fn process(&self, pid: u32) -> Option<ProcessFacts>;
+    /// Signals the process `pid` if it still is the one that `started` then; otherwise does nothing.
+    fn signal(&self, pid: u32, started: &str, signal: Signal) -> Result<(), HostError>;
+}
+
+/// The real machine.
+#[derive(Debug, Default)]
+pub struct Linux;
+
+impl Host for Linux {
+    fn is_root(&self) -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    fn run(&self, command: &Command) -> Result<String, HostError> {
+        let line = command.join(" ");
+        tracing::debug!(command = line, "running");
+        let output = std::process::Command::new(&command[0])
+            .args(&command[1..])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .map_err(|source| HostError::NotRun { command: line.clone(), source })?;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(HostError::Failed { command: line, stderr });
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// In a session of its own: it neither sees the terminal's Ctrl-C nor ends with it.
+    fn spawn(&self, spawn: &Spawn) -> Result<u32, HostError> {
+        let start = || -> std::io::Result<u32> {
+            let log = std::fs::OpenOptions::new().create(true).append(true).open(&spawn.log)?;
+            let child = std::process::Command::new("setsid")
+                .args(&spawn.command)
+                .stdin(std::process::Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .spawn()?;
+            Ok(child.id())
+        };
+        start().map_err(|source| HostError::NotRun { command: spawn.command.join(" "), source })
+    }
+
+    fn process(&self, pid: u32) -> Option<ProcessFacts> {
+        let directory = PathBuf::from(format!("/proc/{pid}"));
+        let started = started(&directory)?;
+        let command = std::fs::read(directory.join("cmdline")).ok()?;
+        let parts = command.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+        let command = parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect();
+        Some(ProcessFacts { started, command })
+    }
+
+    fn signal(&self, pid: u32, expected: &str, signal: Signal) -> Result<(), HostError> {
+        let failed = |source| HostError::NotSignalled { pid, source };
+        let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+        // The descriptor first: once it is open the pid cannot change its owner unnoticed.
+        let process = match pidfd_open(number, PidfdFlags::empty()) {
+            Ok(process) => process,
+            Err(rustix::io::Errno::SRCH) => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        if self.process(pid).is_none_or(|facts| facts.started != expected) {
+            return Ok(());
+        }
+        let signal = match signal {
+            Signal::Terminate => KernelSignal::TERM,
+            Signal::Kill => KernelSignal::KILL,
+        };
+        match pidfd_send_signal(&process, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Boot id and start time of the process in `/proc/PID`; `None` for a zombie.
+fn started(directory: &Path) -> Option<String> {
+    let stat = std::fs::read_to_string(directory.join("stat")).ok()?;
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let (state, start_ticks) = parse_stat(&stat)?;
+    (!matches!(state, 'Z' | 'X')).then(|| format!("{} {start_ticks}", boot.trim()))
+}
+
+/// Fields 3 and 22 of `/proc/PID/stat`, counted behind the last `)`: the name may hold anything.
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+#[cfg(test)]
+pub mod fake {
+    //! A machine that writes down what is asked of it.
+
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Answers by command line, processes by pid, and everything that was done.
+    #[derive(Default)]
+    pub struct FakeHost {
+        pub root: bool,
+        pub answers: BTreeMap<String, String>,
+        pub processes: RefCell<BTreeMap<u32, ProcessFacts>>,
+        /// Processes that ignore SIGTERM.
+        pub stubborn: Vec<u32>,
+        pub done: RefCell<Vec<String>>,
+    }
+
+    impl Host for FakeHost {
+        fn is_root(&self) -> bool {
+            self.root
+        }
+
+        fn run(&self, command: &Command) -> Result<String, HostError> {
+            let line = command.join(" ");
+            if let Some(answer) = self.answers.get(&line) {
+                return Ok(answer.clone());
+            }
+            self.done.borrow_mut().push(line);
+            Ok(String::new())
+        }
+
+        fn spawn(&self, spawn: &Spawn) -> Result<u32, HostError> {
+            let mut processes = self.processes.borrow_mut();
+            let pid = processes.keys().last().map_or(100, |last| last + 1);
+            let facts = ProcessFacts { started: format!("boot {pid}"), command: spawn.command.clone() };
+            processes.insert(pid, facts);
+            self.done.borrow_mut().push(format!("spawn {}", spawn.command.join(" ")));
+            Ok(pid)
+        }
+
+        fn process(&self, pid: u32) -> Option<ProcessFacts> {
+            self.processes.borrow().get(&pid).cloned()
+        }
+
+        fn signal(&self, pid: u32, started: &str, signal: Signal) -> Result<(), HostError> {
+            if self.process(pid).is_some_and(|facts| facts.started == started) {
+                self.done.borrow_mut().push(format!("{signal:?} {pid}"));
+                if signal == Signal::Kill || !self.stubborn.contains(&pid) {
+                    self.processes.borrow_mut().remove(&pid);
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_is_read_behind_the_name() {
+        let stat = "77 (a) S 9 (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        assert_eq!(parse_stat(stat), Some(('S', 4242)));
+        assert_eq!(parse_stat("77 (a"), None);
+    }
+
+    #[test]
+    fn this_process_is_known_and_a_stranger_is_not_signalled() {
+        let me = std::process::id();
+        let facts = Linux.process(me).expect("this process");
+        assert!(!facts.command.is_empty());
+        // Would end the test if it were sent.
+        Linux.signal(me, "another boot 1", Signal::Kill).expect("nothing to do");
+        assert_eq!(Linux.process(me), Some(facts));
+    }
+
+    #[test]
+    fn a_failed_command_tells_what_it_said() {
+        let failed = Linux.run(&vec!["sh".to_owned(), "-c".to_owned(), "echo why >&2; exit 3".to_owned()]);
+        assert_eq!(failed.expect_err("fails").to_string(), "`sh -c echo why >&2; exit 3` failed: why");
+        let missing = Linux.run(&command("keelson-no-such-program"));
+        assert!(matches!(missing, Err(HostError::NotRun { .. })));
+    }
+}

@@ -1,0 +1,202 @@
+//! A whole cluster on one machine: `keelson up` and `keelson down`.
+//!
+//! # Flow
+//! Level-triggered: each `up` looks at what the directory and the host hold and adds what is missing,
+//! whether that is everything (the first time, or after a reboot) or nothing. `down` takes processes and
+//! plumbing away and keeps the data, so that the next `up` goes on with the same identities.
+//!
+//! ```text
+//! DIR/cluster.json      what the cluster is made of
+//! DIR/kubeconfig        the administrator's; its current context is the stable address
+//! DIR/ca.crt            the cluster's authority
+//! DIR/data/NAME/        a master's data directory
+//! DIR/log/NAME.log      a process's output
+//! DIR/run/NAME.pid      its pid
+//! ```
+
+pub mod cluster_file;
+pub mod host;
+pub mod plumbing;
+pub mod process;
+mod start;
+mod stop;
+mod wait;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use base::ids::ClusterId;
+
+use crate::data_dir::DataDir;
+use crate::files::{self, Lock};
+use cluster_file::{ClusterFile, Network};
+use host::Host;
+use process::Processes;
+
+pub use start::up;
+pub use stop::down;
+
+/// Masters of a new cluster unless told otherwise: the fewest that survive the loss of one.
+const MASTERS_DEFAULT: usize = 3;
+
+/// What `up` is asked for.
+#[derive(Clone, Debug)]
+pub struct UpOptions {
+    /// The cluster's directory.
+    pub directory: PathBuf,
+    /// How many masters; what it has, or [`MASTERS_DEFAULT`], when not given.
+    pub masters: Option<usize>,
+    /// Whether a new cluster gets a network of its own.
+    pub network: NetworkChoice,
+}
+
+/// Whether a new cluster gets a network of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum NetworkChoice {
+    /// A bridge when root, loopback otherwise.
+    Auto,
+    /// A bridge and a network namespace for each master. Needs root.
+    Bridge,
+    /// Ports on the host's loopback.
+    Loopback,
+}
+
+/// One cluster's directory, locked.
+struct ClusterDir {
+    path: PathBuf,
+    processes: Processes,
+    _lock: Lock,
+}
+
+impl ClusterDir {
+    /// Makes the directory if need be and locks it.
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        files::make_directory(path)?;
+        // Absolute, because it stands in the command lines by which processes are found again.
+        let path = path.canonicalize().with_context(|| format!("finding {}", path.display()))?;
+        let Some(lock) = files::try_lock(&path.join("lock"))? else {
+            bail!("another `keelson up` or `keelson down` works on {}: wait for it to end", path.display());
+        };
+        Ok(Self { processes: Processes::new(&path), path, _lock: lock })
+    }
+
+    fn data(&self, master: &str) -> DataDir {
+        DataDir::new(&self.path.join("data").join(master))
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.path.join("ca.crt")
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.path.join("kubeconfig")
+    }
+
+    fn token(&self) -> PathBuf {
+        self.path.join("token")
+    }
+
+    fn cluster_json(&self) -> PathBuf {
+        self.path.join("cluster.json")
+    }
+
+    fn load(&self) -> anyhow::Result<Option<ClusterFile>> {
+        let path = self.cluster_json();
+        let Some(text) = files::read(&path)? else { return Ok(None) };
+        let file = ClusterFile::parse(&text);
+        Ok(Some(file.with_context(|| {
+            format!("reading {} failed: put back a copy, or take another directory", path.display())
+        })?))
+    }
+
+    fn save(&self, file: &ClusterFile) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string_pretty(file)?;
+        text.push('\n');
+        Ok(files::write(&self.cluster_json(), text.as_bytes())?)
+    }
+
+    /// What the cluster is made of: chosen the first time, grown when asked to.
+    fn load_or_make(&self, host: &dyn Host, options: &UpOptions) -> anyhow::Result<ClusterFile> {
+        let known = self.load()?;
+        let is_new = known.is_none();
+        let mut file = match known {
+            Some(file) => file,
+            None => {
+                let cluster = ClusterId::random();
+                ClusterFile::new(cluster, choose_network(host, cluster, options.network)?, &mut free_port)?
+            }
+        };
+        let count = options.masters.unwrap_or(if is_new { MASTERS_DEFAULT } else { file.masters.len() });
+        if file.grow(count, &mut free_port)? || is_new {
+            self.save(&file)?;
+        }
+        Ok(file)
+    }
+}
+
+fn choose_network(host: &dyn Host, cluster: ClusterId, choice: NetworkChoice) -> anyhow::Result<Network> {
+    let bridge = match choice {
+        NetworkChoice::Auto => host.is_root(),
+        NetworkChoice::Bridge => true,
+        NetworkChoice::Loopback => false,
+    };
+    if !bridge {
+        return Ok(Network::Loopback);
+    }
+    let used = plumbing::used_subnets(host).context("looking for a free subnet")?;
+    let subnet = cluster_file::choose_subnet(cluster, &used).context(
+        "no /24 between 10.128.0.0 and 10.250.255.255 is free on this host (see `ip route`): \
+         remove a route, or use --network loopback",
+    )?;
+    Ok(Network::Bridge { subnet })
+}
+
+/// A port of the loopback address that nobody listens on at this moment.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
+    Ok(listener.local_addr().context("looking for a free port")?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::up::host::fake::FakeHost;
+
+    fn options(directory: &Path) -> UpOptions {
+        UpOptions { directory: directory.to_owned(), masters: None, network: NetworkChoice::Auto }
+    }
+
+    #[test]
+    fn a_cluster_is_chosen_once() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::open(root.path()).expect("open");
+        let host = FakeHost { root: true, ..FakeHost::default() };
+        let first = cluster.load_or_make(&host, &options(root.path())).expect("make");
+        let second = cluster.load_or_make(&host, &options(root.path())).expect("load");
+        assert_eq!(first, second);
+        assert_eq!(first.masters.len(), MASTERS_DEFAULT);
+        assert!(matches!(first.network, Network::Bridge { .. }));
+    }
+
+    #[test]
+    fn without_root_it_is_loopback_and_ports_differ() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::open(root.path()).expect("open");
+        let file = cluster.load_or_make(&FakeHost::default(), &options(root.path())).expect("make");
+        assert_eq!(file.network, Network::Loopback);
+        let mut ports: Vec<u16> = file.masters.iter().flat_map(|m| [m.api.port, m.peer.port]).collect();
+        ports.push(file.stable.port);
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 7);
+    }
+
+    #[test]
+    fn two_commands_never_work_on_one_directory() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let held = ClusterDir::open(root.path()).expect("open");
+        assert!(ClusterDir::open(root.path()).is_err());
+        drop(held);
+        assert!(ClusterDir::open(root.path()).is_ok());
+    }
+}

@@ -1,0 +1,271 @@
+//! The bridge and network namespaces of a cluster: what is missing, what is left over, and the
+//! commands that change it. Pure but for [`look`].
+//!
+//! Every name carries the short cluster id: `klID` (bridge), `klIDvN` (the host's end of master N's
+//! link), `kl-ID-NAME` (namespace), and the firewall rule's comment.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use base::ids::ClusterId;
+use serde_json::Value;
+
+use super::cluster_file::{MasterAddress, Subnet};
+use super::host::{Command, Host, HostError, command};
+
+/// What the host has now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Names of interfaces.
+    pub links: BTreeSet<String>,
+    /// Names of network namespaces.
+    pub namespaces: BTreeSet<String>,
+    /// The firewall's `FORWARD` chain, as `iptables -S` prints it; empty without iptables.
+    pub forward: Vec<String>,
+}
+
+/// The names of one cluster's plumbing.
+#[derive(Clone, Debug)]
+pub struct Names {
+    short: String,
+}
+
+impl Names {
+    /// Of this cluster.
+    pub fn of(cluster: ClusterId) -> Self {
+        Self { short: cluster.short() }
+    }
+
+    /// The bridge.
+    pub fn bridge(&self) -> String {
+        format!("kl{}", self.short)
+    }
+
+    /// The namespace of a master.
+    pub fn namespace(&self, master: &str) -> String {
+        format!("kl-{}-{master}", self.short)
+    }
+
+    /// The host's end of the link of master number `number`, from 1.
+    fn link(&self, number: usize) -> String {
+        format!("kl{}v{number}", self.short)
+    }
+
+    fn rule(&self) -> String {
+        let (bridge, short) = (self.bridge(), &self.short);
+        format!("FORWARD -i {bridge} -o {bridge} -m comment --comment keelson-{short} -j ACCEPT")
+    }
+}
+
+/// Asks the host what it has.
+pub fn look(host: &dyn Host) -> Result<Observed, HostError> {
+    Ok(Observed {
+        links: names(&host.run(&command("ip -j link show"))?, "ifname"),
+        namespaces: names(&host.run(&command("ip -j netns list"))?, "name"),
+        // Without iptables there is no firewall of that kind to pass.
+        forward: host
+            .run(&command("iptables -w -S FORWARD"))
+            .map(|rules| rules.lines().map(str::to_owned).collect())
+            .unwrap_or_default(),
+    })
+}
+
+/// IPv4 networks that the host has routes to, but for the default route.
+pub fn used_subnets(host: &dyn Host) -> Result<Vec<Subnet>, HostError> {
+    let routes = names(&host.run(&command("ip -j -4 route show table all"))?, "dst");
+    Ok(routes.iter().filter_map(|route| Subnet::parse(route)).collect())
+}
+
+/// The values of `field` in the JSON list that `ip -j` printed; it prints nothing for none.
+fn names(json: &str, field: &str) -> BTreeSet<String> {
+    let list: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
+    list.iter().filter_map(|item| item[field].as_str()).map(str::to_owned).collect()
+}
+
+/// What makes the plumbing whole. Every command either is needed or changes nothing.
+pub fn make(names: &Names, subnet: Ipv4Addr, masters: &[MasterAddress], observed: &Observed) -> Vec<Command> {
+    let bridge = names.bridge();
+    let [a, b, c, _] = subnet.octets();
+    let gateway = format!("{a}.{b}.{c}.1");
+    let mut lines = Vec::new();
+    if !observed.links.contains(&bridge) {
+        // A fixed address: otherwise it changes with each link, and peers' tables are wrong for a while.
+        lines.push(format!("ip link add {bridge} address 02:4b:{a:02x}:{b:02x}:{c:02x}:01 type bridge"));
+    }
+    lines.push(format!("ip addr replace {gateway}/24 dev {bridge}"));
+    lines.push(format!("ip link set {bridge} up"));
+    for (index, master) in masters.iter().enumerate() {
+        let namespace = names.namespace(&master.name);
+        let link = names.link(index + 1);
+        let has_namespace = observed.namespaces.contains(&namespace);
+        if !has_namespace {
+            lines.push(format!("ip netns add {namespace}"));
+        }
+        if observed.links.contains(&link) && !has_namespace {
+            lines.push(format!("ip link del {link}"));
+        }
+        if !observed.links.contains(&link) || !has_namespace {
+            lines.push(format!("ip link add {link} type veth peer name eth0 netns {namespace}"));
+        }
+        lines.push(format!("ip link set {link} master {bridge} up"));
+        lines.push(format!("ip -n {namespace} addr replace {}/24 dev eth0", master.api.host));
+        lines.push(format!("ip -n {namespace} link set lo up"));
+        lines.push(format!("ip -n {namespace} link set eth0 up"));
+        lines.push(format!("ip -n {namespace} route replace default via {gateway}"));
+    }
+    if forward_drops(observed) && !has_rule(names, observed) {
+        lines.push(format!("iptables -w -I {}", names.rule()));
+    }
+    lines.iter().map(|line| command(line)).collect()
+}
+
+/// What removes everything that carries the cluster's names.
+pub fn remove(names: &Names, observed: &Observed) -> Vec<Command> {
+    let mut lines = Vec::new();
+    let namespaces = names.namespace("");
+    for namespace in observed.namespaces.iter().filter(|name| name.starts_with(&namespaces)) {
+        lines.push(format!("ip netns del {namespace}"));
+    }
+    // The links go with their namespaces, a moment later: only one without its namespace stays.
+    let bridge = names.bridge();
+    if observed.links.contains(&bridge) {
+        lines.push(format!("ip link del {bridge}"));
+    }
+    if has_rule(names, observed) {
+        lines.push(format!("iptables -w -D {}", names.rule()));
+    }
+    lines.iter().map(|line| command(line)).collect()
+}
+
+/// Links that outlived their namespaces.
+pub fn remove_links(names: &Names, observed: &Observed) -> Vec<Command> {
+    let links = format!("{}v", names.bridge());
+    let left = observed.links.iter().filter(|name| name.starts_with(&links));
+    left.map(|link| command(&format!("ip link del {link}"))).collect()
+}
+
+/// Docker sets this policy, and lets bridged packets pass through the firewall.
+fn forward_drops(observed: &Observed) -> bool {
+    observed.forward.iter().any(|rule| rule == "-P FORWARD DROP")
+}
+
+fn has_rule(names: &Names, observed: &Observed) -> bool {
+    let comment = format!("keelson-{}", names.short);
+    observed.forward.iter().any(|rule| rule.split_whitespace().any(|word| word.trim_matches('"') == comment))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::up::cluster_file::{ClusterFile, Network};
+
+    const SUBNET: Ipv4Addr = Ipv4Addr::new(10, 130, 7, 0);
+
+    fn short_names() -> Names {
+        Names::of(ClusterId(0xabcd_ef01_2345_6789))
+    }
+
+    fn masters(count: usize) -> Vec<MasterAddress> {
+        let mut no_port = || anyhow::bail!("no port is needed on a bridge");
+        let network = Network::Bridge { subnet: SUBNET };
+        let mut file = ClusterFile::new(ClusterId(0), network, &mut no_port).expect("new");
+        file.grow(count, &mut no_port).expect("grow");
+        file.masters
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn check(commands: Vec<Command>, expect: Expect) {
+        expect.assert_eq(&commands.iter().map(|command| command.join(" ") + "\n").collect::<String>());
+    }
+
+    #[test]
+    fn everything_is_made_on_a_bare_host() {
+        check(
+            make(&short_names(), SUBNET, &masters(1), &Observed::default()),
+            expect![[r"
+                ip link add klabcdef address 02:4b:0a:82:07:01 type bridge
+                ip addr replace 10.130.7.1/24 dev klabcdef
+                ip link set klabcdef up
+                ip netns add kl-abcdef-master-1
+                ip link add klabcdefv1 type veth peer name eth0 netns kl-abcdef-master-1
+                ip link set klabcdefv1 master klabcdef up
+                ip -n kl-abcdef-master-1 addr replace 10.130.7.11/24 dev eth0
+                ip -n kl-abcdef-master-1 link set lo up
+                ip -n kl-abcdef-master-1 link set eth0 up
+                ip -n kl-abcdef-master-1 route replace default via 10.130.7.1
+            "]],
+        );
+    }
+
+    #[test]
+    fn what_is_there_is_only_set_right() {
+        let observed = Observed {
+            links: set(&["klabcdef", "klabcdefv1"]),
+            namespaces: set(&["kl-abcdef-master-1"]),
+            forward: vec!["-P FORWARD ACCEPT".to_owned()],
+        };
+        check(
+            make(&short_names(), SUBNET, &masters(1), &observed),
+            expect![[r"
+                ip addr replace 10.130.7.1/24 dev klabcdef
+                ip link set klabcdef up
+                ip link set klabcdefv1 master klabcdef up
+                ip -n kl-abcdef-master-1 addr replace 10.130.7.11/24 dev eth0
+                ip -n kl-abcdef-master-1 link set lo up
+                ip -n kl-abcdef-master-1 link set eth0 up
+                ip -n kl-abcdef-master-1 route replace default via 10.130.7.1
+            "]],
+        );
+    }
+
+    #[test]
+    fn a_firewall_that_drops_gets_one_rule() {
+        let mut observed = Observed { forward: vec!["-P FORWARD DROP".to_owned()], ..Observed::default() };
+        let commands = make(&short_names(), SUBNET, &[], &observed);
+        let rule = "FORWARD -i klabcdef -o klabcdef -m comment --comment keelson-abcdef -j ACCEPT";
+        assert_eq!(commands.last().map(|last| last.join(" ")), Some(format!("iptables -w -I {rule}")));
+        observed.forward.push(format!("-A {}", rule.replace("keelson-abcdef", "\"keelson-abcdef\"")));
+        assert!(!make(&short_names(), SUBNET, &[], &observed).iter().any(|line| line[0] == "iptables"));
+    }
+
+    #[test]
+    fn only_the_clusters_own_things_are_removed() {
+        let observed = Observed {
+            links: set(&["eth0", "klabcdef", "klabcdefv1", "kl123456", "kl123456v1"]),
+            namespaces: set(&["kl-abcdef-master-1", "kl-abcdef-master-9", "kl-123456-master-1", "other"]),
+            forward: vec![
+                "-P FORWARD DROP".to_owned(),
+                "-A FORWARD -i klabcdef -o klabcdef -m comment --comment keelson-abcdef -j ACCEPT".to_owned(),
+                "-A FORWARD -i kl123456 -o kl123456 -m comment --comment keelson-123456 -j ACCEPT".to_owned(),
+            ],
+        };
+        check(
+            remove(&short_names(), &observed),
+            expect![[r"
+                ip netns del kl-abcdef-master-1
+                ip netns del kl-abcdef-master-9
+                ip link del klabcdef
+                iptables -w -D FORWARD -i klabcdef -o klabcdef -m comment --comment keelson-abcdef -j ACCEPT
+            "]],
+        );
+        check(remove_links(&short_names(), &observed), expect![["ip link del klabcdefv1\n"]]);
+        check(remove(&short_names(), &Observed::default()), expect![[""]]);
+    }
+
+    #[test]
+    fn interface_names_fit_the_kernels_limit() {
+        assert!(short_names().link(crate::up::cluster_file::MASTERS_MAX).len() <= 15);
+    }
+
+    #[test]
+    fn what_ip_prints_is_read() {
+        let list = r#"[{"ifindex":1,"ifname":"lo"},{"ifname":"eth0"},{}]"#;
+        assert_eq!(names(list, "ifname"), set(&["eth0", "lo"]));
+        assert_eq!(names("", "name"), set(&[]));
+    }
+}

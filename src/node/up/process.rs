@@ -1,0 +1,191 @@
+//! Processes that outlive the command that started them, found again by pid files.
+//!
+//! `run/NAME.pid` holds the pid alone, for people and scripts; `run/NAME.started` says which process
+//! that was, so that a pid that now belongs to a stranger is never touched.
+
+use std::path::{Path, PathBuf};
+
+use super::host::{Command, Host, HostError, Signal, Spawn};
+use crate::files::{self, FileError};
+
+/// One process of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// `master-1`, `balancer`...
+    pub name: String,
+    /// What runs it. The last words (after a namespace's wrapper) are the program's own arguments.
+    pub command: Command,
+}
+
+/// A process that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its pid.
+    pub pid: u32,
+    /// Boot id and start time.
+    pub started: String,
+    /// Its command line.
+    pub command: Command,
+}
+
+/// Where a cluster's pid files and logs are.
+#[derive(Clone, Debug)]
+pub struct Processes {
+    directory: PathBuf,
+}
+
+impl Processes {
+    /// Those of the cluster in `directory`.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// `log/NAME.log`
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.directory.join("log").join(format!("{name}.log"))
+    }
+
+    fn pid_file(&self, name: &str) -> PathBuf {
+        self.directory.join("run").join(format!("{name}.pid"))
+    }
+
+    fn started_file(&self, name: &str) -> PathBuf {
+        self.directory.join("run").join(format!("{name}.started"))
+    }
+
+    /// Names that have a pid file.
+    pub fn names(&self) -> Result<Vec<String>, FileError> {
+        let run = self.directory.join("run");
+        let entries = match std::fs::read_dir(&run) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(FileError { operation: "listing", path: run, source }),
+        };
+        let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<_> = files.filter_map(|file| file.strip_suffix(".pid").map(str::to_owned)).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The process behind a pid file; `None` when it is gone, also when its pid has a new owner.
+    pub fn running(&self, host: &dyn Host, name: &str) -> Result<Option<Running>, FileError> {
+        let Some(pid) = files::read(&self.pid_file(name))?.and_then(|text| text.trim().parse().ok()) else {
+            return Ok(None);
+        };
+        let noted = files::read(&self.started_file(name))?;
+        let Some(facts) = host.process(pid) else { return Ok(None) };
+        let same = noted.is_some_and(|noted| noted.trim() == facts.started);
+        let ours = self.is_ours(&facts.command);
+        Ok((same && ours).then_some(Running { pid, started: facts.started, command: facts.command }))
+    }
+
+    /// Whether a command line belongs to this cluster: each of ours names a path in its directory.
+    fn is_ours(&self, command: &Command) -> bool {
+        command.iter().any(|word| Path::new(word).starts_with(&self.directory))
+    }
+
+    /// Starts a process and writes its pid file.
+    pub fn start(&self, host: &dyn Host, process: &Process) -> anyhow::Result<Running> {
+        files::make_directory(&self.directory.join("run"))?;
+        files::make_directory(&self.directory.join("log"))?;
+        let spawn = Spawn { command: process.command.clone(), log: self.log(&process.name) };
+        let pid = host.spawn(&spawn)?;
+        // Gone already: the log says why, and the caller sees that it does not run.
+        let facts = host.process(pid);
+        let started = facts.map(|facts| facts.started).unwrap_or_default();
+        files::write(&self.started_file(&process.name), format!("{started}\n").as_bytes())?;
+        files::write(&self.pid_file(&process.name), format!("{pid}\n").as_bytes())?;
+        Ok(Running { pid, started, command: process.command.clone() })
+    }
+
+    /// Asks a process to end, if it is still there.
+    pub fn signal(&self, host: &dyn Host, running: &Running, signal: Signal) -> Result<(), HostError> {
+        host.signal(running.pid, &running.started, signal)
+    }
+
+    /// Forgets a process that ended.
+    pub fn forget(&self, name: &str) -> Result<(), FileError> {
+        files::remove(&self.pid_file(name))?;
+        files::remove(&self.started_file(name))
+    }
+
+    /// The last line of a log that is not empty, to be shown beside an error.
+    pub fn last_words(&self, name: &str) -> String {
+        let text = files::read(&self.log(name)).ok().flatten().unwrap_or_default();
+        text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
+    }
+}
+
+/// Whether `running` still is what it was.
+pub fn is_alive(host: &dyn Host, running: &Running) -> bool {
+    host.process(running.pid).is_some_and(|facts| facts.started == running.started)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::up::host::ProcessFacts;
+    use crate::up::host::fake::FakeHost;
+
+    struct Given {
+        _root: tempfile::TempDir,
+        processes: Processes,
+        host: FakeHost,
+        process: Process,
+    }
+
+    fn given() -> Given {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let data = root.path().join("data/master-1").display().to_string();
+        let command = vec!["keelson".to_owned(), "server".to_owned(), "--dir".to_owned(), data];
+        let process = Process { name: "master-1".to_owned(), command };
+        Given { processes: Processes::new(root.path()), host: FakeHost::default(), process, _root: root }
+    }
+
+    #[test]
+    fn a_started_process_is_found_again_and_stopped() {
+        let Given { processes, host, process, _root } = given();
+        let started = processes.start(&host, &process).expect("start");
+        let pid = files::read(&processes.pid_file("master-1")).expect("read");
+        assert_eq!(pid, Some(format!("{}\n", started.pid)), "the pid alone");
+        let found = processes.running(&host, "master-1").expect("look");
+        assert_eq!(found.as_ref(), Some(&started));
+        assert_eq!(processes.names().expect("names"), ["master-1"]);
+        processes.signal(&host, &started, Signal::Terminate).expect("signal");
+        assert_eq!(processes.running(&host, "master-1").expect("look"), None);
+        processes.forget("master-1").expect("forget");
+        assert!(processes.names().expect("names").is_empty());
+    }
+
+    #[test]
+    fn a_pid_that_belongs_to_a_stranger_is_not_ours() {
+        let Given { processes, host, process, _root } = given();
+        let started = processes.start(&host, &process).expect("start");
+        let strangers = [
+            ("reused after a reboot", "other-boot 100", process.command.clone()),
+            ("another program", started.started.as_str(), vec!["sleep".to_owned(), "9".to_owned()]),
+        ];
+        for (what, start, command) in strangers {
+            let facts = ProcessFacts { started: start.to_owned(), command };
+            host.processes.borrow_mut().insert(started.pid, facts);
+            assert_eq!(processes.running(&host, "master-1").expect("look"), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_pid_file_means_not_running() {
+        let Given { processes, host, process, _root } = given();
+        processes.start(&host, &process).expect("start");
+        files::write(&processes.pid_file("master-1"), b"nonsense").expect("write");
+        assert_eq!(processes.running(&host, "master-1").expect("look"), None);
+    }
+
+    #[test]
+    fn a_log_gives_its_last_words() {
+        let Given { processes, host, process, _root } = given();
+        processes.start(&host, &process).expect("start");
+        assert_eq!(processes.last_words("master-1"), "it said nothing");
+        files::write(&processes.log("master-1"), b"first\nlast\n\n").expect("write");
+        assert_eq!(processes.last_words("master-1"), "last");
+    }
+}

@@ -1,0 +1,339 @@
+//! `keelson up`.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use super::cluster_file::{ClusterFile, MasterAddress, Network};
+use super::host::{Command, Host, Signal, command};
+use super::plumbing::{self, Names};
+use super::process::{Process, Running};
+use super::wait::{Api, Watched, wait_for_end, wait_for_identity};
+use super::{ClusterDir, UpOptions};
+use crate::files;
+use crate::kubeconfig::{self, Context as KubeContext};
+use crate::pki::{ADMIN_GROUP, ADMIN_USER};
+
+/// The balancer's name among processes.
+pub const BALANCER: &str = "balancer";
+
+/// How a master that does not run is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boot {
+    /// It makes the cluster.
+    Init,
+    /// It joins the cluster.
+    Join,
+    /// It goes on as what its data directory says.
+    Resume,
+}
+
+/// How each master starts, given which of them have an identity: the first makes the cluster only if
+/// nobody knows of one.
+fn boots(identified: &[bool]) -> Vec<Boot> {
+    let anybody = identified.contains(&true);
+    let boot = |(number, identified): (usize, &bool)| match (identified, anybody, number) {
+        (true, _, _) => Boot::Resume,
+        (false, false, 0) => Boot::Init,
+        (false, _, _) => Boot::Join,
+    };
+    identified.iter().enumerate().map(boot).collect()
+}
+
+/// Starts what is missing of the cluster in a directory and returns when it serves.
+///
+/// # Errors
+/// Says what did not start, and which log tells why.
+pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<()> {
+    let directory = ClusterDir::open(&options.directory)?;
+    let file = directory.load_or_make(host, options)?;
+    let mut starting = Starting::new(host, &directory, &file)?;
+    starting.make_plumbing()?;
+    starting.start_known()?;
+    starting.write_access().await?;
+    starting.start_balancer().await?;
+    let api = Api::new(&directory, &file)?;
+    starting.start_joining(&api).await?;
+    api.wait_until_whole(host, &file, &starting.watched).await?;
+    files::remove(&directory.token())?;
+    println!("{}", summary(&directory.path, &file));
+    Ok(())
+}
+
+struct Starting<'a> {
+    host: &'a dyn Host,
+    directory: &'a ClusterDir,
+    file: &'a ClusterFile,
+    names: Names,
+    program: String,
+    boots: Vec<Boot>,
+    watched: Watched,
+}
+
+impl<'a> Starting<'a> {
+    fn new(host: &'a dyn Host, directory: &'a ClusterDir, file: &'a ClusterFile) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("finding this program's file")?;
+        let identified: Vec<bool> =
+            file.masters.iter().map(|master| directory.data(&master.name).has_identity()).collect();
+        Ok(Self {
+            host,
+            directory,
+            file,
+            names: Names::of(file.id()?),
+            program: program.display().to_string(),
+            boots: boots(&identified),
+            watched: Watched::new(directory.processes.clone()),
+        })
+    }
+
+    fn make_plumbing(&self) -> anyhow::Result<()> {
+        let Network::Bridge { subnet } = self.file.network else { return Ok(()) };
+        let observed = plumbing::look(self.host).context("looking at the host's network")?;
+        for command in plumbing::make(&self.names, subnet, &self.file.masters, &observed) {
+            self.host.run(&command).context(
+                "making the cluster's network failed (it needs root and iproute2; --network loopback does without)",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Starts the masters that need nobody's help.
+    fn start_known(&mut self) -> anyhow::Result<()> {
+        for (master, boot) in self.file.masters.iter().zip(self.boots.clone()) {
+            let arguments: &[String] = match boot {
+                Boot::Join => continue,
+                Boot::Init => &["--init".to_owned(), "--cluster-id".to_owned(), self.file.cluster.clone()],
+                Boot::Resume => &[],
+            };
+            self.start_master(master, arguments)?;
+        }
+        Ok(())
+    }
+
+    /// Starts those that need a token, once there is one.
+    async fn start_joining(&mut self, api: &Api) -> anyhow::Result<()> {
+        let joining: Vec<&MasterAddress> =
+            self.file.masters.iter().zip(&self.boots).filter(|(_, boot)| **boot == Boot::Join).map(|(m, _)| m).collect();
+        if joining.is_empty() {
+            return Ok(());
+        }
+        let first = &self.file.masters[0];
+        let (through, token) = if self.boots[0] == Boot::Init {
+            (first.api.url(), self.directory.data(&first.name).token())
+        } else {
+            let token = api.issue_token(self.host, &self.watched).await?;
+            files::write(&self.directory.token(), format!("{token}\n").as_bytes())?;
+            (self.file.stable.url(), self.directory.token())
+        };
+        let arguments = ["--join".to_owned(), through, "--token-file".to_owned(), token.display().to_string()];
+        joining.into_iter().try_for_each(|master| self.start_master(master, &arguments))
+    }
+
+    fn start_master(&mut self, master: &MasterAddress, further: &[String]) -> anyhow::Result<()> {
+        if let Some(running) = self.directory.processes.running(self.host, &master.name)? {
+            self.watched.add(&master.name, running);
+            return Ok(());
+        }
+        let command = self.master_command(master, further);
+        self.start(Process { name: master.name.clone(), command })?;
+        Ok(())
+    }
+
+    fn start(&mut self, process: Process) -> anyhow::Result<()> {
+        let running = self.directory.processes.start(self.host, &process);
+        let running = running.with_context(|| format!("starting {} failed", process.name))?;
+        self.watched.add(&process.name, running);
+        Ok(())
+    }
+
+    fn master_command(&self, master: &MasterAddress, further: &[String]) -> Command {
+        let mut words = match self.file.network {
+            Network::Bridge { .. } => {
+                command(&format!("ip netns exec {}", self.names.namespace(&master.name)))
+            }
+            Network::Loopback => Command::new(),
+        };
+        words.extend([self.program.clone(), "server".to_owned()]);
+        words.extend(["--dir".to_owned(), self.directory.data(&master.name).path().display().to_string()]);
+        words.extend(command(&format!(
+            "--name {} --api {} --peer {} --san {}",
+            master.name, master.api, master.peer, self.file.stable.host
+        )));
+        words.extend_from_slice(further);
+        words
+    }
+
+    /// Leaves the authority and a kubeconfig in the directory, as soon as a master has the authority.
+    async fn write_access(&self) -> anyhow::Result<()> {
+        let known = self.boots.iter().position(|boot| *boot != Boot::Join).unwrap_or(0);
+        let master = &self.file.masters[known];
+        let data = self.directory.data(&master.name);
+        wait_for_identity(self.host, &data, &master.name, &self.watched).await?;
+        let authority = data.authority()?.with_context(|| {
+            format!("{} has an identity but no authority in pki/: put it back", data.path().display())
+        })?;
+        let admin = authority.client(ADMIN_USER, ADMIN_GROUP)?;
+        let contexts = contexts(self.file);
+        let text = kubeconfig::render(&contexts, authority.certificate_pem(), &admin);
+        files::write(&self.directory.authority(), authority.certificate_pem().as_bytes())?;
+        Ok(files::write(&self.directory.kubeconfig(), text.as_bytes())?)
+    }
+
+    /// Starts the balancer, or starts it anew when the masters have changed.
+    async fn start_balancer(&mut self) -> anyhow::Result<()> {
+        let process = Process { name: BALANCER.to_owned(), command: self.balancer_command() };
+        match self.directory.processes.running(self.host, BALANCER)? {
+            Some(running) if running.command[1..] == process.command[1..] => {
+                self.watched.add(BALANCER, running);
+                Ok(())
+            }
+            Some(outdated) => {
+                self.replace(&outdated).await?;
+                self.start(process)
+            }
+            None => self.start(process),
+        }
+    }
+
+    async fn replace(&self, outdated: &Running) -> anyhow::Result<()> {
+        self.directory.processes.signal(self.host, outdated, Signal::Terminate)?;
+        if !wait_for_end(self.host, std::slice::from_ref(outdated)).await {
+            bail!("the old balancer (process {}) does not end: kill it and run `keelson up` again", outdated.pid);
+        }
+        Ok(())
+    }
+
+    fn balancer_command(&self) -> Command {
+        let mut words = vec![self.program.clone()];
+        words.extend(command(&format!("balancer --listen {}", self.file.stable)));
+        for master in &self.file.masters {
+            words.extend(["--target".to_owned(), master.api.to_string()]);
+        }
+        words.extend(["--ca".to_owned(), self.directory.authority().display().to_string()]);
+        words
+    }
+}
+
+/// The stable address first: it becomes the current context.
+fn contexts(file: &ClusterFile) -> Vec<KubeContext> {
+    let stable = KubeContext { name: "keelson".to_owned(), server: file.stable.url() };
+    let masters = file.masters.iter().map(|m| KubeContext { name: m.name.clone(), server: m.api.url() });
+    std::iter::once(stable).chain(masters).collect()
+}
+
+fn summary(directory: &Path, file: &ClusterFile) -> String {
+    let kubeconfig = directory.join("kubeconfig");
+    let place = match file.network {
+        Network::Bridge { .. } => "each in a network namespace of its own",
+        Network::Loopback => "on loopback ports (run as root to give each a network namespace of its own)",
+    };
+    let masters: Vec<String> = file.masters.iter().map(|m| format!("  {}  {}", m.name, m.api.url())).collect();
+    format!(
+        "cluster {} is up: {} masters, {place}\n  API       {}\n{}\n\n  export KUBECONFIG={}\n  kubectl get namespaces\n  kctl cluster status",
+        file.cluster,
+        file.masters.len(),
+        file.stable.url(),
+        masters.join("\n"),
+        kubeconfig.display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use base::ids::ClusterId;
+
+    use super::*;
+    use crate::up::host::fake::FakeHost;
+    use crate::up::{NetworkChoice, host};
+
+    #[test]
+    fn who_makes_the_cluster_and_who_joins() {
+        use Boot::{Init, Join, Resume};
+        let cases: [(&[bool], &[Boot]); 5] = [
+            (&[false], &[Init]),
+            (&[false, false, false], &[Init, Join, Join]),
+            (&[true, false, false], &[Resume, Join, Join]),
+            // A first master whose data is gone must not make a second cluster.
+            (&[false, true, true], &[Join, Resume, Resume]),
+            (&[true, true, true], &[Resume, Resume, Resume]),
+        ];
+        for (identified, expected) in cases {
+            assert_eq!(boots(identified), expected, "{identified:?}");
+        }
+    }
+
+    fn opened(root: bool) -> (tempfile::TempDir, FakeHost, ClusterDir, ClusterFile) {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let host = FakeHost { root, ..FakeHost::default() };
+        let cluster = ClusterDir::open(directory.path()).expect("open");
+        let options = UpOptions {
+            directory: directory.path().to_owned(),
+            masters: Some(2),
+            network: NetworkChoice::Auto,
+        };
+        let file = cluster.load_or_make(&host, &options).expect("make");
+        host.done.borrow_mut().clear();
+        (directory, host, cluster, file)
+    }
+
+    #[test]
+    fn the_first_start_makes_the_cluster_inside_its_namespace() {
+        let (_root, host, cluster, file) = opened(true);
+        let mut starting = Starting::new(&host, &cluster, &file).expect("starting");
+        starting.start_known().expect("start");
+        let short = file.id().expect("id").short();
+        let (program, data) = (&starting.program, cluster.data("master-1"));
+        let (api, peer, id) = (&file.masters[0].api, &file.masters[0].peer, &file.cluster);
+        let expected = format!(
+            "spawn ip netns exec kl-{short}-master-1 {program} server --dir {} --name master-1 --api {api} \
+             --peer {peer} --san {} --init --cluster-id {id}",
+            data.path().display(),
+            file.stable.host,
+        );
+        assert_eq!(*host.done.borrow(), [expected]);
+    }
+
+    #[test]
+    fn what_runs_is_not_started_again() {
+        let (_root, host, cluster, file) = opened(false);
+        Starting::new(&host, &cluster, &file).expect("starting").start_known().expect("start");
+        host.done.borrow_mut().clear();
+        Starting::new(&host, &cluster, &file).expect("starting").start_known().expect("start");
+        assert!(host.done.borrow().is_empty(), "{:?}", host.done.borrow());
+    }
+
+    #[tokio::test]
+    async fn the_balancer_starts_anew_when_the_masters_change() {
+        let (_root, host, cluster, mut file) = opened(false);
+        Starting::new(&host, &cluster, &file).expect("starting").start_balancer().await.expect("start");
+        host.done.borrow_mut().clear();
+        Starting::new(&host, &cluster, &file).expect("starting").start_balancer().await.expect("start");
+        assert!(host.done.borrow().is_empty());
+        file.grow(3, &mut || Ok(1)).expect("grow");
+        Starting::new(&host, &cluster, &file).expect("starting").start_balancer().await.expect("start");
+        let done = host.done.borrow().clone();
+        assert_eq!(done[0], "Terminate 100");
+        assert!(done[1].starts_with("spawn ") && done[1].matches("--target").count() == 3, "{done:?}");
+    }
+
+    #[test]
+    fn the_stable_address_is_the_current_context() {
+        let (_root, _, _, file) = opened(false);
+        let names: Vec<String> = contexts(&file).into_iter().map(|context| context.name).collect();
+        assert_eq!(names, ["keelson", "master-1", "master-2"]);
+    }
+
+    #[test]
+    fn commands_for_the_plumbing_are_run_in_order() {
+        let (_root, host, cluster, file) = opened(true);
+        let starting = Starting::new(&host, &cluster, &file).expect("starting");
+        starting.make_plumbing().expect("plumb");
+        let Network::Bridge { subnet } = file.network else { panic!("a bridge") };
+        let names = Names::of(file.cluster.parse::<ClusterId>().expect("id"));
+        let planned: Vec<host::Command> =
+            plumbing::make(&names, subnet, &file.masters, &plumbing::Observed::default());
+        let done = host.done.borrow();
+        let changes: Vec<&String> = done.iter().filter(|line| !line.contains(" -j ") && !line.contains("-S ")).collect();
+        assert_eq!(changes, planned.iter().map(|line| line.join(" ")).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    }
+}

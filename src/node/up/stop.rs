@@ -1,0 +1,128 @@
+//! `keelson down`.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use super::ClusterDir;
+use super::cluster_file::{ClusterFile, Network};
+use super::host::{Command, Host, Signal};
+use super::plumbing::{self, Names};
+use super::process::{Running, is_alive};
+use super::start::BALANCER;
+use super::wait::wait_for_end;
+
+/// Stops the cluster in a directory and removes what it left on the host. Its data stays.
+///
+/// # Errors
+/// Says what could not be stopped or removed; running it again goes on from there.
+pub async fn down(host: &dyn Host, path: &Path) -> anyhow::Result<()> {
+    if !path.join("cluster.json").exists() {
+        bail!("{} holds no cluster: give the directory of `keelson up` with --dir", path.display());
+    }
+    let directory = ClusterDir::open(path)?;
+    let file = directory.load()?.context("the cluster's file is gone")?;
+    let mut names = directory.processes.names()?;
+    // The balancer first: clients get a clear refusal instead of half-stopped masters.
+    names.sort_by_key(|name| (name != BALANCER, name.clone()));
+    let (balancer, masters): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| name == BALANCER);
+    stop(host, &directory, &balancer).await?;
+    stop(host, &directory, &masters).await?;
+    remove_plumbing(host, &file)?;
+    println!("cluster {} is down; its data is kept in {}", file.cluster, directory.path.display());
+    Ok(())
+}
+
+/// Ends a group of processes together: in order if they can, at once if they do not.
+async fn stop(host: &dyn Host, directory: &ClusterDir, names: &[String]) -> anyhow::Result<()> {
+    let mut running: Vec<Running> = Vec::new();
+    for name in names {
+        running.extend(directory.processes.running(host, name)?);
+    }
+    for signal in [Signal::Terminate, Signal::Kill] {
+        for process in &running {
+            directory.processes.signal(host, process, signal)?;
+        }
+        if wait_for_end(host, &running).await {
+            break;
+        }
+        running.retain(|process| is_alive(host, process));
+    }
+    if let Some(process) = running.iter().find(|process| is_alive(host, process)) {
+        bail!("process {} does not end even when killed: its disk may hang. Try again later", process.pid);
+    }
+    Ok(names.iter().try_for_each(|name| directory.processes.forget(name))?)
+}
+
+fn remove_plumbing(host: &dyn Host, file: &ClusterFile) -> anyhow::Result<()> {
+    if file.network == Network::Loopback {
+        return Ok(());
+    }
+    let names = Names::of(file.id()?);
+    let observed = plumbing::look(host).context("looking at the host's network")?;
+    run_all(host, &plumbing::remove(&names, &observed))?;
+    let observed = plumbing::look(host).context("looking at the host's network")?;
+    // A link whose namespace is just going may be gone before the command: then it has nothing to do.
+    for command in plumbing::remove_links(&names, &observed) {
+        if let Err(error) = host.run(&command) {
+            tracing::debug!(%error, "a link went on its own");
+        }
+    }
+    Ok(())
+}
+
+fn run_all(host: &dyn Host, commands: &[Command]) -> anyhow::Result<()> {
+    commands.iter().try_for_each(|command| {
+        host.run(command).map(drop).context("removing the cluster's network failed: run `keelson down` again as root")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::up::host::fake::FakeHost;
+    use crate::up::process::Process;
+    use crate::up::{NetworkChoice, UpOptions};
+
+    fn cluster(host: &FakeHost) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let directory = ClusterDir::open(root.path()).expect("open");
+        let options =
+            UpOptions { directory: root.path().to_owned(), masters: Some(2), network: NetworkChoice::Auto };
+        directory.load_or_make(host, &options).expect("make");
+        for name in ["master-1", "master-2", BALANCER] {
+            let data = directory.data(name).path().display().to_string();
+            let process = Process { name: name.to_owned(), command: vec![data] };
+            directory.processes.start(host, &process).expect("start");
+        }
+        host.done.borrow_mut().clear();
+        root
+    }
+
+    #[tokio::test]
+    async fn the_balancer_goes_first_and_pid_files_go_too() {
+        let host = FakeHost::default();
+        let root = cluster(&host);
+        down(&host, root.path()).await.expect("down");
+        assert_eq!(*host.done.borrow(), ["Terminate 102", "Terminate 100", "Terminate 101"]);
+        assert_eq!(std::fs::read_dir(root.path().join("run")).expect("list").count(), 0);
+        host.done.borrow_mut().clear();
+        down(&host, root.path()).await.expect("again");
+        assert!(host.done.borrow().is_empty(), "nothing is left to do");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_listen_is_killed() {
+        let host = FakeHost { stubborn: vec![101], ..FakeHost::default() };
+        let root = cluster(&host);
+        down(&host, root.path()).await.expect("down");
+        assert_eq!(*host.done.borrow(), ["Terminate 102", "Terminate 100", "Terminate 101", "Kill 101"]);
+    }
+
+    #[tokio::test]
+    async fn a_directory_without_a_cluster_is_left_alone() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        assert!(down(&FakeHost::default(), root.path()).await.is_err());
+        assert_eq!(std::fs::read_dir(root.path()).expect("list").count(), 0);
+    }
+}

@@ -1,0 +1,164 @@
+//! Reads at an exact revision: from a State still in memory, or from the version store.
+
+use std::sync::Arc;
+
+use base::env;
+use state::{Change, Object};
+use storage::{StorageError, Version, VersionStore};
+
+use crate::feed::WatchEnd;
+use crate::moment::Moment;
+use crate::replica::Shared;
+
+/// History does not reach back that far.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too old resource version: {revision} ({floor})")]
+pub struct Gone {
+    /// What was asked for.
+    pub revision: u64,
+    /// The oldest that could be answered.
+    pub floor: u64,
+}
+
+/// The cluster as it was at one revision.
+#[derive(Clone)]
+pub enum View {
+    /// Held in memory.
+    Memory(Arc<Moment>),
+    /// Read from the version store, as it was at this revision.
+    History {
+        /// Where it is read from.
+        versions: Arc<dyn VersionStore>,
+        /// The end of the transaction that the asked revision belongs to.
+        revision: u64,
+    },
+}
+
+/// Why a view could not be had, or be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// History does not reach back that far.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// The version store could not be read.
+    #[error("history cannot be read: {0}")]
+    History(#[from] StorageError),
+}
+
+impl View {
+    /// The revision the view is of.
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Memory(moment) => moment.revision(),
+            Self::History { revision, .. } => *revision,
+        }
+    }
+
+    /// Objects under `prefix` whose key is above `after` (empty: from the start), at most `limit`.
+    ///
+    /// # Errors
+    /// When the version store cannot be read.
+    pub async fn page(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Arc<Object>>, ViewError> {
+        match self {
+            Self::Memory(moment) => {
+                Ok(moment.state.range_from(prefix, after).take(limit).map(Arc::clone).collect())
+            }
+            Self::History { versions, revision } => {
+                let from = if after.is_empty() { prefix.to_owned() } else { format!("{after}\0") };
+                let (versions, revision, to) = (Arc::clone(versions), *revision, end_of(prefix));
+                let read = move || versions.range_at(&from, &to, revision, limit);
+                env::blocking(read).await?.into_iter().map(|version| Ok(Arc::new(object_of(version)?))).collect()
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// What is under `prefix` at `revision`; inside a transaction, at that transaction's end.
+    pub(crate) async fn exact(&self, prefix: &str, revision: u64) -> Result<View, ViewError> {
+        if let Some(moment) = self.moments.at(revision) {
+            return Ok(View::Memory(moment));
+        }
+        let versions = self.versions();
+        let (reader, prefix) = (Arc::clone(&versions), prefix.to_owned());
+        let found = env::blocking(move || {
+            let floor = reader.floor(&prefix)?;
+            if revision < floor {
+                return Err(ViewError::Gone(Gone { revision, floor }));
+            }
+            end_of_transaction(&*reader, revision)
+        });
+        Ok(View::History { revision: found.await?, versions })
+    }
+}
+
+/// The last revision written by the transaction that wrote `revision`.
+fn end_of_transaction(versions: &dyn VersionStore, revision: u64) -> Result<u64, ViewError> {
+    let (following, _) = versions.since("", revision.saturating_sub(1), state::limits::WRITES_MAX + 1)?;
+    let mut end = revision;
+    let mut request = None;
+    for version in following {
+        let at = version.revision;
+        let wrote = object_of(version)?.request;
+        if *request.get_or_insert(wrote) != wrote {
+            break;
+        }
+        end = at;
+    }
+    Ok(end)
+}
+
+/// Changes under `prefix` after `revision`, at most `limit`, and up to where the answer is complete.
+pub(crate) fn changes_since(
+    versions: &dyn VersionStore,
+    prefix: &str,
+    revision: u64,
+    limit: usize,
+) -> Result<(Vec<Change>, u64), WatchEnd> {
+    let floor = versions.floor(prefix).map_err(unreadable)?;
+    if revision < floor {
+        return Err(Gone { revision, floor }.into());
+    }
+    let (found, complete_to) = versions.since(prefix, revision, limit).map_err(unreadable)?;
+    let changes: Result<Vec<Change>, ViewError> =
+        found.into_iter().map(|version| change_of(versions, version)).collect();
+    Ok((changes.map_err(|error| WatchEnd::History(error.to_string()))?, complete_to))
+}
+
+fn unreadable(error: StorageError) -> WatchEnd {
+    WatchEnd::History(error.to_string())
+}
+
+fn change_of(versions: &dyn VersionStore, version: Version) -> Result<Change, ViewError> {
+    let previous = match version.previous {
+        0 => None,
+        before => versions.at(&version.key, before)?.map(object_of).transpose()?.map(Arc::new),
+    };
+    let (revision, deleted) = (version.revision, version.deleted);
+    Ok(Change { revision, object: Arc::new(object_of(version)?), previous, deleted })
+}
+
+/// Decodes a stored version; damage is the store's error.
+pub(crate) fn object_of(version: Version) -> Result<Object, StorageError> {
+    let decoded = state::image::decode_version(
+        &version.key,
+        version.revision,
+        version.previous,
+        version.deleted,
+        version.value,
+    );
+    decoded.map_err(|error| StorageError::Corrupt {
+        file: version.key.into(),
+        what: error.to_string(),
+        remedy: storage::error::REPLACE_MASTER,
+    })
+}
+
+/// The first string above every string that begins with `prefix` (which ends in an ASCII `/`, or is
+/// empty: then above every key).
+fn end_of(prefix: &str) -> String {
+    match prefix.strip_suffix('/') {
+        Some(stem) => format!("{stem}0"),
+        None => format!("{prefix}\u{10ffff}"),
+    }
+}

@@ -1,0 +1,265 @@
+//! Change feeds: one per collection, read by any number of watches, each at its own pace.
+//!
+//! A watch holds a cursor, not a queue: a reader that never reads costs nothing but its cursor, and one
+//! that falls out of the memory window goes on from the version store.
+//!
+//! # Guarantees
+//! - A watch sees every change under its prefix after its start, once, in order of revision.
+//! - [`Watch::progress`] is a revision up to which nothing is missing.
+//! - After an installed snapshot every watch ends with [`WatchEnd::Reset`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, OnceLock};
+
+use api::Key;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use state::Change;
+use tokio::sync::watch;
+
+use crate::exact::{Gone, changes_since};
+use crate::limits::{WATCH_BATCH_MAX, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX};
+use crate::replica::Shared;
+
+/// A change on its way to watches, with what they share.
+#[derive(Debug)]
+pub struct Event {
+    /// What happened.
+    pub change: Change,
+    /// The encoded frame that most watches send, made by the first that needs it.
+    pub frame: OnceLock<Bytes>,
+}
+
+impl Event {
+    pub(crate) fn new(change: Change) -> Arc<Self> {
+        Arc::new(Self { change, frame: OnceLock::new() })
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.change.object.bytes.len()
+    }
+}
+
+/// Recent events of one collection.
+struct Feed {
+    window: RwLock<Window>,
+    /// The revision of the last event; closed when the feed is reset.
+    tip: watch::Sender<u64>,
+}
+
+struct Window {
+    events: VecDeque<Arc<Event>>,
+    bytes: usize,
+    /// Everything after this revision is in `events`.
+    floor: u64,
+}
+
+impl Window {
+    /// Drops the oldest events beyond the bounds, but none that the version store does not hold yet.
+    fn trim(&mut self, persisted: u64) {
+        while self.events.len() > WINDOW_EVENTS_MAX || self.bytes > WINDOW_BYTES_MAX {
+            match self.events.front() {
+                Some(oldest) if oldest.change.revision <= persisted => {
+                    self.floor = oldest.change.revision;
+                    self.bytes -= oldest.size_bytes();
+                    self.events.pop_front();
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// All feeds of a master.
+pub(crate) struct Feeds {
+    by_collection: Mutex<BTreeMap<String, Arc<Feed>>>,
+    /// The revision before the first change that was published: the floor of a feed made later.
+    started_at: Mutex<u64>,
+}
+
+impl Feeds {
+    pub(crate) fn new(revision: u64) -> Self {
+        Self { by_collection: Mutex::default(), started_at: Mutex::new(revision) }
+    }
+
+    fn of(&self, collection: &str) -> Arc<Feed> {
+        let mut feeds = self.by_collection.lock();
+        if let Some(feed) = feeds.get(collection) {
+            return Arc::clone(feed);
+        }
+        // A feed appears with its first change or first watch: before that, there was nothing.
+        let floor = *self.started_at.lock();
+        let window = Window { events: VecDeque::new(), bytes: 0, floor };
+        let feed = Arc::new(Feed { window: RwLock::new(window), tip: watch::Sender::new(floor) });
+        feeds.insert(collection.to_owned(), Arc::clone(&feed));
+        feed
+    }
+
+    /// Adds changes, in order of revision. `persisted` is what the version store holds.
+    pub(crate) fn publish(&self, changes: Vec<Change>, persisted: u64) {
+        let mut by_collection: BTreeMap<String, Vec<Change>> = BTreeMap::new();
+        for change in changes {
+            let collection = change.object.key.collection();
+            match by_collection.get_mut(collection) {
+                Some(waiting) => waiting.push(change),
+                None => drop(by_collection.insert(collection.to_owned(), vec![change])),
+            }
+        }
+        for (collection, changes) in by_collection {
+            let feed = self.of(&collection);
+            let mut window = feed.window.write();
+            let mut tip = window.floor;
+            for change in changes {
+                tip = change.revision;
+                let event = Event::new(change);
+                window.bytes += event.size_bytes();
+                window.events.push_back(event);
+            }
+            window.trim(persisted);
+            drop(window);
+            feed.tip.send_replace(tip);
+        }
+    }
+
+    /// Ends every watch and starts anew after `revision`.
+    pub(crate) fn reset(&self, revision: u64) {
+        let mut feeds = self.by_collection.lock();
+        *self.started_at.lock() = revision;
+        // Dropping the last sender wakes the watches; those in the middle of a read hold the feed, so
+        // its tip is marked as well.
+        for feed in std::mem::take(&mut *feeds).into_values() {
+            feed.tip.send_replace(RESET);
+        }
+    }
+}
+
+/// The tip of a feed whose watches must end.
+const RESET: u64 = u64::MAX;
+
+/// Why a watch ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WatchEnd {
+    /// History no longer reaches back to where it stands.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// This master's State was replaced by a snapshot: resume.
+    #[error("this master installed a snapshot")]
+    Reset,
+    /// The version store could not be read.
+    #[error("history cannot be read: {0}")]
+    History(String),
+}
+
+/// One reader of one collection.
+pub struct Watch {
+    shared: Arc<Shared>,
+    feed: Arc<Feed>,
+    tip: watch::Receiver<u64>,
+    /// Only keys that begin with this.
+    prefix: String,
+    /// Everything up to this revision was handed out.
+    cursor: u64,
+}
+
+impl Watch {
+    /// Reads changes under `prefix` (a collection, a namespace in one, or one object's key) after
+    /// `revision`.
+    ///
+    /// # Errors
+    /// [`Gone`] when history no longer reaches back that far.
+    pub(crate) fn start(shared: Arc<Shared>, prefix: &str, revision: u64) -> Result<Self, WatchEnd> {
+        let collection = collection_of(prefix);
+        let feed = shared.feeds.of(collection);
+        let tip = feed.tip.subscribe();
+        if revision < feed.window.read().floor {
+            let versions = shared.versions();
+            let floor = versions.floor(collection).map_err(|error| WatchEnd::History(error.to_string()))?;
+            if revision < floor {
+                return Err(Gone { revision, floor }.into());
+            }
+        }
+        Ok(Self { shared, feed, tip, prefix: prefix.to_owned(), cursor: revision })
+    }
+
+    /// Waits for the next changes: at least one, at most [`WATCH_BATCH_MAX`], in order. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`WatchEnd`]; the watch is then over.
+    pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
+        loop {
+            if *self.tip.borrow_and_update() == RESET {
+                return Err(WatchEnd::Reset);
+            }
+            let events = match self.window_events() {
+                Some(events) => events,
+                None => self.history_events().await?,
+            };
+            if !events.is_empty() {
+                return Ok(events);
+            }
+            // Nothing is lost between the look and the wait: the tip was marked as seen before it.
+            if self.tip.changed().await.is_err() {
+                return Err(WatchEnd::Reset);
+            }
+        }
+    }
+
+    /// A revision up to which every change under the prefix was handed out: what a bookmark says.
+    pub fn progress(&mut self) -> u64 {
+        // Changes are published to feeds before their moment is, so whatever this moment holds is in
+        // the window already.
+        let revision = self.shared.moments.newest().revision();
+        let window = self.feed.window.read();
+        let waiting = window.events.partition_point(|event| event.change.revision <= self.cursor);
+        let behind = window.events.range(waiting..).any(|event| self.matches(&event.change.object.key));
+        if !behind && self.cursor >= window.floor {
+            drop(window);
+            self.cursor = self.cursor.max(revision);
+        }
+        self.cursor
+    }
+
+    /// The next events in memory, perhaps none; `None` when the cursor lies before the window.
+    fn window_events(&mut self) -> Option<Vec<Arc<Event>>> {
+        let window = self.feed.window.read();
+        if self.cursor < window.floor {
+            return None;
+        }
+        let start = window.events.partition_point(|event| event.change.revision <= self.cursor);
+        let mut events = Vec::new();
+        let mut cursor = self.cursor;
+        for event in window.events.range((Bound::Included(start), Bound::Unbounded)) {
+            cursor = event.change.revision;
+            if self.matches(&event.change.object.key) {
+                events.push(Arc::clone(event));
+                if events.len() == WATCH_BATCH_MAX {
+                    break;
+                }
+            }
+        }
+        drop(window);
+        self.cursor = cursor;
+        Some(events)
+    }
+
+    /// The next events from the version store.
+    async fn history_events(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
+        let versions = self.shared.versions();
+        let (prefix, cursor) = (self.prefix.clone(), self.cursor);
+        let read = base::env::blocking(move || changes_since(&*versions, &prefix, cursor, WATCH_BATCH_MAX));
+        let (changes, complete_to) = read.await?;
+        self.cursor = complete_to.max(self.cursor);
+        Ok(changes.into_iter().map(Event::new).collect())
+    }
+
+    fn matches(&self, key: &Key) -> bool {
+        key.as_str().starts_with(&self.prefix)
+    }
+}
+
+/// The collection that a prefix lies in.
+fn collection_of(prefix: &str) -> &str {
+    let parts = if prefix.starts_with(api::key::INTERNAL) { 1 } else { 2 };
+    prefix.match_indices('/').nth(parts - 1).map_or(prefix, |(at, _)| &prefix[..=at])
+}

@@ -1,0 +1,73 @@
+//! Every bound of this crate, with its reason.
+
+use std::time::Duration;
+
+/// How long a write may wait for its outcome before the answer is "unknown" (504). Several elections
+/// fit into it.
+pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a linearizable read waits for a quorum before the answer is "unavailable" (503).
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a read or watch waits for a revision that is not applied yet, as Kubernetes' watch cache
+/// does (3 s) before 'Too large resource version'.
+pub const REVISION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pause before asking again for a leader after a refusal that named no better one.
+pub const LEADER_RETRY: Duration = Duration::from_millis(20);
+
+/// Encoded transactions that wait on one master for a place in an entry. More callers wait outside.
+pub const PROPOSALS_WAITING_MAX: usize = 4096;
+
+/// Bytes of transactions put into one log entry, unless a single one is larger. Small enough that an
+/// entry crosses the network and the disk in a few milliseconds.
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
+
+/// Transactions put into one log entry.
+pub const ENTRY_TXNS_MAX: usize = 1024;
+
+/// Entries that the leader keeps between append and apply. While they are on their way the next batch
+/// fills: more entries in flight mean smaller batches, fewer mean an idle disk.
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
+
+/// Forwarded groups that a follower keeps on their way to the leader.
+pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
+
+/// How long a forwarded group may take to be accepted into the leader's log.
+pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Bytes applied but not yet written to the version store. Apply waits beyond it.
+pub const PERSIST_LAG_BYTES_MAX: usize = 64 << 20;
+
+/// Writes that the persister puts into one batch of the version store.
+pub const PERSIST_BATCH_VERSIONS_MAX: usize = 4096;
+
+/// Events of one collection kept in memory for watches, beyond those not yet persisted.
+pub const WINDOW_EVENTS_MAX: usize = 20_000;
+
+/// Bytes of those events' objects.
+pub const WINDOW_BYTES_MAX: usize = 32 << 20;
+
+/// Events handed to a watch at a time.
+pub const WATCH_BATCH_MAX: usize = 256;
+
+/// States kept for reads at an exact recent revision.
+pub const RECENT_STATES_MAX: usize = 256;
+
+/// State hashes kept by log index, for comparing masters.
+pub const HASHES_MAX: usize = 65_536;
+
+/// How often retention looks for versions to drop.
+pub const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Versions looked at in one step of a compaction, so that it yields to others.
+pub const COMPACT_STEP_VERSIONS: usize = 2_000;
+
+/// How far back a watch can resume and a continue token lives, as in Kubernetes (5 min).
+pub const WATCH_WINDOW: Duration = Duration::from_secs(300);
+
+/// How often masters compare their states and the leader looks at feature levels.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Pause before a write that met a full disk is tried again.
+pub const SPACE_RETRY: Duration = Duration::from_millis(500);

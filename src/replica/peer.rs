@@ -1,0 +1,193 @@
+//! What masters ask each other beside Raft: to take proposals, and how they are.
+
+use std::sync::Arc;
+
+use base::ids::NodeId;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use raft::PeerService;
+use tokio::sync::oneshot;
+
+use crate::appender::{Address, Encoded, Item, Verdict};
+use crate::limits::ENTRY_TXNS_MAX;
+use crate::replica::Shared;
+
+/// Take these transactions into the log.
+pub(crate) const PROPOSE: u8 = 1;
+/// Tell how you are.
+pub(crate) const STATUS: u8 = 2;
+/// Tell State's hash at an index.
+pub(crate) const HASH: u8 = 3;
+
+/// What only a master itself knows of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The log index applied last.
+    pub applied: u64,
+    /// The 99th percentile of its recent log syncs, in microseconds.
+    pub sync_p99_us: u64,
+    /// The highest feature level that its binary knows.
+    pub feature_level_max: u32,
+}
+
+/// `term u64 | leader u64 | count u32 | (length u32 | bytes)*`
+pub(crate) fn encode_propose(to: Address, txns: &[Encoded]) -> Bytes {
+    let size: usize = txns.iter().map(|txn| txn.bytes.len() + 4).sum();
+    let mut body = BytesMut::with_capacity(20 + size);
+    body.put_u64(to.term);
+    body.put_u64(to.leader);
+    body.put_u32(txns.len() as u32);
+    for txn in txns {
+        body.put_u32(txn.bytes.len() as u32);
+        body.put_slice(&txn.bytes);
+    }
+    body.freeze()
+}
+
+/// `None` when the request makes no sense. Decodes and bounds-checks each transaction: nothing that
+/// apply could not read may reach the log.
+fn decode_propose(mut body: Bytes) -> Option<(Address, Vec<Encoded>)> {
+    if body.len() < 20 {
+        return None;
+    }
+    let to = Address { term: body.get_u64(), leader: body.get_u64() };
+    let count = body.get_u32() as usize;
+    if count == 0 || count > ENTRY_TXNS_MAX {
+        return None;
+    }
+    let mut txns = Vec::with_capacity(count);
+    for _ in 0..count {
+        if body.len() < 4 {
+            return None;
+        }
+        let length = body.get_u32() as usize;
+        if body.len() < length {
+            return None;
+        }
+        let bytes = body.split_to(length);
+        let txn = state::codec::decode_txn(&bytes).ok()?;
+        state::check(&txn).ok()?;
+        txns.push(Encoded { request: txn.stamp.request, bytes });
+    }
+    body.is_empty().then_some((to, txns))
+}
+
+fn encode_verdict(verdict: Verdict) -> Bytes {
+    Bytes::copy_from_slice(&[match verdict {
+        Verdict::Appended => 0,
+        Verdict::NotAppended => 1,
+        Verdict::OutOfSpace => 2,
+        Verdict::Unknown => 3,
+    }])
+}
+
+/// An answer that makes no sense leaves the outcome unknown.
+pub(crate) fn decode_verdict(reply: &[u8]) -> Verdict {
+    match reply {
+        [0] => Verdict::Appended,
+        [1] => Verdict::NotAppended,
+        [2] => Verdict::OutOfSpace,
+        _ => Verdict::Unknown,
+    }
+}
+
+/// `applied u64 | sync_p99_us u64 | feature_level_max u32`
+const STATUS_BYTES: usize = 20;
+
+fn encode_status(status: PeerStatus) -> Bytes {
+    let mut body = BytesMut::with_capacity(STATUS_BYTES);
+    body.put_u64(status.applied);
+    body.put_u64(status.sync_p99_us);
+    body.put_u32(status.feature_level_max);
+    body.freeze()
+}
+
+pub(crate) fn decode_status(mut reply: Bytes) -> Option<PeerStatus> {
+    (reply.len() == STATUS_BYTES).then(|| PeerStatus {
+        applied: reply.get_u64(),
+        sync_p99_us: reply.get_u64(),
+        feature_level_max: reply.get_u32(),
+    })
+}
+
+/// An empty answer means: not known here.
+pub(crate) fn decode_hash(mut reply: Bytes) -> Option<u128> {
+    (reply.len() == 16).then(|| reply.get_u128())
+}
+
+/// Serves other masters.
+pub(crate) struct Service(pub(crate) Arc<Shared>);
+
+#[async_trait::async_trait]
+impl PeerService for Service {
+    async fn serve(&self, _from: NodeId, kind: u8, body: Bytes) -> Bytes {
+        match kind {
+            PROPOSE => encode_verdict(self.propose(body).await),
+            STATUS => encode_status(self.0.status()),
+            HASH => self.hash(body).await,
+            _ => Bytes::new(),
+        }
+    }
+}
+
+impl Service {
+    async fn propose(&self, body: Bytes) -> Verdict {
+        let Some((to, txns)) = decode_propose(body) else { return Verdict::NotAppended };
+        let (verdict, told) = oneshot::channel();
+        if self.0.append_lane.send(Item { to, txns, verdict }).await.is_err() {
+            return Verdict::NotAppended;
+        }
+        told.await.unwrap_or(Verdict::Unknown)
+    }
+
+    async fn hash(&self, mut body: Bytes) -> Bytes {
+        if body.len() != 8 {
+            return Bytes::new();
+        }
+        match self.0.moments.wait_for_hash(body.get_u64()).await {
+            Some(hash) => Bytes::copy_from_slice(&hash.to_be_bytes()),
+            None => Bytes::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use state::{Stamp, Txn};
+
+    use super::*;
+
+    fn encoded(request: u128) -> Encoded {
+        let stamp = Stamp { request, actor: "someone".to_owned() };
+        let txn = Txn { stamp, guards: vec![], writes: vec![] };
+        Encoded { request, bytes: state::codec::encode_txn(&txn).expect("small") }
+    }
+
+    #[test]
+    fn a_forwarded_group_arrives_as_it_was_sent() {
+        let to = Address { leader: 3, term: 9 };
+        let (decoded_to, txns) = decode_propose(encode_propose(to, &[encoded(1), encoded(2)])).expect("decodes");
+        assert_eq!(decoded_to, to);
+        assert_eq!(txns.iter().map(|txn| txn.request).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn nonsense_is_never_appended() {
+        let to = Address { leader: 3, term: 9 };
+        let whole = encode_propose(to, &[encoded(1)]);
+        for cut in 0..whole.len() {
+            assert!(decode_propose(whole.slice(..cut)).is_none(), "cut at {cut}");
+        }
+        let mut damaged = whole.to_vec();
+        *damaged.last_mut().expect("not empty") ^= 1;
+        assert!(decode_propose(damaged.into()).is_none());
+        assert!(decode_propose(encode_propose(to, &[])).is_none());
+    }
+
+    #[test]
+    fn verdicts_survive_the_wire() {
+        for verdict in [Verdict::Appended, Verdict::NotAppended, Verdict::OutOfSpace, Verdict::Unknown] {
+            assert_eq!(decode_verdict(&encode_verdict(verdict)), verdict);
+        }
+        assert_eq!(decode_verdict(b"?!"), Verdict::Unknown);
+    }
+}

@@ -1,0 +1,79 @@
+//! Reads: linearizable, at least as new as a revision, or simply what is here.
+
+use std::sync::Arc;
+
+use crate::limits::{READ_TIMEOUT, REVISION_TIMEOUT};
+use crate::moment::Moment;
+use crate::replica::Replica;
+
+/// No quorum could be asked, or it did not answer in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unavailable {
+    /// For people: what was missing.
+    pub reason: String,
+}
+
+/// Why a revision cannot be waited for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AtLeastError {
+    /// It lies in the future, also after [`REVISION_TIMEOUT`].
+    #[error("Too large resource version: {revision}, current: {current}")]
+    TooLarge {
+        /// What was asked for.
+        revision: u64,
+        /// What is applied here.
+        current: u64,
+    },
+}
+
+impl Replica {
+    /// What is applied here, perhaps behind the others.
+    pub fn moment(&self) -> Arc<Moment> {
+        self.shared().moments.newest()
+    }
+
+    /// A State that reflects every write acknowledged, by any master, before this call.
+    ///
+    /// # Errors
+    /// [`Unavailable`] within [`READ_TIMEOUT`] when no quorum confirms who leads.
+    pub async fn linearizable(&self) -> Result<Arc<Moment>, Unavailable> {
+        let index = match base::env::timeout(READ_TIMEOUT, self.raft().read_index()).await {
+            Ok(Ok(index)) => index,
+            Ok(Err(error)) => return Err(Unavailable { reason: error.to_string() }),
+            Err(_) => return Err(no_quorum()),
+        };
+        let newest = self.moment();
+        if newest.index >= index {
+            return Ok(newest);
+        }
+        let applied = self.shared().moments.wait_for(READ_TIMEOUT, |moment| moment.index >= index).await;
+        applied.ok_or_else(|| Unavailable {
+            reason: format!("this master is behind: log index {index} was not applied here in time"),
+        })
+    }
+
+    /// A State at `revision` or newer.
+    ///
+    /// # Errors
+    /// [`AtLeastError::TooLarge`] after [`REVISION_TIMEOUT`].
+    pub async fn at_least(&self, revision: u64) -> Result<Arc<Moment>, AtLeastError> {
+        let newest = self.moment();
+        if newest.revision() >= revision {
+            return Ok(newest);
+        }
+        let reached = |moment: &Moment| moment.revision() >= revision;
+        let found = self.shared().moments.wait_for(REVISION_TIMEOUT, reached).await;
+        found.ok_or_else(|| AtLeastError::TooLarge { revision, current: self.moment().revision() })
+    }
+
+    /// State's hash after the entry at `index`; `None` when it is not remembered here, or was not
+    /// applied within [`REVISION_TIMEOUT`].
+    pub async fn hash_at(&self, index: u64) -> Option<u128> {
+        self.shared().moments.wait_for_hash(index).await
+    }
+}
+
+fn no_quorum() -> Unavailable {
+    Unavailable { reason: "no quorum of masters answered in time".to_owned() }
+}

@@ -1,0 +1,197 @@
+//! Putting a replica together, and the handle that others use.
+//!
+//! Three steps, because Raft drives the machine and the proposals drive Raft: [`open`] what is on disk,
+//! start Raft with the machine, [`Opened::attach`] the rest to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base::env;
+use base::ids::NodeId;
+use raft::{Handle, PeerService};
+use storage::VersionStore;
+use storage::snapshot::Stores;
+use tokio::sync::{mpsc, watch};
+
+use crate::appender::{InFlight, Item, run_appender, run_forwarder};
+use crate::exact::{View, ViewError};
+use crate::feed::{Feeds, Watch, WatchEnd};
+use crate::limits::{FORWARD_TIMEOUT, PROPOSALS_WAITING_MAX};
+use crate::machine::ReplicaMachine;
+use crate::moment::Moments;
+use crate::peer::{self, PeerStatus, Service};
+use crate::persist::{self, Persister};
+use crate::restore::restore;
+use crate::retention::{self, Rule};
+use crate::upkeep;
+use crate::waiters::Waiters;
+
+/// How a replica behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long which history is kept.
+    pub retention: Vec<Rule>,
+    /// Bytes of history and live objects on disk beyond which the oldest history goes early.
+    pub history_bytes_max: u64,
+}
+
+/// Why a replica could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct OpenError(#[from] crate::restore::RestoreError);
+
+/// What the parts of one replica share.
+pub(crate) struct Shared {
+    pub(crate) stores: Arc<dyn Stores>,
+    pub(crate) moments: Moments,
+    pub(crate) feeds: Feeds,
+    pub(crate) waiters: Waiters,
+    pub(crate) in_flight: InFlight,
+    /// The revision up to which the version store holds everything.
+    pub(crate) persisted: Arc<AtomicU64>,
+    pub(crate) append_lane: mpsc::Sender<Item>,
+    pub(crate) forward_lane: mpsc::Sender<Item>,
+    options: Options,
+}
+
+impl Shared {
+    pub(crate) fn versions(&self) -> Arc<dyn VersionStore> {
+        self.stores.versions()
+    }
+
+    pub(crate) fn status(&self) -> PeerStatus {
+        PeerStatus {
+            applied: self.moments.newest().index,
+            sync_p99_us: self.stores.sync_p99_ms().map_or(0, |millis| (millis * 1000.0) as u64),
+            feature_level_max: state::FEATURE_LEVEL_MAX,
+        }
+    }
+}
+
+/// A replica whose disk was read, waiting for its Raft.
+pub struct Opened {
+    shared: Arc<Shared>,
+    persister: Persister,
+    append_items: mpsc::Receiver<Item>,
+    forward_items: mpsc::Receiver<Item>,
+}
+
+/// Reads what is on disk and rebuilds State. Blocks for as long as that takes (seconds).
+///
+/// # Errors
+/// When the store cannot be read or does not hold what was written: the master must not start.
+pub fn open(stores: Arc<dyn Stores>, options: Options) -> Result<(Opened, ReplicaMachine), OpenError> {
+    let (moment, restored) = restore(&*stores.versions())?;
+    let revision = moment.revision();
+    let (append_lane, append_items) = mpsc::channel(PROPOSALS_WAITING_MAX);
+    let (forward_lane, forward_items) = mpsc::channel(PROPOSALS_WAITING_MAX);
+    let persisted = Arc::new(AtomicU64::new(revision));
+    let (queue, persister) = persist::channel(Arc::clone(&stores), Arc::clone(&persisted));
+    let shared = Arc::new(Shared {
+        stores,
+        moments: Moments::new(moment.clone()),
+        feeds: Feeds::new(revision),
+        waiters: Waiters::default(),
+        in_flight: InFlight::new(),
+        persisted,
+        append_lane,
+        forward_lane,
+        options,
+    });
+    let machine = ReplicaMachine::new(Arc::clone(&shared), queue, moment, restored);
+    Ok((Opened { shared, persister, append_items, forward_items }, machine))
+}
+
+impl Opened {
+    /// What serves the other masters: to be given to Raft's transport.
+    pub fn peer_service(&self) -> Arc<dyn PeerService> {
+        Arc::new(Service(Arc::clone(&self.shared)))
+    }
+
+    /// Starts everything that needs Raft.
+    pub fn attach(self, raft: Handle) -> Replica {
+        let failed = watch::Sender::new(None);
+        let (synced, report) = (raft.synced(), failed.clone());
+        env::spawn(async move {
+            if let Err(error) = self.persister.run(synced).await {
+                report.send_replace(Some(format!("the version store cannot be written: {error}")));
+            }
+        });
+        env::spawn(run_appender(Arc::clone(&self.shared), raft.clone(), self.append_items));
+        env::spawn(run_forwarder(raft.clone(), self.forward_items));
+        let options = self.shared.options.clone();
+        env::spawn(retention::run(Arc::clone(&self.shared), options.retention, options.history_bytes_max));
+        let replica = Replica { shared: self.shared, raft, failed: failed.subscribe() };
+        env::spawn(upkeep::run(replica.clone(), failed));
+        replica
+    }
+}
+
+/// One master's replica. Cheap to clone.
+#[derive(Clone)]
+pub struct Replica {
+    shared: Arc<Shared>,
+    raft: Handle,
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl Replica {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The Raft below.
+    pub fn raft(&self) -> &Handle {
+        &self.raft
+    }
+
+    /// Reads changes under `prefix` (a collection, a namespace in one, or one object's key) after
+    /// `revision`.
+    ///
+    /// # Errors
+    /// [`WatchEnd::Gone`] when history no longer reaches back that far.
+    pub fn watch(&self, prefix: &str, revision: u64) -> Result<Watch, WatchEnd> {
+        Watch::start(Arc::clone(&self.shared), prefix, revision)
+    }
+
+    /// What was under `prefix` at `revision`; inside a transaction, at that transaction's end.
+    ///
+    /// # Errors
+    /// [`ViewError::Gone`] when history no longer reaches back that far.
+    pub async fn exact(&self, prefix: &str, revision: u64) -> Result<View, ViewError> {
+        self.shared.exact(prefix, revision).await
+    }
+
+    /// How another master, or this one, is; `None` when it does not answer.
+    pub async fn peer_status(&self, node: NodeId) -> Option<PeerStatus> {
+        if node == self.raft.node() {
+            return Some(self.shared.status());
+        }
+        let reply = self.raft.call(node, peer::STATUS, bytes::Bytes::new(), FORWARD_TIMEOUT).await;
+        peer::decode_status(reply.ok()?)
+    }
+
+    /// Another master's hash at `index`; `None` when it does not know it or does not answer.
+    pub async fn peer_hash(&self, node: NodeId, index: u64) -> Option<u128> {
+        if node == self.raft.node() {
+            return self.hash_at(index).await;
+        }
+        let request = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
+        let reply = self.raft.call(node, peer::HASH, request, FORWARD_TIMEOUT).await;
+        peer::decode_hash(reply.ok()?)
+    }
+
+    /// The revision up to which the version store holds everything.
+    pub fn persisted_revision(&self) -> u64 {
+        self.shared.persisted.load(Ordering::Acquire)
+    }
+
+    /// Resolves when this replica cannot go on, with the reason.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a replica sees to by itself: that its State is the others' State, and that the cluster's feature
+//! level follows what all of its members know.
+
+use base::env;
+use base::ids::{NodeId, RequestId};
+use state::{Guard, Stamp, Txn, Write};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::limits::UPKEEP_INTERVAL;
+use crate::replica::Replica;
+
+/// Who the log names for what the system does by itself.
+const ACTOR: &str = "system:keelson";
+
+/// Looks after both until the process ends.
+pub(crate) async fn run(replica: Replica, failed: watch::Sender<Option<String>>) {
+    let mut compared = 0;
+    loop {
+        env::sleep(UPKEEP_INTERVAL).await;
+        let index = replica.moment().index;
+        if index != compared {
+            compared = index;
+            if let Err(reason) = compare(&replica, index).await {
+                failed.send_replace(Some(reason));
+                return;
+            }
+        }
+        raise_feature_level(&replica).await;
+    }
+}
+
+/// Compares State's hash at `index` with every other member's.
+async fn compare(replica: &Replica, index: u64) -> Result<(), String> {
+    let Some(mine) = replica.hash_at(index).await else { return Ok(()) };
+    let mut others = Vec::new();
+    for node in others_of(replica) {
+        if let Some(hash) = replica.peer_hash(node, index).await {
+            others.push(hash);
+        }
+    }
+    match judge(mine, &others) {
+        Agreement::Same => Ok(()),
+        Agreement::Undecided => {
+            warn!(index, "another master's state differs from this one's; a third must tell which is wrong");
+            Ok(())
+        }
+        Agreement::Outvoted => Err(format!(
+            "this master's state at log index {index} differs from the majority's: {}",
+            storage::error::REPLACE_MASTER
+        )),
+    }
+}
+
+/// What a comparison of hashes says about this master.
+#[derive(Debug, PartialEq, Eq)]
+enum Agreement {
+    Same,
+    /// Somebody is wrong, and it is not known who.
+    Undecided,
+    /// More masters agree on something else.
+    Outvoted,
+}
+
+fn judge(mine: u128, others: &[u128]) -> Agreement {
+    if others.iter().all(|hash| *hash == mine) {
+        return Agreement::Same;
+    }
+    let votes = |wanted: u128| others.iter().filter(|hash| **hash == wanted).count();
+    let with_me = votes(mine) + 1;
+    if others.iter().any(|hash| *hash != mine && votes(*hash) > with_me) {
+        Agreement::Outvoted
+    } else {
+        Agreement::Undecided
+    }
+}
+
+/// As the leader: raises the level to the highest that every member's binary knows.
+async fn raise_feature_level(replica: &Replica) {
+    let leadership = replica.raft().leadership().borrow().clone();
+    let level = replica.moment().state.feature_level();
+    if leadership.leader != Some(replica.raft().node()) || level >= state::FEATURE_LEVEL_MAX {
+        return;
+    }
+    let mut common = state::FEATURE_LEVEL_MAX;
+    for node in others_of(replica) {
+        // A member that does not answer may be an old binary: no level rises over its head.
+        let Some(status) = replica.peer_status(node).await else { return };
+        common = common.min(status.feature_level_max);
+    }
+    if common <= level {
+        return;
+    }
+    let txn = Txn {
+        stamp: Stamp { request: RequestId::random().0, actor: ACTOR.to_owned() },
+        guards: vec![Guard::LeaderTerm { term: leadership.term }],
+        writes: vec![Write::FeatureLevel { level: common }],
+    };
+    match replica.propose(txn).await {
+        Ok(_) => info!(from = level, to = common, "raised the feature level"),
+        Err(error) => warn!(%error, "the feature level could not be raised; trying again later"),
+    }
+}
+
+fn others_of(replica: &Replica) -> Vec<NodeId> {
+    let me = replica.raft().node();
+    replica.raft().membership().members.into_keys().filter(|node| *node != me).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minority_stops_and_a_tie_stops_nobody() {
+        let cases: [(&[u128], Agreement); 6] = [
+            (&[], Agreement::Same),
+            (&[1, 1], Agreement::Same),
+            (&[2], Agreement::Undecided),
+            (&[1, 2], Agreement::Undecided),
+            (&[2, 3], Agreement::Undecided),
+            (&[2, 2], Agreement::Outvoted),
+        ];
+        for (others, expected) in cases {
+            assert_eq!(judge(1, others), expected, "{others:?}");
+        }
+    }
+}

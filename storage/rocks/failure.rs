@@ -1,0 +1,52 @@
+//! What RocksDB's errors mean to us.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::ErrorKind;
+
+use crate::error::StorageError;
+
+/// Turns an error of RocksDB into one of ours.
+///
+/// Missing files and unknown formats are damage as much as a wrong checksum: nothing but RocksDB and
+/// this crate writes there.
+pub(super) fn classify(operation: &'static str, directory: &Path, error: rocksdb::Error) -> StorageError {
+    let message = error.to_string();
+    let is_missing_file = message.contains("No such file or directory");
+    match error.kind() {
+        ErrorKind::Corruption | ErrorKind::NotSupported | ErrorKind::InvalidArgument => {
+            StorageError::corrupt(&named_file(directory, &message), message)
+        }
+        ErrorKind::IOError if is_missing_file => {
+            StorageError::corrupt(&named_file(directory, &message), message)
+        }
+        ErrorKind::IOError if message.contains("No space left on device") => {
+            StorageError::OutOfSpace { operation, directory: directory.to_owned() }
+        }
+        _ => StorageError::Failed { operation, directory: directory.to_owned(), source: Box::new(error) },
+    }
+}
+
+/// The file that a message speaks of; the directory when it names none.
+fn named_file(directory: &Path, message: &str) -> PathBuf {
+    let in_directory = directory.to_string_lossy();
+    let is_file = |word: &&str| word.starts_with(in_directory.as_ref()) && word.len() > in_directory.len();
+    let mut words = message.split(|c: char| c.is_whitespace() || c == ',' || c == ';');
+    let Some(word) = words.find(is_file) else { return directory.to_owned() };
+    PathBuf::from(word.trim_end_matches([':', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_damaged_file_is_named() {
+        let check = |message: &str, expect: &str| {
+            assert_eq!(named_file(Path::new("/data/log"), message), Path::new(expect), "{message}");
+        };
+        check("Corruption: block checksum mismatch: in /data/log/000012.sst offset 5", "/data/log/000012.sst");
+        check("IO error: While open a file: /data/log/MANIFEST-000004: x", "/data/log/MANIFEST-000004");
+        check("Corruption: something else", "/data/log");
+    }
+}

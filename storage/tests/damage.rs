@@ -1,0 +1,296 @@
+//! Bit flips and cuts in every file of a closed data directory: what is found afterwards is the same data
+//! or an error that names a file and the way out, never other data and never a panic.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use common::fast_directory;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use storage::rocks::{RocksOptions, RocksStores};
+use storage::snapshot::Stores;
+use storage::{
+    Image, LogRecord, LogState, Result, Retention, StorageError, Version, VersionBatch,
+};
+
+/// Bits flipped per file: spread over it, each in a copy of its own.
+const FLIPS_PER_FILE: u64 = 14;
+
+/// Cuts per file.
+const CUTS_PER_FILE: u64 = 5;
+
+/// Everything that can be asked of a data directory.
+#[derive(Debug, PartialEq, Eq)]
+struct Content {
+    state: LogState,
+    records: Vec<LogRecord>,
+    vote: Option<Bytes>,
+    committed: Option<Bytes>,
+    image: Option<Image>,
+    newest: Vec<Version>,
+    sides: Vec<(Vec<u8>, Bytes)>,
+    all: Vec<Version>,
+    floor: u64,
+    size_bytes: u64,
+    snapshot: Vec<Vec<u8>>,
+}
+
+/// Small memtables, so that a small directory has every kind of file.
+fn open(directory: &Path) -> Result<RocksStores> {
+    let options = RocksOptions {
+        cache_bytes: 1 << 20,
+        log_memtable_bytes_max: 64 << 10,
+        versions_memtable_bytes_max: 64 << 10,
+    };
+    RocksStores::open(directory, options)
+}
+
+fn read(directory: &Path) -> Result<Content> {
+    let stores = open(directory)?;
+    let (log, versions) = (stores.log(), stores.versions());
+    let (mut newest, mut sides) = (Vec::new(), Vec::new());
+    versions.newest(&mut |version| newest.push(version))?;
+    versions.sides(&mut |key, value| sides.push((key.to_vec(), value)))?;
+    Ok(Content {
+        state: log.state()?,
+        records: log.read(0, u64::MAX, usize::MAX)?,
+        vote: log.vote()?,
+        committed: log.committed()?,
+        image: versions.image()?,
+        newest,
+        sides,
+        all: versions.since("", versions.floor("")?, usize::MAX)?.0,
+        floor: versions.floor("")?,
+        size_bytes: versions.size_bytes(),
+        snapshot: snapshot_content(&stores)?,
+    })
+}
+
+fn snapshot_content(stores: &RocksStores) -> Result<Vec<Vec<u8>>> {
+    let Some(snapshot) = stores.current_snapshot()? else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for (number, file) in snapshot.manifest().files.iter().enumerate() {
+        let mut bytes = Vec::new();
+        loop {
+            let part = snapshot.read(number, bytes.len() as u64, 1 << 20)?;
+            if part.is_empty() {
+                break;
+            }
+            bytes.extend_from_slice(&part);
+        }
+        // As the receiver does.
+        if (bytes.len() as u64, crc32c::crc32c(&bytes)) != (file.size_bytes, file.crc32c) {
+            let directory = snapshot.directory().expect("a snapshot on disk");
+            let what = "the receiver refuses it".to_owned();
+            return Err(StorageError::Corrupt { file: directory.join(&file.name), what, remedy: "send it again" });
+        }
+        files.push(bytes);
+    }
+    Ok(files)
+}
+
+/// Fills a directory so that it has journals, tables, purged and truncated records, compacted versions
+/// and a snapshot.
+fn fill(directory: &Path) {
+    let stores = open(directory).expect("an empty directory opens");
+    let (log, versions) = (stores.log(), stores.versions());
+    let mut random = SmallRng::seed_from_u64(7);
+    let mut noise = |size: usize| Bytes::from((0..size).map(|_| random.random()).collect::<Vec<u8>>());
+    log.save_vote(b"term 3").expect("vote");
+    for round in 0..6_u64 {
+        let from = round * 40 + 1;
+        let records: Vec<LogRecord> =
+            (from..from + 40).map(|index| LogRecord { index, bytes: noise(1000) }).collect();
+        log.append(&records).expect("append");
+        log.sync().expect("sync");
+        let write = |revision: u64| Version {
+            key: format!("k/{:02}", revision % 50),
+            revision,
+            previous: revision.saturating_sub(50),
+            deleted: revision % 7 == 0,
+            value: noise(300),
+        };
+        let written = (from..from + 40).map(write).collect();
+        let image = Image { index: from + 39, revision: from + 39, head: noise(20) };
+        let sides = vec![(vec![round as u8], Some(noise(30)))];
+        let batch = VersionBatch { versions: written, sides, image: Some(image) };
+        versions.write(&batch).expect("write");
+        versions.flush().expect("flush");
+        if round == 3 {
+            log.purge(&LogRecord { index: 70, bytes: noise(8) }).expect("purge");
+            log.save_committed(Some(b"120")).expect("committed");
+            let rule = Retention { prefix: "k/".to_owned(), floor: 60 };
+            while versions.compact(&rule, 30).expect("compact").scanned > 0 {}
+            stores.take_snapshot().expect("snapshot");
+        }
+    }
+    log.truncate_after(230).expect("truncate");
+    log.sync().expect("sync");
+    versions.flush().expect("flush");
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).expect("listed") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
+}
+
+fn copy(from: &Path, to: &Path) {
+    for path in files_below(from) {
+        let target = to.join(path.strip_prefix(from).expect("below"));
+        fs::create_dir_all(target.parent().expect("a parent")).expect("created");
+        fs::copy(&path, &target).expect("copied");
+    }
+}
+
+struct Damaged {
+    original: tempfile::TempDir,
+    expected: Content,
+    names: Vec<PathBuf>,
+    refused: usize,
+    unharmed: usize,
+}
+
+impl Damaged {
+    fn new() -> Self {
+        let original = fast_directory();
+        fill(original.path());
+        let twin = fast_directory();
+        copy(original.path(), twin.path());
+        let expected = read(twin.path()).expect("the undamaged directory is read");
+        assert_eq!(expected.records.len(), 160);
+        assert!(!expected.snapshot.is_empty());
+        let names = files_below(original.path());
+        let below = |path: &PathBuf| path.strip_prefix(original.path()).expect("below").to_owned();
+        let names = names.iter().map(below).collect();
+        Self { original, expected, names, refused: 0, unharmed: 0 }
+    }
+
+    /// Damages one file of a copy and looks at what is found.
+    fn check(&mut self, name: &Path, what: &str, damage: impl FnOnce(&mut Vec<u8>)) {
+        let copied = fast_directory();
+        copy(self.original.path(), copied.path());
+        let path = copied.path().join(name);
+        let mut content = fs::read(&path).expect("read");
+        damage(&mut content);
+        fs::write(&path, content).expect("written");
+        match read(copied.path()) {
+            Ok(found) => {
+                assert!(found == self.expected, "{}: {what}: other data was found", name.display());
+                self.unharmed += 1;
+            }
+            Err(StorageError::Corrupt { file, what: found, remedy }) => {
+                assert!(file.starts_with(copied.path()), "{}: {what}: {}", name.display(), file.display());
+                assert!(!found.is_empty() && !remedy.is_empty());
+                self.refused += 1;
+                // The evidence must not be gone at the next try.
+                match read(copied.path()) {
+                    Ok(found) => assert!(found == self.expected, "{}: {what}: second try", name.display()),
+                    Err(error) => assert!(error.is_corrupt(), "{}: {what}: {error:?}", name.display()),
+                }
+            }
+            Err(error) => panic!("{}: {what}: {error:?} is no word about damage", name.display()),
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_harmless_or_named() {
+    let mut damaged = Damaged::new();
+    for name in damaged.names.clone() {
+        let size_bytes = fs::metadata(damaged.original.path().join(&name)).expect("there").len();
+        let mut random = SmallRng::seed_from_u64(size_bytes);
+        for part in 0..FLIPS_PER_FILE.min(size_bytes) {
+            // One in each part of the file, so that headers, middles and ends are met.
+            let (from, to) = (part * size_bytes / FLIPS_PER_FILE, (part + 1) * size_bytes / FLIPS_PER_FILE);
+            let at = if from < to { random.random_range(from..to) } else { from };
+            let bit = random.random_range(0..8);
+            damaged.check(&name, &format!("bit {bit} of byte {at}"), |content| content[at as usize] ^= 1 << bit);
+        }
+    }
+    assert!(damaged.refused > damaged.names.len(), "only {} flips were found", damaged.refused);
+    assert!(damaged.unharmed > 0);
+}
+
+#[test]
+fn a_cut_or_emptied_file_is_harmless_or_named() {
+    let mut damaged = Damaged::new();
+    for name in damaged.names.clone() {
+        let size_bytes = fs::metadata(damaged.original.path().join(&name)).expect("there").len();
+        for part in 0..CUTS_PER_FILE {
+            let left = (part * size_bytes / CUTS_PER_FILE) as usize;
+            damaged.check(&name, &format!("cut to {left}"), |content| content.truncate(left));
+        }
+        let left = size_bytes.saturating_sub(1) as usize;
+        damaged.check(&name, "the last byte cut", |content| content.truncate(left));
+    }
+    assert!(damaged.refused > damaged.names.len(), "only {} cuts were found", damaged.refused);
+}
+
+#[test]
+fn a_missing_file_is_harmless_or_named() {
+    let mut damaged = Damaged::new();
+    for name in damaged.names.clone() {
+        let copied = fast_directory();
+        copy(damaged.original.path(), copied.path());
+        fs::remove_file(copied.path().join(&name)).expect("removed");
+        match read(copied.path()) {
+            Ok(found) => assert!(found == damaged.expected, "{}: other data was found", name.display()),
+            Err(error) => {
+                assert!(error.is_corrupt(), "{}: {error:?}", name.display());
+                damaged.refused += 1;
+            }
+        }
+    }
+    assert!(damaged.refused > 5, "only {} losses were found", damaged.refused);
+}
+
+#[test]
+fn a_torn_tail_that_was_never_synced_is_dropped() {
+    let directory = fast_directory();
+    let record = |index: u64| LogRecord { index, bytes: Bytes::from(vec![index as u8; 500]) };
+    let stores = open(directory.path()).expect("opened");
+    let log = stores.log();
+    log.append(&[record(1), record(2)]).expect("append");
+    log.sync().expect("sync");
+    let synced_bytes = journal_bytes(directory.path()).1.len();
+    let side_file = fs::read(directory.path().join("log.synced")).expect("read");
+    log.append(&[record(3), record(4)]).expect("append");
+    log.sync().expect("sync");
+    (drop(log), drop(stores));
+
+    let (journal, content) = journal_bytes(directory.path());
+    for cut in [synced_bytes, synced_bytes + 1, synced_bytes + 300, synced_bytes + 700, content.len() - 1] {
+        let copied = fast_directory();
+        copy(directory.path(), copied.path());
+        let path = copied.path().join(journal.strip_prefix(directory.path()).expect("below"));
+        fs::write(path, &content[..cut]).expect("written");
+        assert!(open(copied.path()).is_err_and(|error| error.is_corrupt()), "acknowledged, cut at {cut}");
+        // The same cut where the second sync never returned.
+        let copied = fast_directory();
+        copy(directory.path(), copied.path());
+        let path = copied.path().join(journal.strip_prefix(directory.path()).expect("below"));
+        fs::write(path, &content[..cut]).expect("written");
+        fs::write(copied.path().join("log.synced"), &side_file).expect("written");
+        let stores = open(copied.path()).expect("a torn tail opens");
+        let found = stores.log().read(0, 10, usize::MAX).expect("read");
+        assert_eq!(found, vec![record(1), record(2)], "cut at {cut}");
+        stores.log().append(&[record(3)]).expect("the log goes on");
+    }
+}
+
+/// The one journal file of the log, and its content.
+fn journal_bytes(directory: &Path) -> (PathBuf, Vec<u8>) {
+    let mut files = files_below(&directory.join("log"));
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    assert_eq!(files.len(), 1, "{files:?}");
+    let content = fs::read(&files[0]).expect("read");
+    (files.remove(0), content)
+}

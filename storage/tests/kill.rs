@@ -1,0 +1,236 @@
+//! SIGKILL at random moments: nothing acknowledged is lost, nothing half done is there.
+//!
+//! The test starts its own executable again as a child that works on a data directory and prints what
+//! was acknowledged to it; the parent kills it, opens the directory and compares.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::fast_directory;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use storage::rocks::{RocksOptions, RocksStores};
+use storage::snapshot::Stores;
+use storage::{Image, LogRecord, Retention, Version, VersionBatch};
+
+/// Names the data directory to the child.
+const CHILD: &str = "KEELSON_STORAGE_CHILD";
+
+/// Children killed.
+const ROUNDS: u64 = 60;
+
+/// A child lives at most this long after its first word.
+const LIFE_MS_MAX: u64 = 120;
+
+/// Keys that every batch of versions writes, all with the batch's number.
+const KEYS: u64 = 8;
+
+/// Small memtables, so that flushes and compactions are killed as well.
+fn open(directory: &Path) -> RocksStores {
+    let options = RocksOptions {
+        cache_bytes: 1 << 20,
+        log_memtable_bytes_max: 128 << 10,
+        versions_memtable_bytes_max: 128 << 10,
+    };
+    RocksStores::open(directory, options).expect("the stores open after every kill")
+}
+
+/// What the child tells the parent, one line each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Acknowledged {
+    /// The lowest last index that may be found.
+    last_index: u64,
+    vote: u64,
+    image_index: u64,
+    snapshot_index: u64,
+}
+
+impl Acknowledged {
+    fn hear(&mut self, line: &str) {
+        let Some((word, number)) = line.split_once(' ') else { return };
+        let Ok(number) = number.parse::<u64>() else { return };
+        match word {
+            "synced" => self.last_index = number,
+            // Said before it is done: from now on both may be found.
+            "truncating" => self.last_index = self.last_index.min(number),
+            "voted" => self.vote = number,
+            "flushed" => self.image_index = number,
+            "snapshot" => self.snapshot_index = number,
+            _ => {}
+        }
+    }
+}
+
+/// A record's content follows from its index and the run that wrote it.
+fn record(index: u64, run: u64) -> LogRecord {
+    let size = 20 + (index * 37 + run) % 900;
+    let mut bytes = run.to_le_bytes().to_vec();
+    bytes.extend((0..size).map(|at| (index + run + at) as u8));
+    LogRecord { index, bytes: bytes.into() }
+}
+
+fn run_of(record: &LogRecord) -> u64 {
+    u64::from_le_bytes(record.bytes[..8].try_into().expect("eight bytes"))
+}
+
+/// The batch that brings the store to image `index`.
+fn batch(index: u64) -> VersionBatch {
+    let first = (index - 1) * KEYS + 1;
+    let version = |key: u64| Version {
+        key: format!("key/{key}"),
+        revision: first + key,
+        previous: if index == 1 { 0 } else { first + key - KEYS },
+        deleted: false,
+        value: Bytes::from(index.to_string().repeat(40)),
+    };
+    let revision = first + KEYS - 1;
+    let number = Bytes::from(index.to_string());
+    let image = Some(Image { index, revision, head: number.clone() });
+    VersionBatch { versions: (0..KEYS).map(version).collect(), sides: vec![(vec![0], Some(number))], image }
+}
+
+/// The child: works until it is killed.
+#[test]
+fn child() {
+    let Some(directory) = std::env::var_os(CHILD) else { return };
+    let mut random = SmallRng::seed_from_u64(u64::from(std::process::id()));
+    let stores = open(Path::new(&directory));
+    let (log, versions) = (stores.log(), stores.versions());
+    let mut out = std::io::stdout();
+    let mut say = |word: &str, number: u64| writeln!(out, "{word} {number}").expect("the parent listens");
+    let run = u64::from(std::process::id());
+    let state = log.state().expect("state");
+    let purged = state.purged.map_or(0, |marker| marker.index);
+    let mut last = state.last.map_or(purged, |record| record.index);
+    let mut image = versions.image().expect("image").map_or(0, |image| image.index);
+    say("open", 0);
+    loop {
+        match random.random_range(0..100) {
+            0..50 => {
+                let count = random.random_range(1..20);
+                let records: Vec<LogRecord> = (last + 1..=last + count).map(|index| record(index, run)).collect();
+                log.append(&records).expect("append");
+                last += count;
+                if random.random_bool(0.6) {
+                    log.sync().expect("sync");
+                    say("synced", last);
+                }
+            }
+            50..55 => {
+                let purged = log.state().expect("state").purged.map_or(0, |marker| marker.index);
+                let kept = random.random_range(last.saturating_sub(30).max(purged)..=last);
+                say("truncating", kept);
+                log.truncate_after(kept).expect("truncate");
+                last = kept;
+            }
+            55..60 => log.purge(&record(last.saturating_sub(200).max(1), run)).expect("purge"),
+            60..70 => {
+                log.save_vote(&image.to_le_bytes()).expect("vote");
+                say("voted", image);
+            }
+            70..88 => {
+                image += 1;
+                versions.write(&batch(image)).expect("write");
+            }
+            88..95 => {
+                let durable = versions.flush().expect("flush");
+                say("flushed", durable.map_or(0, |image| image.index));
+            }
+            95..98 => {
+                let rule = Retention { prefix: String::new(), floor: (image * KEYS).saturating_sub(100) };
+                versions.compact(&rule, 50).expect("compact");
+            }
+            _ if image > 0 => {
+                let taken = stores.take_snapshot().expect("snapshot");
+                say("snapshot", taken.manifest().image.index);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Starts a child, kills it and returns what it was told was done.
+fn run_and_kill(directory: &Path, mut acknowledged: Acknowledged, life: Duration) -> Acknowledged {
+    let mut child = Command::new(std::env::current_exe().expect("this executable"))
+        .args(["--exact", "child", "--nocapture"])
+        .env(CHILD, directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child");
+    let stdout = child.stdout.take().expect("piped");
+    let (send, lines) = channel();
+    let reader = base::env::thread("reader", move || {
+        BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
+    });
+    assert!(listen_until(&lines, &mut acknowledged, "open 0", Duration::from_secs(60)), "the child opened");
+    listen_until(&lines, &mut acknowledged, "never said", life);
+    child.kill().expect("killed");
+    child.wait().expect("reaped");
+    reader.expect("a thread").join().expect("the reader ends with the pipe");
+    lines.try_iter().for_each(|line| acknowledged.hear(&line));
+    acknowledged
+}
+
+/// Takes lines in until `word` is said or `limit` passed.
+fn listen_until(lines: &Receiver<String>, heard: &mut Acknowledged, word: &str, limit: Duration) -> bool {
+    let deadline = base::env::monotonic() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(base::env::monotonic());
+        match lines.recv_timeout(left) {
+            Ok(line) if line == word => return true,
+            Ok(line) => heard.hear(&line),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
+fn check(directory: &Path, acknowledged: Acknowledged) -> Acknowledged {
+    let stores = open(directory);
+    let (log, versions) = (stores.log(), stores.versions());
+    let state = log.state().expect("state");
+    let purged = state.purged.map_or(0, |marker| marker.index);
+    let last = state.last.map_or(purged, |record| record.index);
+    assert!(last >= acknowledged.last_index, "the log ends at {last}: {acknowledged:?}");
+    for found in log.read(0, u64::MAX, usize::MAX).expect("the log is read") {
+        assert_eq!(found, record(found.index, run_of(&found)), "a record is whole");
+    }
+    let vote = log.vote().expect("vote").map_or(0, |vote| {
+        u64::from_le_bytes(vote.as_ref().try_into().expect("eight bytes"))
+    });
+    assert!(vote >= acknowledged.vote, "the vote is {vote}: {acknowledged:?}");
+
+    let image = versions.image().expect("image").map_or(0, |image| image.index);
+    assert!(image >= acknowledged.image_index, "the image is {image}: {acknowledged:?}");
+    let mut values = Vec::new();
+    versions.newest(&mut |version| values.push(version)).expect("newest");
+    let expected = if image == 0 { Vec::new() } else { batch(image).versions };
+    assert_eq!(values, expected, "batches are whole");
+    let mut sides = Vec::new();
+    versions.sides(&mut |_, value| sides.push(value)).expect("sides");
+    assert!(sides.iter().all(|side| *side == image.to_string()), "{sides:?} beside image {image}");
+    let snapshot = stores.current_snapshot().expect("the snapshot opens");
+    let snapshot = snapshot.map_or(0, |snapshot| snapshot.manifest().image.index);
+    assert!(snapshot >= acknowledged.snapshot_index, "the snapshot is at {snapshot}: {acknowledged:?}");
+    // Everything found now is durable: the next round must not lose it either.
+    Acknowledged { last_index: last, vote, image_index: image, snapshot_index: snapshot }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_nothing_is_half_done() {
+    let directory = fast_directory();
+    let mut random = SmallRng::seed_from_u64(20);
+    let mut acknowledged = Acknowledged::default();
+    for _ in 0..ROUNDS {
+        let life = Duration::from_millis(random.random_range(0..LIFE_MS_MAX));
+        acknowledged = run_and_kill(directory.path(), acknowledged, life);
+        acknowledged = check(directory.path(), acknowledged);
+    }
+    assert!(acknowledged.last_index > ROUNDS, "the children got something done: {acknowledged:?}");
+    assert!(acknowledged.image_index > ROUNDS, "the children got something done: {acknowledged:?}");
+}

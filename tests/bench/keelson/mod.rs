@@ -1,0 +1,5 @@
+//! The product, seen from outside: its binaries, its kubeconfig, its API.
+
+pub mod cluster;
+pub mod config_maps;
+pub mod http;

@@ -1,0 +1,105 @@
+//! Where the masters' time goes: `perf` where it is installed, else CPU time by thread.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chaos::process::{Signal, signal};
+
+use crate::procfs::{Pid, cpu_time_by_thread};
+
+/// Samples in a second of each CPU; not a divisor of timer frequencies, so that it does not beat with
+/// them.
+const SAMPLES_HZ: &str = "499";
+/// Lines of the report that are shown.
+const SYMBOLS_SHOWN: usize = 40;
+/// Threads of each process that are shown.
+const THREADS_SHOWN: usize = 8;
+
+/// A running profile of some processes.
+pub struct Profile {
+    processes: Vec<(String, Pid)>,
+    threads_before: Vec<BTreeMap<String, Duration>>,
+    perf: Result<(Child, tempfile::TempDir)>,
+}
+
+impl Profile {
+    /// Starts to sample.
+    pub fn start(processes: Vec<(String, Pid)>) -> Self {
+        let threads_before = processes.iter().map(|(_, pid)| cpu_time_by_thread(*pid)).collect();
+        let perf = record(&processes);
+        Self { processes, threads_before, perf }
+    }
+
+    /// Stops, and says where the time went.
+    pub fn finish(self) -> String {
+        let mut text = String::new();
+        for ((name, pid), before) in self.processes.iter().zip(&self.threads_before) {
+            text.push_str(&format!("{name}: {}\n", busiest(before, &cpu_time_by_thread(*pid))));
+        }
+        match self.perf.and_then(|(perf, directory)| report(perf, &directory)) {
+            Ok(symbols) => text.push_str(&symbols),
+            Err(error) => text.push_str(&format!("no symbols, only CPU time by thread: {error:#}\n")),
+        }
+        text
+    }
+}
+
+fn record(processes: &[(String, Pid)]) -> Result<(Child, tempfile::TempDir)> {
+    let directory = tempfile::tempdir().context("making a directory for perf's samples")?;
+    let pids: Vec<String> = processes.iter().map(|(_, pid)| pid.to_string()).collect();
+    let mut perf = Command::new("perf");
+    perf.args(["record", "--quiet", "-F", SAMPLES_HZ, "-p", &pids.join(","), "-o"]);
+    perf.arg(directory.path().join("samples")).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok((perf.spawn().context("starting perf (Debian: linux-perf)")?, directory))
+}
+
+fn report(mut perf: Child, directory: &tempfile::TempDir) -> Result<String> {
+    // An interrupt is how perf is asked to write what it has.
+    signal(perf.id(), Signal::INT)?;
+    perf.wait().context("waiting for perf to end")?;
+    let mut report = Command::new("perf");
+    report.args(["report", "--stdio", "--no-children", "--sort", "comm,symbol", "-i"]);
+    let output = report.arg(directory.path().join("samples")).output().context("running perf report")?;
+    anyhow::ensure!(output.status.success(), "perf report: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(top_symbols(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The report without its comments.
+fn top_symbols(report: &str) -> String {
+    let lines = report.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    lines.take(SYMBOLS_SHOWN).map(|line| format!("{line}\n")).collect()
+}
+
+/// CPU time between two looks, the busiest thread names first.
+fn busiest(before: &BTreeMap<String, Duration>, after: &BTreeMap<String, Duration>) -> String {
+    let used = |name: &String, total: &Duration| {
+        total.saturating_sub(before.get(name).copied().unwrap_or_default())
+    };
+    let mut threads: Vec<_> = after.iter().map(|(name, total)| (used(name, total), name)).collect();
+    threads.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let shown = threads.iter().filter(|(used, _)| !used.is_zero()).take(THREADS_SHOWN);
+    shown.map(|(used, name)| format!("{name} {:.2} s", used.as_secs_f64())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_threads_come_first() {
+        let times = |pairs: &[(&str, u64)]| -> BTreeMap<String, Duration> {
+            pairs.iter().map(|(name, ms)| ((*name).to_owned(), Duration::from_millis(*ms))).collect()
+        };
+        let before = times(&[("raft", 1000), ("idle", 50)]);
+        let after = times(&[("raft", 1500), ("idle", 50), ("flusher", 700)]);
+        assert_eq!(busiest(&before, &after), "flusher 0.70 s, raft 0.50 s");
+    }
+
+    #[test]
+    fn comments_of_a_report_are_left_out() {
+        let report = "# To display\n#\n\n    12.00%  raft  [.] fsync\n     1.00%  raft  [k] write\n\n";
+        assert_eq!(top_symbols(report), "    12.00%  raft  [.] fsync\n     1.00%  raft  [k] write\n");
+    }
+}

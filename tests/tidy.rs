@@ -1,0 +1,455 @@
+//! Holds the repository to its own rules: who may import whom, sizes, nothing left undone, and
+//! documents that say only what is there.
+//!
+//! Rules that the compiler or clippy can check stand in Cargo.toml and clippy.toml instead.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Which crates a crate may depend on, by folder. Anything not listed is forbidden: a new edge is a
+/// decision, so it changes this table and docs/ARCHITECTURE.md together.
+const IMPORTS: &[(&str, &[&str])] = &[
+    (".", &["chaos", "kctl", "node"]),
+    ("chaos", &["api", "base"]),
+    ("raft", &["base", "storage"]),
+    ("src/api", &[]),
+    ("src/apiserver", &["api", "base", "raft", "replica", "state"]),
+    ("src/base", &[]),
+    ("src/kctl", &["api", "base"]),
+    ("src/node", &["api", "apiserver", "base", "kctl", "raft", "replica", "state", "storage"]),
+    ("src/replica", &["api", "base", "raft", "state", "storage"]),
+    ("src/state", &["api"]),
+    ("storage", &["base"]),
+    ("tests/bench", &["api", "base", "chaos"]),
+];
+
+/// The longest file, in lines: tests and comments count, for they are read as well.
+const FILE_LINES_MAX: usize = 500;
+
+/// The longest function, in lines of code from `fn` to its closing brace. Blank lines and comments do
+/// not count; tests do.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Files (`path`) and functions (`path::name`) that may be longer, each with the reason.
+const LONGER: &[(&str, &str)] = &[];
+
+/// Folders that hold nothing written by hand.
+const GENERATED: &[&str] = &[".git", ".keelson", "artifacts", "bin", "corpus", "target"];
+
+/// What a path in a document can begin with.
+const TOP_FOLDERS: &[&str] = &[".ci/", "chaos/", "docs/", "raft/", "src/", "storage/", "tests/"];
+
+/// What a path in a document can end with.
+const EXTENSIONS: &[&str] = &[".json", ".lock", ".md", ".rs", ".toml"];
+
+/// Work announced instead of done. In halves, so that this file passes.
+const UNDONE: &[&str] =
+    &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimplem", "ented!(")];
+
+/// Places of one machine, which mean nothing on another.
+const ABSOLUTE: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
+
+#[test]
+fn crates_import_only_what_the_table_allows() {
+    let crates: Vec<String> = files_named("Cargo.toml").iter().map(|path| folder_of(path)).collect();
+    let listed: BTreeSet<&str> = IMPORTS.iter().map(|(folder, _)| *folder).collect();
+    let mut wrong = Vec::new();
+    for folder in crates.iter().filter(|folder| !folder.ends_with("fuzz")) {
+        if !listed.contains(folder.as_str()) {
+            wrong.push(format!("{folder} is no row of IMPORTS"));
+        }
+    }
+    let ours: BTreeSet<String> = listed.iter().map(|folder| name_of(folder)).collect();
+    for (folder, allowed) in IMPORTS {
+        let manifest = read(&Path::new(folder).join("Cargo.toml"));
+        for import in dependencies(&manifest) {
+            if ours.contains(&import) && !allowed.contains(&import.as_str()) {
+                wrong.push(format!("{folder} must not import {import}"));
+            }
+        }
+        if !manifest.contains("[lints]\nworkspace = true") {
+            wrong.push(format!("{folder}/Cargo.toml does not take the workspace's lints"));
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn the_architecture_page_shows_the_same_table() {
+    let page = read(Path::new("docs/ARCHITECTURE.md"));
+    let rows: BTreeSet<String> = table_rows(&page)
+        .filter(|cells| cells.len() == 3)
+        .map(|cells| format!("{} <- {}", cells[0].trim_matches('`'), cells[2]))
+        .collect();
+    let wrong: Vec<String> = IMPORTS
+        .iter()
+        .filter(|(folder, _)| *folder != ".")
+        .map(|(folder, allowed)| {
+            format!("{folder} <- {}", if allowed.is_empty() { "-".into() } else { allowed.join(", ") })
+        })
+        .filter(|row| !rows.contains(row))
+        .map(|row| format!("docs/ARCHITECTURE.md has no row {row}"))
+        .collect();
+    assert_none(&wrong);
+}
+
+#[test]
+fn files_and_functions_stay_short() {
+    let mut wrong = Vec::new();
+    let mut excused = BTreeSet::new();
+    for path in files_with(&[".rs"]) {
+        let text = read(&path);
+        let lines = text.lines().count();
+        let mut long = Vec::new();
+        if lines > FILE_LINES_MAX {
+            long.push((path.display().to_string(), lines, FILE_LINES_MAX));
+        }
+        for function in functions(&text) {
+            if function.lines > FUNCTION_LINES_MAX {
+                let name = format!("{}::{}", path.display(), function.name);
+                long.push((name, function.lines, FUNCTION_LINES_MAX));
+            }
+        }
+        for (name, lines, lines_max) in long {
+            if LONGER.iter().any(|(excepted, _)| *excepted == name) {
+                excused.insert(name);
+            } else {
+                wrong.push(format!("{name}: {lines} lines, at most {lines_max}"));
+            }
+        }
+    }
+    for (name, _) in LONGER.iter().filter(|(name, _)| !excused.contains(*name)) {
+        wrong.push(format!("LONGER excepts {name}, which is short or gone"));
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn nothing_is_left_undone_and_no_machine_is_named() {
+    let mut wrong = Vec::new();
+    for path in files_with(&["", ".json", ".md", ".rs", ".sh", ".toml", ".yaml"]) {
+        for (number, line) in (1..).zip(read(&path).lines()) {
+            for word in UNDONE.iter().chain(ABSOLUTE).filter(|word| line.contains(**word)) {
+                wrong.push(format!("{}:{number}: {word}", path.display()));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() {
+    let mut wrong = Vec::new();
+    for path in files_with(&[".md"]) {
+        let text = read(&path);
+        for name in paths_named(&text) {
+            if !exists(&path, &name) {
+                wrong.push(format!("{}: `{name}` does not exist", path.display()));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn every_check_names_a_test_or_a_bench_line() {
+    let page = read(Path::new("docs/checks.md"));
+    let mut wrong = Vec::new();
+    let mut rows = 0;
+    for cells in table_rows(&page).filter(|cells| cells.len() == 3 && cells[1].starts_with('`')) {
+        rows += 1;
+        let (file, check) = (cells[1].trim_matches('`'), cells[2].trim_matches('`'));
+        let text = std::fs::read_to_string(top().join(file)).unwrap_or_default();
+        let is_test = functions(&text).iter().any(|function| function.name == check);
+        if !is_test && !text.contains(&format!("\"{check}\"")) {
+            wrong.push(format!("{file} has no test or line `{check}`"));
+        }
+    }
+    assert!(rows > 0, "docs/checks.md holds no rows of the form | behaviour | `file` | `check` |");
+    assert_none(&wrong);
+}
+
+#[test]
+fn decisions_are_numbered_without_a_gap() {
+    let mut numbers: Vec<usize> = Vec::new();
+    for path in files_with(&[".md"]).iter().filter(|path| path.starts_with("docs/decisions")) {
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let number =
+            name.split('-').next().filter(|digits| digits.len() == 4).and_then(|digits| digits.parse().ok());
+        numbers.push(number.unwrap_or_else(|| panic!("{name} is not NNNN-title.md")));
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_scanner_counts_code_and_skips_what_only_looks_like_it() {
+    let source = r##"
+fn short() { let brace = '{'; }
+
+/// fn commented() {
+fn generic<'a, const N: usize>(lines: &'a [[u8; 4]; N]) -> [u8; 2]
+where
+    (): Sized,
+{
+    // a comment with a brace {
+
+    let text = "} \" }"; /* } */
+    let raw = r#"} " }"#;
+    fn inner() {
+    }
+}
+trait T { fn declared(&self); fn pointer(&self, f: fn(u8) -> u8); }
+"##;
+    let counted: Vec<(String, usize)> =
+        functions(source).into_iter().map(|function| (function.name, function.lines)).collect();
+    let expected = [("short", 1), ("generic", 9), ("inner", 2)];
+    assert_eq!(counted, expected.map(|(name, lines)| (name.to_owned(), lines)));
+}
+
+/// A function with a body.
+struct Function {
+    name: String,
+    lines: usize,
+}
+
+/// All functions of a source file, nested ones too, in order.
+fn functions(source: &str) -> Vec<Function> {
+    let code = blank_out(source);
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("fn ") {
+        let starts_word = at == 0 || !is_word(code.as_bytes()[at - 1]);
+        let name: String = code[at + 3..].chars().take_while(|c| c.is_ascii() && is_word(*c as u8)).collect();
+        if !starts_word || name.is_empty() {
+            continue;
+        }
+        if let Some(end) = body_end(&code.as_bytes()[at..]) {
+            let lines = code[at..at + end].lines().filter(|line| !line.trim().is_empty()).count();
+            found.push(Function { name, lines });
+        }
+    }
+    found
+}
+
+/// Where the body of the function that `code` begins with ends; `None` when it has none.
+fn body_end(code: &[u8]) -> Option<usize> {
+    let mut parentheses = 0_usize;
+    let mut braces = 0_usize;
+    for (at, byte) in code.iter().enumerate() {
+        match byte {
+            b'(' | b'[' => parentheses += 1,
+            b')' | b']' => parentheses = parentheses.saturating_sub(1),
+            b';' if parentheses == 0 && braces == 0 => return None,
+            b'{' if parentheses == 0 || braces > 0 => braces += 1,
+            b'}' if braces == 1 => return Some(at + 1),
+            b'}' => braces = braces.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The source with comments and the insides of strings and characters replaced by spaces, so that
+/// braces and words in what remains are code. Line ends stay where they are outside of strings.
+fn blank_out(source: &str) -> String {
+    let bytes = source.as_bytes();
+    let mut code = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let length = opaque_length(&bytes[at..], code.last().copied());
+        if length == 0 {
+            code.push(bytes[at]);
+            at += 1;
+        } else {
+            let is_comment = bytes[at] == b'/';
+            let filler = if is_comment { b' ' } else { b'_' };
+            code.extend(
+                bytes[at..at + length].iter().map(|byte| if *byte == b'\n' { b'\n' } else { filler }),
+            );
+            at += length;
+        }
+    }
+    String::from_utf8_lossy(&code).into_owned()
+}
+
+/// How many bytes of `rest` are one comment, string or character; 0 when it begins with code.
+fn opaque_length(rest: &[u8], before: Option<u8>) -> usize {
+    let starts_word = !before.is_some_and(is_word);
+    match rest {
+        [b'/', b'/', ..] => rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len()),
+        [b'/', b'*', ..] => comment_length(rest),
+        [b'"', ..] => quoted_length(rest, b'"'),
+        [b'r', b'"' | b'#', ..] if starts_word => raw_length(rest),
+        [b'b' | b'c', b'r', b'"' | b'#', ..] if starts_word => 1 + raw_length(&rest[1..]),
+        // A lifetime is a quote and a word without a quote behind it.
+        [b'\'', b'\\', ..] => quoted_length(rest, b'\''),
+        [b'\'', tail @ ..] => {
+            let width = std::str::from_utf8(&tail[..tail.len().min(4)])
+                .map_or_else(|error| error.valid_up_to(), str::len)
+                .min(tail.len());
+            let character = String::from_utf8_lossy(&tail[..width]).chars().next().map_or(0, char::len_utf8);
+            if tail.get(character) == Some(&b'\'') { character + 2 } else { 0 }
+        }
+        _ => 0,
+    }
+}
+
+fn comment_length(rest: &[u8]) -> usize {
+    let (mut depth, mut at) = (0_usize, 0);
+    while at + 1 < rest.len() {
+        match &rest[at..at + 2] {
+            b"/*" => (depth, at) = (depth + 1, at + 2),
+            b"*/" if depth == 1 => return at + 2,
+            b"*/" => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+    }
+    rest.len()
+}
+
+fn quoted_length(rest: &[u8], quote: u8) -> usize {
+    let mut at = 1;
+    while at < rest.len() && rest[at] != quote {
+        at += if rest[at] == b'\\' { 2 } else { 1 };
+    }
+    (at + 1).min(rest.len())
+}
+
+/// The length of `r"..."` or `r#"..."#`; 0 for a raw identifier (`r#type`).
+fn raw_length(rest: &[u8]) -> usize {
+    let hashes = rest[1..].iter().take_while(|byte| **byte == b'#').count();
+    if rest.get(1 + hashes) != Some(&b'"') {
+        return 0;
+    }
+    let close = [b"\"".as_slice(), &vec![b'#'; hashes]].concat();
+    let body = &rest[2 + hashes..];
+    let end = body.windows(close.len()).position(|window| window == close);
+    end.map_or(rest.len(), |end| 2 + hashes + end + close.len())
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// The names on the left of all `[...dependencies]` sections of a manifest.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut names = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.trim_end().ends_with("dependencies]") && !line.starts_with("[workspace");
+        } else if inside && line.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            names.push(line.split(['.', ' ', '=']).next().unwrap_or_default().to_owned());
+        }
+    }
+    names
+}
+
+/// What a document says is in the repository: words in backticks that look like paths, in code blocks
+/// those that begin with a top folder, and the targets of links within it.
+fn paths_named(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut in_block = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_block = !in_block;
+        } else if in_block {
+            names.extend(line.split_whitespace().filter(|word| begins_at_top(word)).map(trimmed));
+        } else {
+            let quoted = line.split('`').skip(1).step_by(2);
+            names.extend(quoted.filter(|word| begins_at_top(word) || is_file_name(word)).map(trimmed));
+            let links = line.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+            names.extend(links.map(|(target, _)| trimmed(target)).filter(|target| !target.contains("://")));
+        }
+    }
+    names.remove("");
+    names
+}
+
+fn begins_at_top(word: &str) -> bool {
+    TOP_FOLDERS.iter().any(|folder| word.starts_with(folder))
+}
+
+fn is_file_name(word: &str) -> bool {
+    EXTENSIONS.iter().any(|extension| word.len() > extension.len() && word.ends_with(extension))
+        && !word.contains([' ', '*', '<', '$', '{'])
+        && !word.starts_with(['~', '/'])
+}
+
+/// A path without what prose puts behind it: punctuation, `::item`, `:line`, `#heading`.
+fn trimmed(word: &str) -> String {
+    let path = word.split([':', '#', ' ']).next().unwrap_or_default();
+    path.trim_end_matches([',', '.', ';', ')', '|']).to_owned()
+}
+
+/// Whether a path that `document` names is there: from the top, beside the document, or, for a bare
+/// file name, anywhere.
+fn exists(document: &Path, name: &str) -> bool {
+    let beside = document.parent().unwrap_or(Path::new(""));
+    let is_there = top().join(name).exists() || top().join(beside).join(name).exists();
+    is_there || (!name.contains('/') && !files_named(name).is_empty())
+}
+
+/// The cells of every table row of a document.
+fn table_rows(text: &str) -> impl Iterator<Item = Vec<String>> + '_ {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'))
+        .map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect())
+}
+
+/// The name of the crate in `folder`, whose manifest must be there.
+fn name_of(folder: &str) -> String {
+    let manifest = read(&Path::new(folder).join("Cargo.toml"));
+    let line = manifest.lines().find_map(|line| line.strip_prefix("name = \""));
+    line.expect("every manifest of IMPORTS names its package").trim_end_matches('"').to_owned()
+}
+
+fn folder_of(manifest: &Path) -> String {
+    let folder = manifest.parent().map_or_else(String::new, |folder| folder.display().to_string());
+    if folder.is_empty() { ".".to_owned() } else { folder }
+}
+
+fn files_named(name: &str) -> Vec<PathBuf> {
+    all_files().into_iter().filter(|path| path.file_name().is_some_and(|found| found == name)).collect()
+}
+
+/// Files with one of these extensions; the empty one stands for scripts and the like.
+fn files_with(extensions: &[&str]) -> Vec<PathBuf> {
+    let extension =
+        |path: &Path| path.extension().map_or_else(String::new, |end| format!(".{}", end.display()));
+    all_files().into_iter().filter(|path| extensions.contains(&extension(path).as_str())).collect()
+}
+
+/// Every file written by hand, relative to the top, in order.
+fn all_files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![top()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the checkout can be read") {
+            let path = entry.expect("a folder of the checkout can be read").path();
+            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            if path.is_dir() && !GENERATED.contains(&name.as_str()) {
+                folders.push(path);
+            } else if path.is_file() {
+                files.push(path.strip_prefix(top()).expect("it was found below the top").to_owned());
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn read(path: &Path) -> String {
+    let bytes = std::fs::read(top().join(path));
+    let bytes = bytes.unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn top() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[track_caller]
+fn assert_none(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{} found:\n  {}", wrong.len(), wrong.join("\n  "));
+}
