@@ -16,8 +16,8 @@ use crate::lossy::LossyMount;
 use crate::machine::Machine;
 use crate::process::{self, Signal};
 
-/// How long `keelson up` may take: all masters from nothing, on a busy machine.
-const UP_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long `keelson up` may take: above its own limit, so that it tells what it waited for.
+const UP_TIMEOUT: Duration = Duration::from_secs(130);
 
 /// How long `keelson down` may take.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -332,7 +332,7 @@ impl Cluster {
     }
 
     /// The last lines of every master's log, for the message of a failed test.
-    fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         let mut text = String::new();
         for name in self.masters() {
             let log = self.log(&name);

@@ -8,6 +8,7 @@ use base::env;
 use rustix::process::{Pid, kill_process};
 
 pub use rustix::process::Signal;
+pub use tokio::process::Command;
 
 /// How often a process is looked at while waiting for its end.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -48,11 +49,45 @@ pub fn read_pid(path: &Path) -> Option<u32> {
     is_alive(pid).then_some(pid)
 }
 
-/// What a command printed, when it succeeded.
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The command line, for messages.
+    pub command: String,
+    /// Whether it ended with status 0.
+    pub is_success: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// What it printed.
+    ///
+    /// # Errors
+    /// When it failed, with all that it said.
+    pub fn success(self) -> Result<String> {
+        let Self { command, is_success, stdout, stderr } = self;
+        ensure!(is_success, "{command} failed:\n{stdout}{stderr}");
+        Ok(stdout)
+    }
+
+    /// What it said while failing.
+    ///
+    /// # Errors
+    /// When it succeeded.
+    pub fn failure(self) -> Result<String> {
+        ensure!(!self.is_success, "{} succeeded:\n{}", self.command, self.stdout);
+        Ok(self.stdout + &self.stderr)
+    }
+}
+
+/// Runs a command to its end, without input.
 ///
 /// # Errors
-/// Gives what it printed when it failed, or that it took longer than `limit` (it is killed then).
-pub async fn run(command: &mut tokio::process::Command, limit: Duration) -> Result<String> {
+/// When it does not start, or takes longer than `limit` (it is killed then).
+pub async fn capture(command: &mut Command, limit: Duration) -> Result<Ended> {
     let shown = format!("{:?}", command.as_std());
     command.kill_on_drop(true).stdin(std::process::Stdio::null());
     let output = env::timeout(limit, command.output())
@@ -60,12 +95,14 @@ pub async fn run(command: &mut tokio::process::Command, limit: Duration) -> Resu
         .with_context(|| format!("{shown} took longer than {limit:?}"))?
         .with_context(|| format!("{shown} did not start"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    ensure!(
-        output.status.success(),
-        "{shown} failed ({}):\n{}{}",
-        output.status,
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-    Ok(text(&output.stdout))
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    Ok(Ended { command: shown, is_success: output.status.success(), stdout, stderr })
+}
+
+/// What a command printed, when it succeeded.
+///
+/// # Errors
+/// As [`capture`], and when the command failed.
+pub async fn run(command: &mut Command, limit: Duration) -> Result<String> {
+    capture(command, limit).await?.success()
 }

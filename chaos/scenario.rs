@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base::env;
 
 use crate::checks;
 use crate::cluster::Cluster;
@@ -12,6 +13,9 @@ use crate::traffic::{Plan, Traffic};
 
 /// Writes that must be acknowledged before the fault, during it (where a quorum is left) and after it.
 const WRITES_PER_PHASE: u64 = 60;
+
+/// How long a fault lasts at least: several elections.
+const FAULT_HOLD: Duration = Duration::from_millis(1500);
 
 /// How long a phase may take: an election that had to be repeated, on a busy machine.
 const PHASE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -30,6 +34,7 @@ pub async fn run(cluster: &Cluster, fault: &Fault, plan: &Plan) -> Result<Eviden
     traffic.progress(WRITES_PER_PHASE, PHASE_TIMEOUT).await.with_context(fail("before"))?;
     let injury = (fault.inject)(cluster).await.with_context(fail("injecting"))?;
     if fault.keeps_quorum {
+        env::sleep(FAULT_HOLD).await;
         traffic.progress(WRITES_PER_PHASE, PHASE_TIMEOUT).await.with_context(fail("during"))?;
     }
     injury.heal(cluster).await.with_context(fail("healing"))?;

@@ -144,7 +144,11 @@ impl Reader {
 
     pub(crate) fn log_id(&mut self) -> Decoded<LogId> {
         let leader = LeaderId { term: self.u64()?, node_id: self.u64()? };
-        Ok(LogId::new(leader, self.u64()?))
+        match self.u64()? {
+            // Whoever counts on from it would overflow.
+            u64::MAX => Err(self.unacceptable("the last index there is")),
+            index => Ok(LogId::new(leader, index)),
+        }
     }
 
     pub(crate) fn vote(&mut self) -> Decoded<Vote> {

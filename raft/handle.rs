@@ -1,38 +1,159 @@
 //! The one way to use Raft from outside: [`start`] it, then talk to its [`Handle`].
 
-/*  CONTRACT (to be implemented)
+mod append;
+mod errors;
+mod members;
+mod observe;
+mod options;
+mod read;
+mod shutdown;
+mod start;
+mod trim;
 
-pub struct Options {
-    pub cluster: ClusterId,
-    pub node: NodeId,
-    pub me: Member,
-    pub timing: Timing,            // heartbeat/election/probe, named consts in limits.rs
-    pub snapshot_after_bytes: u64, // take a snapshot and purge when the log is larger
-    pub log_kept_bytes: u64,       // tail kept behind a snapshot for slow followers
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::ids::NodeId;
+use bytes::Bytes;
+use openraft::RaftMetrics;
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::{Semaphore, watch};
+
+pub use self::errors::{
+    AppendError, CallError, ChangeError, InitializeError, ReadError, StartError, TransferError,
+};
+pub use self::observe::{Leadership, MemberStatus, Role};
+pub use self::options::{Options, SpaceCheck, Timing};
+pub use self::start::start;
+
+use self::read::Reads;
+use self::start::RaftRuntime;
+use crate::codec::membership;
+use crate::codec::rpc::{Answer, Request};
+use crate::failure::Failure;
+use crate::log::Log;
+use crate::member::{Member, Membership};
+use crate::transport::{FrameService, Lane, Transport, TransportError};
+use crate::types::{Raft, TypeConfig};
+
+/// This master's Raft. Cheap to clone; usable from any runtime.
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    raft: Raft,
+    log: Log,
+    transport: Arc<dyn Transport>,
+    frames: Arc<dyn FrameService>,
+    leadership: watch::Receiver<Leadership>,
+    failure: Failure,
+    in_flight: Arc<Semaphore>,
+    reads: Reads,
+    runtime: RaftRuntime,
 }
 
-pub async fn start(options, stores: Arc<dyn LogStore>, machine: impl Machine, transport: Arc<dyn Transport>,
-                   service: Arc<dyn PeerService>, metrics: Metrics) -> Result<Handle, StartError>
-
-#[derive(Clone)] pub struct Handle
 impl Handle {
-    pub async fn initialize(&self) -> Result<(), ...>;             // a pristine first member only
-    pub fn leadership(&self) -> watch::Receiver<Leadership>;        // {term, leader: Option<NodeId>, am_leader: bool}
-    pub async fn append(&self, term: u64, payload: Bytes) -> Result<(), AppendError>;
-        // As the leader of `term`: resolves Ok once the entry is in the leader's log (its outcome is learned by
-        // whoever applies it); AppendError::NotAppended{leader} = certainly never in the log; ::Unknown = may be; ::Stopped.
-    pub async fn read_index(&self) -> Result<u64, ReadError>;
-        // An index such that any state applied at or after it reflects every write acknowledged before the call.
-        // On a follower: asks the leader; all concurrent callers share one outstanding request (a caller that arrives
-        // while one is on its way waits for the NEXT one).
-    pub fn membership(&self) -> Membership;
-    pub fn status(&self) -> Vec<MemberStatus>;                      // role, matched index/lag per member (leader only)
-    pub async fn add(&self, node: NodeId, member: Member) -> ..;    // learner, catch up, then voter
-    pub async fn remove(&self, node: NodeId) -> ..;
-    pub async fn transfer(&self, to: Option<NodeId>) -> ..;         // None: the most caught-up voter
-    pub fn committed/applied/synced indexes
-    pub async fn call(&self, to: NodeId, kind: u8, body: Bytes, deadline) -> Result<Bytes, CallError>; // peer RPC for the layer above
-    pub async fn failed(&self) -> String;                           // resolves when the core, flusher or disk failed
-    pub async fn shutdown(&self);                                   // hands leadership over first
+    /// This master's id.
+    pub fn node(&self) -> NodeId {
+        self.0.options.node
+    }
+
+    /// Who leads, as this master knows it.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.clone()
+    }
+
+    /// The members, as far as this master knows them: the newest membership in its log, committed or
+    /// not.
+    pub fn membership(&self) -> Membership {
+        self.look(|metrics| membership::summary(metrics.membership_config.membership()))
+    }
+
+    /// The highest index known to be committed here; `None` before the first.
+    pub fn committed(&self) -> Option<u64> {
+        self.look(|metrics| metrics.local_committed.map(|log_id| log_id.index))
+    }
+
+    /// The highest index applied here; `None` before the first.
+    pub fn applied(&self) -> Option<u64> {
+        self.look(|metrics| metrics.last_applied.map(|log_id| log_id.index))
+    }
+
+    /// The highest index known to be on this master's disk, 0 also before the first. Nothing beyond it
+    /// may be persisted by whoever applies: after a power cut the log would end before the image.
+    pub fn synced(&self) -> watch::Receiver<u64> {
+        self.0.log.synced()
+    }
+
+    /// Answers frames of other masters; to be given to a transport's server side, on [`Self::runtime`].
+    pub fn frames(&self) -> Arc<dyn FrameService> {
+        Arc::clone(&self.0.frames)
+    }
+
+    /// The runtime Raft has to itself, where its sockets belong; the caller's in a simulation.
+    pub fn runtime(&self) -> tokio::runtime::Handle {
+        self.0.runtime.handle()
+    }
+
+    /// Resolves with the reason once the core, the flusher, the disk or the machine failed. The process
+    /// must end then.
+    pub async fn failed(&self) -> String {
+        self.0.failure.reported().await
+    }
+
+    /// A request to the layer above on another master; itself included.
+    ///
+    /// # Errors
+    /// See [`CallError`]; returns within `deadline`.
+    pub async fn call(
+        &self,
+        to: NodeId,
+        kind: u8,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, CallError> {
+        match self.ask(to, &Request::Peer { kind, body }, deadline).await? {
+            Answer::Peer(body) => Ok(body),
+            _ => Err(mismatch(to).into()),
+        }
+    }
+
+    /// One request on the lane for calls.
+    async fn ask(&self, to: NodeId, request: &Request, deadline: Duration) -> Result<Answer, CallError> {
+        let member = self.member(to).ok_or(CallError::NotMember(to))?;
+        let frame = request.encode();
+        let answer = if to == self.node() {
+            let served = self.0.frames.serve(to, Lane::Call, frame).await;
+            served.map_err(|reason| TransportError::Refused { node: to, reason })?
+        } else {
+            self.0.transport.call(to, &member, Lane::Call, frame, deadline).await?
+        };
+        let decoded = Answer::decode(answer);
+        decoded.map_err(|error| TransportError::Refused { node: to, reason: error.to_string() }.into())
+    }
+
+    fn member(&self, node: NodeId) -> Option<Member> {
+        self.look(|metrics| metrics.membership_config.membership().get_node(&node).cloned())
+    }
+
+    /// openraft itself, for tests that drive it by hand.
+    #[cfg(test)]
+    pub(crate) fn raw(&self) -> &Raft {
+        &self.0.raft
+    }
+
+    /// Looks at openraft's metrics. They are locked meanwhile, and the core waits for them: be quick.
+    fn look<T>(&self, ask: impl FnOnce(&RaftMetrics<TypeConfig>) -> T) -> T {
+        ask(&self.0.raft.metrics().borrow_watched())
+    }
+
+    /// A copy, for whoever is not quick.
+    pub(crate) fn metrics(&self) -> RaftMetrics<TypeConfig> {
+        self.look(RaftMetrics::clone)
+    }
 }
-*/
+
+fn mismatch(node: NodeId) -> TransportError {
+    TransportError::Refused { node, reason: "its answer does not belong to the question".to_owned() }
+}

@@ -136,7 +136,7 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 pub const RECONNECT_MIN: Duration = Duration::from_millis(20);
 
 /// See [`RECONNECT_MIN`].
-pub const RECONNECT_MAX: Duration = Duration::from_millis(500);
+pub const RECONNECT_MAX: Duration = Duration::from_millis(200);
 
 /// Requests of one connection served at a time; further ones wait in the socket.
 pub const REQUESTS_PER_CONNECTION_MAX: usize = 1_024;

@@ -5,26 +5,50 @@ use std::sync::Arc;
 
 use base::ids::NodeId;
 use bytes::Bytes;
-use openraft::alias::CommittedLeaderIdOf;
-use openraft::type_config::alias as of;
+use openraft::alias as of;
+use openraft::raft::responder::Responder;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::machine::Position;
 use crate::member::Member;
 use crate::runtime::Runtime;
 
-openraft::declare_raft_types!(
-    /// Our instance of openraft.
-    pub(crate) TypeConfig:
-        D = Command,
-        R = (),
-        NodeId = NodeId,
-        Node = Member,
-        AsyncRuntime = Runtime,
-);
+/// Our instance of openraft. Written out because the macro cannot name a generic responder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TypeConfig;
 
-pub(crate) type LeaderId = CommittedLeaderIdOf<TypeConfig>;
+impl openraft::RaftTypeConfig for TypeConfig {
+    type D = Command;
+    type R = ();
+    type NodeId = NodeId;
+    type Node = Member;
+    type Term = u64;
+    type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, NodeId>;
+    type Vote = openraft::impls::Vote<Self::LeaderId>;
+    type Payload = openraft::EntryPayload<Command, NodeId, Member>;
+    type Entry = openraft::impls::Entry<LeaderId, Self::Payload>;
+    type AsyncRuntime = Runtime;
+    type Responder<T: openraft::OptionalSend + 'static> = Proposer<T>;
+    type Batch<T: openraft::OptionalSend + 'static> = openraft::impls::InlineBatch<T>;
+    type ErrorSource = openraft::impls::BoxedErrorSource;
+}
+
+/// Told what became of a proposal; its share of the bytes in flight is free again from then on.
+pub(crate) struct Proposer<T> {
+    pub(crate) outcome: oneshot::Sender<T>,
+    pub(crate) in_flight: OwnedSemaphorePermit,
+}
+
+impl<T: openraft::OptionalSend + 'static> Responder<TypeConfig, T> for Proposer<T> {
+    fn on_complete(self, result: T) {
+        drop(self.in_flight);
+        // A closed receiver is a proposer that was told enough when the entry stood in the log.
+        let _ = self.outcome.send(result);
+    }
+}
+
+pub(crate) type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, NodeId>;
 pub(crate) type LogId = of::LogIdOf<TypeConfig>;
 pub(crate) type Vote = of::VoteOf<TypeConfig>;
 pub(crate) type RaftEntry = of::EntryOf<TypeConfig>;
@@ -32,6 +56,7 @@ pub(crate) type EntryPayload = of::PayloadOf<TypeConfig>;
 pub(crate) type RaftMembership = openraft::Membership<NodeId, Member>;
 pub(crate) type StoredMembership = of::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = of::SnapshotMetaOf<TypeConfig>;
+pub(crate) type Raft = openraft::Raft<TypeConfig, crate::adapter::Adapter>;
 
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

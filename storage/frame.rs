@@ -207,8 +207,20 @@ mod tests {
             assert_eq!(hex(&framed), expect, "{kind:?}");
             assert_eq!(open(kind, place, &framed).map(|frame| frame.flags), Ok(flags));
         };
-        check(Kind::LogRecord, 0, b"\x01\0\0\0\0\0\0\0\x07", &[b"hello"], "4b01010039bbc97a0500000068656c6c6f");
-        check(Kind::Version, 1, b"\0\0\0\0\0\0\0\x09", &[b"ab", b"", b"cd"], "4b010301f86f88a10400000061626364");
+        check(
+            Kind::LogRecord,
+            0,
+            b"\x01\0\0\0\0\0\0\0\x07",
+            &[b"hello"],
+            "4b01010039bbc97a0500000068656c6c6f",
+        );
+        check(
+            Kind::Version,
+            1,
+            b"\0\0\0\0\0\0\0\x09",
+            &[b"ab", b"", b"cd"],
+            "4b010301f86f88a10400000061626364",
+        );
         check(Kind::Seal, 0, b"", &[], "4b010800dcce520700000000");
     }
 

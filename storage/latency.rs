@@ -61,7 +61,8 @@ impl Latency {
     fn p99_ms_at(&self, now: Instant) -> Option<f64> {
         let mut window = self.window.lock();
         window.turn_to(now);
-        let count_of = |bucket: usize| window.slices.iter().map(|slice| u64::from(slice[bucket])).sum::<u64>();
+        let count_of =
+            |bucket: usize| window.slices.iter().map(|slice| u64::from(slice[bucket])).sum::<u64>();
         let total: u64 = (0..BUCKETS).map(count_of).sum();
         let mut rest = total.div_ceil(100);
         // From the slowest down: the bucket that holds the slowest hundredth's fastest member.
@@ -110,7 +111,8 @@ mod tests {
         for _ in 0..98 {
             latency.record_at(start, Duration::from_millis(1));
         }
-        let within = |found: Option<f64>, ms: f64| found.is_some_and(|found| found >= ms && found < ms * GROWTH);
+        let within =
+            |found: Option<f64>, ms: f64| found.is_some_and(|found| found >= ms && found < ms * GROWTH);
         assert!(within(p99_at(0), 1.0), "{:?}", p99_at(0));
         latency.record_at(start, Duration::from_millis(80));
         latency.record_at(start, Duration::from_millis(90));

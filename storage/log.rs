@@ -74,15 +74,13 @@ pub trait LogStore: Send + Sync + 'static {
 /// Refuses records that do not follow `expected` (`None`: the first record may have any index) one by one.
 pub(crate) fn check_follows(expected: Option<u64>, records: &[LogRecord]) -> Result<()> {
     let Some(first) = records.first() else { return Ok(()) };
-    let mut expected = expected.unwrap_or(first.index);
-    for record in records {
+    for (expected, record) in (expected.unwrap_or(first.index)..).zip(records) {
         if record.index != expected {
             return Err(StorageError::Misuse(format!(
                 "log record {} does not follow: {expected} comes next",
                 record.index
             )));
         }
-        expected += 1;
     }
     Ok(())
 }

@@ -68,10 +68,8 @@ pub trait Stores: Send + Sync + 'static {
     fn receive(&self, manifest: &Manifest) -> Result<Box<dyn SnapshotWriter>>;
 
     /// Opens a received snapshot as a version store beside the current one (slow: reads, verifies).
-    fn open_received(
-        &self,
-        snapshot: &dyn SnapshotReader,
-    ) -> Result<std::sync::Arc<dyn crate::VersionStore>>;
+    fn open_received(&self, snapshot: &dyn SnapshotReader)
+    -> Result<std::sync::Arc<dyn crate::VersionStore>>;
 
     /// Makes an opened store the current one, in one step that a crash leaves done or undone (fast:
     /// a rename). The old store stays readable by whoever holds it.

@@ -126,7 +126,8 @@ pub trait VersionStore: Send + Sync + 'static {
     fn size_bytes(&self) -> u64;
 
     /// A consistent copy of the whole store at its current image, history included, without stopping
-    /// writers for longer than one batch. RocksDB: hard links made below `directory`.
+    /// writers for longer than one batch. RocksDB: hard links in `directory`, which must not exist yet,
+    /// stands on the same file system, and goes when the reader is dropped.
     fn snapshot(&self, directory: &Path) -> Result<Box<dyn SnapshotReader>>;
 }
 

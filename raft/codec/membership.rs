@@ -89,7 +89,8 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn example() -> RaftMembership {
-        let member = |name: &str| Member { name: name.into(), peer: "10.0.0.1:7000".into(), api: "https://a".into() };
+        let member =
+            |name: &str| Member { name: name.into(), peer: "10.0.0.1:7000".into(), api: "https://a".into() };
         let members = BTreeMap::from([(1, member("m-1")), (2, member("m-2"))]);
         RaftMembership::new(vec![BTreeSet::from([1]), BTreeSet::from([1, 2])], members).expect("consistent")
     }
@@ -97,9 +98,28 @@ pub(crate) mod tests {
     #[test]
     fn bytes_of_format_1_never_change() {
         let golden = concat!(
-            "01", "02", "0100", "0100000000000000", "0200", "0100000000000000", "0200000000000000", "0200",
-            "0100000000000000", "0300", "6d2d31", "0d00", "31302e302e302e313a37303030", "0900", "68747470733a2f2f61",
-            "0200000000000000", "0300", "6d2d32", "0d00", "31302e302e302e313a37303030", "0900", "68747470733a2f2f61",
+            "01",
+            "02",
+            "0100",
+            "0100000000000000",
+            "0200",
+            "0100000000000000",
+            "0200000000000000",
+            "0200",
+            "0100000000000000",
+            "0300",
+            "6d2d31",
+            "0d00",
+            "31302e302e302e313a37303030",
+            "0900",
+            "68747470733a2f2f61",
+            "0200000000000000",
+            "0300",
+            "6d2d32",
+            "0d00",
+            "31302e302e302e313a37303030",
+            "0900",
+            "68747470733a2f2f61",
         );
         let bytes = encode(&example());
         assert_eq!(hex(&bytes), golden);

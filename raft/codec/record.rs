@@ -131,7 +131,10 @@ mod tests {
             assert_eq!(decode_entry(record), Ok(entry(payload)));
         };
         check(EntryPayload::Blank, format!("0100{header}"));
-        check(EntryPayload::Normal(Command::stored(Bytes::from_static(b"txn"))), format!("0101{header}74786e"));
+        check(
+            EntryPayload::Normal(Command::stored(Bytes::from_static(b"txn"))),
+            format!("0101{header}74786e"),
+        );
         let members = hex(&membership::encode(&example()));
         check(EntryPayload::Membership(example()), format!("0102{header}{members}"));
     }

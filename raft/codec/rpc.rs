@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError, TransferLeaderRequest,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError,
+    TransferLeaderRequest, VoteRequest, VoteResponse,
 };
 use storage::Manifest;
 
@@ -353,21 +353,6 @@ fn read_read_answer(reader: &mut Reader) -> Decoded<Result<u64, ReadRefused>> {
         found => return Err(DecodeError::UnknownKind { what: "read answer", found }),
     })
 }
-
-/// A short name of what a frame asks for, for logs and traces.
-pub(crate) fn kind_name(frame: &[u8]) -> &'static str {
-    match frame.get(1) {
-        Some(&APPEND) => "append",
-        Some(&VOTE) => "vote",
-        Some(&PRE_VOTE) => "pre-vote",
-        Some(&TRANSFER) => "transfer",
-        Some(&READ_INDEX) => "read-index",
-        Some(&PEER) => "peer",
-        Some(&SNAPSHOT_BEGIN..=SNAPSHOT_END) => "snapshot",
-        _ => "unknown",
-    }
-}
-
 
 #[cfg(test)]
 mod tests;

@@ -84,7 +84,9 @@ pub enum ChangeError {
         leader: Option<NodeId>,
     },
     /// The learner is known to the cluster but does not catch up; it stays a learner.
-    #[error("master {node} was added but does not catch up: {lag} entries behind; is it running and reachable?")]
+    #[error(
+        "master {node} was added but does not catch up: {lag} entries behind; is it running and reachable?"
+    )]
     NotCaughtUp {
         /// The learner.
         node: NodeId,

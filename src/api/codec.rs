@@ -21,7 +21,8 @@ pub enum Format {
 }
 
 /// The media types of [`Format`], as error texts list them.
-pub const MEDIA_TYPES: &[&str] = &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"];
+pub const MEDIA_TYPES: &[&str] =
+    &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"];
 
 impl Format {
     /// From a Content-Type header; `None` when it is none of ours.
@@ -95,7 +96,8 @@ pub fn from_tree(
         let (kind, version) = (resource.kind, resource.version);
         Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
     };
-    let (object, unknown) = Object::from_tree(tree, resource).map_err(|error| unusable(&error.to_string()))?;
+    let (object, unknown) =
+        Object::from_tree(tree, resource).map_err(|error| unusable(&error.to_string()))?;
     let unknown = unknown.into_iter().map(|path| format!("unknown field {path:?}"));
     let odd: Vec<_> =
         unknown.chain(duplicates.into_iter().map(|path| format!("duplicate field {path:?}"))).collect();
@@ -129,7 +131,9 @@ pub fn delete_options(body: &[u8], format: Format) -> Result<DeleteOptions, Stat
     }
     let (mut tree, _) = tree(body, format, &DELETE_OPTIONS, "DeleteOptions", "")?;
     let unusable = |why: &dyn std::fmt::Display| {
-        Status::bad_request(format!("DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {why}"))
+        Status::bad_request(format!(
+            "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {why}"
+        ))
     };
     if let Some(map) = tree.as_object_mut() {
         map.shift_remove("kind");
@@ -204,8 +208,12 @@ mod tests {
             refused(body, FieldValidation::Strict),
             r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "extra", duplicate field "data.a""#
         );
-        let warnings = |validation| object(body.as_bytes(), Format::Json, &RESOURCE, validation).expect("accepted").1;
-        assert_eq!(warnings(FieldValidation::Warn), [r#"unknown field "extra""#, r#"duplicate field "data.a""#]);
+        let warnings =
+            |validation| object(body.as_bytes(), Format::Json, &RESOURCE, validation).expect("accepted").1;
+        assert_eq!(
+            warnings(FieldValidation::Warn),
+            [r#"unknown field "extra""#, r#"duplicate field "data.a""#]
+        );
         assert!(warnings(FieldValidation::Ignore).is_empty());
     }
 
@@ -215,7 +223,10 @@ mod tests {
             refused(r#"{"kind":"ConfigMap","apiVersion":"v2"}"#, FieldValidation::Warn),
             "the API version in the data (v2) does not match the expected API version (v1)"
         );
-        assert!(refused(r#"{"kind":"Pod","apiVersion":"v1"}"#, FieldValidation::Warn).starts_with(r#"Pod in version "v1" cannot be handled as a ConfigMap"#));
+        assert!(
+            refused(r#"{"kind":"Pod","apiVersion":"v1"}"#, FieldValidation::Warn)
+                .starts_with(r#"Pod in version "v1" cannot be handled as a ConfigMap"#)
+        );
         assert_eq!(
             refused(r#"{"data":{"a":1}}"#, FieldValidation::Warn),
             r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string"#

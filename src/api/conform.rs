@@ -42,7 +42,11 @@ struct Walk {
 
 impl Walk {
     /// Null means absent: such members are dropped before the value is looked at.
-    fn object(&mut self, map: Map<String, Value>, of: &'static Type) -> Result<Map<String, Value>, TypeError> {
+    fn object(
+        &mut self,
+        map: Map<String, Value>,
+        of: &'static Type,
+    ) -> Result<Map<String, Value>, TypeError> {
         let is_root = self.path.is_empty();
         let mut kept = Map::with_capacity(map.len());
         for (name, value) in map {
@@ -96,7 +100,9 @@ impl Walk {
         let bytes = LENIENT.decode(&unwrapped).map_err(|error| {
             let at = match error {
                 base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-                base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => unwrapped.len() / 4 * 4,
+                base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
+                    unwrapped.len() / 4 * 4
+                }
             };
             TypeError(format!("illegal base64 data at input byte {at}"))
         })?;
@@ -105,8 +111,9 @@ impl Walk {
 
     fn time(&self, text: String) -> Result<Value, TypeError> {
         let layout = "2006-01-02T15:04:05Z07:00";
-        let at = time::parse_rfc3339(&text)
-            .ok_or_else(|| TypeError(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?}")))?;
+        let at = time::parse_rfc3339(&text).ok_or_else(|| {
+            TypeError(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?}"))
+        })?;
         Ok(time::rfc3339(at).into())
     }
 
@@ -192,9 +199,18 @@ mod tests {
     #[test]
     fn wrong_types_in_the_words_of_go() {
         let cases = [
-            (json!({"data": {"a": 1}}), "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"),
-            (json!({"data": []}), "json: cannot unmarshal array into Go struct field ConfigMap.data of type map[string]string"),
-            (json!({"metadata": {"labels": "x"}}), "json: cannot unmarshal string into Go struct field ConfigMap.metadata.labels of type map[string]string"),
+            (
+                json!({"data": {"a": 1}}),
+                "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+            ),
+            (
+                json!({"data": []}),
+                "json: cannot unmarshal array into Go struct field ConfigMap.data of type map[string]string",
+            ),
+            (
+                json!({"metadata": {"labels": "x"}}),
+                "json: cannot unmarshal string into Go struct field ConfigMap.metadata.labels of type map[string]string",
+            ),
             (json!({"binaryData": {"a": "?"}}), "illegal base64 data at input byte 0"),
             (json!([]), "json: cannot unmarshal array into Go value of type v1.ConfigMap"),
         ];
@@ -207,7 +223,8 @@ mod tests {
     fn base64_and_times_have_one_form() {
         let given = json!({"data": {"a": "aGVs\nbG8="}, "metadata": {"deletionTimestamp": "2026-01-01T01:00:00.9+01:00"}});
         let (map, _) = conform(given, &SECRET).expect("conforms");
-        let expect = json!({"data": {"a": "aGVsbG8="}, "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
+        let expect =
+            json!({"data": {"a": "aGVsbG8="}, "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
         assert_eq!(Value::Object(map), expect);
     }
 }

@@ -43,7 +43,8 @@ pub fn legacy_versions() -> Value {
 
 /// `/apis`.
 pub fn groups() -> Value {
-    let groups: Vec<_> = group_names().into_iter().filter(|name| !name.is_empty()).filter_map(group_body).collect();
+    let groups: Vec<_> =
+        group_names().into_iter().filter(|name| !name.is_empty()).filter_map(group_body).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
@@ -67,7 +68,8 @@ pub fn resources(group: &str, version: &str) -> Option<Value> {
 
 /// `/api` (`legacy`) or `/apis`, with everything below it in one document.
 pub fn aggregated(legacy: bool, form: Aggregated) -> Value {
-    let items: Vec<_> = group_names().into_iter().filter(|name| name.is_empty() == legacy).map(aggregated_group).collect();
+    let items: Vec<_> =
+        group_names().into_iter().filter(|name| name.is_empty() == legacy).map(aggregated_group).collect();
     json!({
         "kind": "APIGroupDiscoveryList",
         "apiVersion": format!("apidiscovery.k8s.io/{}", form.version()),
@@ -136,7 +138,11 @@ mod tests {
     fn both_forms_tell_the_same() {
         let plain = resources("", "v1").expect("core v1");
         let names = |list: &Value, field: &str| -> Vec<String> {
-            list.as_array().expect("list").iter().map(|row| row[field].as_str().expect("name").to_owned()).collect()
+            list.as_array()
+                .expect("list")
+                .iter()
+                .map(|row| row[field].as_str().expect("name").to_owned())
+                .collect()
         };
         let aggregated = aggregated(true, Aggregated::V2);
         assert_eq!(aggregated["apiVersion"], "apidiscovery.k8s.io/v2");

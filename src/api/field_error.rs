@@ -41,7 +41,12 @@ pub struct FieldError {
 
 impl FieldError {
     fn new(field: &str, mistake: Mistake, value: Option<Value>, detail: &str) -> Self {
-        Self { field: field.into(), mistake, value: value.map(|value| value.to_string()), detail: detail.into() }
+        Self {
+            field: field.into(),
+            mistake,
+            value: value.map(|value| value.to_string()),
+            detail: detail.into(),
+        }
     }
 
     /// The value breaks a rule.

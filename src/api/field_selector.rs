@@ -47,14 +47,18 @@ impl FieldSelector {
 
     /// The only name that can match, if there is one.
     pub fn exact_name(&self) -> Option<&str> {
-        self.0.iter().find(|term| term.equal && matches!(term.place, Place::Name)).map(|term| term.value.as_str())
+        self.0
+            .iter()
+            .find(|term| term.equal && matches!(term.place, Place::Name))
+            .map(|term| term.value.as_str())
     }
 
     /// Whether an object matches. `read` decodes it, and is called only when a field of its body counts;
     /// an object that cannot be read matches nothing.
     pub fn matches(&self, key: &Key, read: impl FnOnce() -> Option<Object>) -> bool {
         let holds = |term: &Requirement, value: &str| (value == term.value) == term.equal;
-        let (by_key, by_body): (Vec<_>, Vec<_>) = self.0.iter().partition(|term| !matches!(term.place, Place::Body(_)));
+        let (by_key, by_body): (Vec<_>, Vec<_>) =
+            self.0.iter().partition(|term| !matches!(term.place, Place::Body(_)));
         let key_holds = by_key.iter().all(|term| match term.place {
             Place::Namespace => holds(term, key.namespace()),
             _ => holds(term, key.name()),
@@ -87,16 +91,21 @@ fn terms(text: &str) -> Vec<String> {
 
 fn requirement(term: &str, resource: &Resource) -> Result<Requirement, FieldSelectorError> {
     let split = [("!=", false), ("==", true), ("=", true)].into_iter();
-    let split = split.filter_map(|(sign, equal)| term.split_once(sign).map(|(path, value)| (path, value, equal)));
+    let split =
+        split.filter_map(|(sign, equal)| term.split_once(sign).map(|(path, value)| (path, value, equal)));
     // Of the signs, the one that comes first counts: a value may hold another.
     let Some((path, value, equal)) = split.min_by_key(|(path, ..)| path.len()) else {
         return Err(FieldSelectorError(format!("invalid selector: '{term}'; can't understand '{term}'")));
     };
-    let value = unescape(value).ok_or_else(|| FieldSelectorError(format!("invalid field selector: invalid escape sequence: {value}")))?;
+    let value = unescape(value).ok_or_else(|| {
+        FieldSelectorError(format!("invalid field selector: invalid escape sequence: {value}"))
+    })?;
     let place = match path {
         "metadata.name" => Place::Name,
         "metadata.namespace" => Place::Namespace,
-        _ => Place::Body(resource.selectable.iter().find(|field| field.path == path).ok_or_else(|| unknown(path))?),
+        _ => Place::Body(
+            resource.selectable.iter().find(|field| field.path == path).ok_or_else(|| unknown(path))?,
+        ),
     };
     Ok(Requirement { place, value, equal })
 }
@@ -129,10 +138,20 @@ mod tests {
     #[test]
     fn what_matches() {
         let key = Key::object("", "namespaces", "", "a");
-        let object = || Object::from_tree(json!({"status": {"phase": "Active"}}), &namespace::RESOURCE).ok().map(|read| read.0);
+        let object = || {
+            Object::from_tree(json!({"status": {"phase": "Active"}}), &namespace::RESOURCE)
+                .ok()
+                .map(|read| read.0)
+        };
         let cases = [
-            ("", true), ("metadata.name=a", true), ("metadata.name==a", true), ("metadata.name!=a", false), ("metadata.namespace=", true),
-            ("status.phase=Active", true), ("status.phase!=Active", false), ("metadata.name=a,status.phase=Gone", false),
+            ("", true),
+            ("metadata.name=a", true),
+            ("metadata.name==a", true),
+            ("metadata.name!=a", false),
+            ("metadata.namespace=", true),
+            ("status.phase=Active", true),
+            ("status.phase!=Active", false),
+            ("metadata.name=a,status.phase=Gone", false),
         ];
         for (text, expect) in cases {
             let selector = FieldSelector::parse(text, &namespace::RESOURCE).expect("selector");
@@ -149,7 +168,8 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        let refused = |text| FieldSelector::parse(text, &config_map::RESOURCE).expect_err("refused").to_string();
+        let refused =
+            |text| FieldSelector::parse(text, &config_map::RESOURCE).expect_err("refused").to_string();
         assert_eq!(refused("spec.x=1"), "field label not supported: spec.x");
         assert_eq!(refused("x"), "invalid selector: 'x'; can't understand 'x'");
     }

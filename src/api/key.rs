@@ -134,13 +134,34 @@ mod tests {
     #[test]
     fn parts_of_a_key() {
         let cases = [
-            (Key::object("", "configmaps", "default", "web"), "core/configmaps/", "core/configmaps/default/", "default", "web"),
-            (Key::object("", "namespaces", "", "default"), "core/namespaces/", "core/namespaces/", "", "default"),
-            (Key::object("apps", "deployments", "a", "b"), "apps/deployments/", "apps/deployments/a/", "a", "b"),
+            (
+                Key::object("", "configmaps", "default", "web"),
+                "core/configmaps/",
+                "core/configmaps/default/",
+                "default",
+                "web",
+            ),
+            (
+                Key::object("", "namespaces", "", "default"),
+                "core/namespaces/",
+                "core/namespaces/",
+                "",
+                "default",
+            ),
+            (
+                Key::object("apps", "deployments", "a", "b"),
+                "apps/deployments/",
+                "apps/deployments/a/",
+                "a",
+                "b",
+            ),
             (Key::internal("members", "3"), "~members/", "~members/", "", "3"),
         ];
         for (key, collection, parent, namespace, name) in cases {
-            assert_eq!((key.collection(), key.parent(), key.namespace(), key.name()), (collection, parent, namespace, name));
+            assert_eq!(
+                (key.collection(), key.parent(), key.namespace(), key.name()),
+                (collection, parent, namespace, name)
+            );
             assert_eq!(Key::parse(key.as_str()), Ok(key));
         }
     }

@@ -29,7 +29,10 @@ pub(crate) fn count(object: &Object, fields: &[&str]) -> Value {
 pub(crate) fn key_errors(object: &Object, field: &str) -> Vec<FieldError> {
     let wrong = |key: &String| {
         let path = format!("{field}[{key}]");
-        names::config_key(key).into_iter().map(move |text| FieldError::invalid(&path, key.as_str(), &text)).collect::<Vec<_>>()
+        names::config_key(key)
+            .into_iter()
+            .map(move |text| FieldError::invalid(&path, key.as_str(), &text))
+            .collect::<Vec<_>>()
     };
     entries(object, field).flat_map(|(key, _)| wrong(key)).collect()
 }
@@ -51,6 +54,7 @@ pub(crate) fn immutable_errors(new: &Object, old: &Object, fields: &[&str]) -> V
 }
 
 fn entries_equal(one: &Object, other: &Object, field: &str) -> bool {
-    let map = |object: &Object| object.fields.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
+    let map =
+        |object: &Object| object.fields.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
     map(one) == map(other)
 }

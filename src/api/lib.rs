@@ -15,6 +15,8 @@ pub mod kinds;
 pub mod meta;
 pub mod names;
 pub mod object;
+pub mod openapi;
+pub mod openapi_proto;
 pub mod proto;
 pub mod resource;
 pub mod selector;

@@ -52,7 +52,8 @@ impl ObjectMeta {
             resource_version: take_text(&mut map, "resourceVersion"),
             generation: map.get("generation").and_then(Value::as_i64).unwrap_or_default(),
             creation_timestamp: take_text(&mut map, "creationTimestamp"),
-            deletion_timestamp: Some(take_text(&mut map, "deletionTimestamp")).filter(|text| !text.is_empty()),
+            deletion_timestamp: Some(take_text(&mut map, "deletionTimestamp"))
+                .filter(|text| !text.is_empty()),
             deletion_grace_period_seconds: map.get("deletionGracePeriodSeconds").and_then(Value::as_i64),
             labels: take_text_map(&mut map, "labels"),
             annotations: take_text_map(&mut map, "annotations"),

@@ -147,7 +147,12 @@ mod tests {
         check(&qualified("app.kubernetes.io/name"), &[]);
         check(&qualified("App_1"), &[]);
         check(&qualified("/x"), &["prefix part must be non-empty"]);
-        check(&qualified("a/b/c"), &[&format!("a valid label key {QUALIFIED_RULE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")]);
+        check(
+            &qualified("a/b/c"),
+            &[&format!(
+                "a valid label key {QUALIFIED_RULE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            )],
+        );
         check(&qualified(""), &["name part must be non-empty", &format!("name part {QUALIFIED_RULE}")]);
         check(&label_value(""), &[]);
         check(&label_value("a b"), &[LABEL_VALUE_RULE]);

@@ -96,7 +96,8 @@ impl Object {
     /// Text at a path of members, empty when there is none: `text(&["status", "phase"])`.
     pub fn text(&self, path: &[&str]) -> &str {
         let Some((first, rest)) = path.split_first() else { return "" };
-        let value = rest.iter().try_fold(self.fields.get(*first), |value, name| Some(value?.get(name))).flatten();
+        let value =
+            rest.iter().try_fold(self.fields.get(*first), |value, name| Some(value?.get(name))).flatten();
         value.and_then(Value::as_str).unwrap_or_default()
     }
 }

@@ -37,7 +37,9 @@ pub struct Envelope<'b> {
 /// # Errors
 /// Wrong magic, or no envelope behind it.
 pub fn open(body: &[u8]) -> Result<Envelope<'_>, ProtoError> {
-    let rest = body.strip_prefix(MAGIC).ok_or(ProtoError("provided data does not appear to be a protobuf message"))?;
+    let rest = body
+        .strip_prefix(MAGIC)
+        .ok_or(ProtoError("provided data does not appear to be a protobuf message"))?;
     let mut envelope = Envelope { api_version: "", kind: "", message: &[] };
     each(rest, |number, wire| {
         match (number, wire) {
@@ -228,7 +230,10 @@ mod tests {
 
     #[test]
     fn bytes_become_base64() {
-        assert_eq!(tree(b"\x12\x06\n\x01a\x12\x01b(\x01", &SECRET), Ok(json!({"data": {"a": "Yg=="}, "immutable": true})));
+        assert_eq!(
+            tree(b"\x12\x06\n\x01a\x12\x01b(\x01", &SECRET),
+            Ok(json!({"data": {"a": "Yg=="}, "immutable": true}))
+        );
     }
 
     #[test]

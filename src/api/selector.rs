@@ -172,11 +172,15 @@ impl Parser {
             match self.peek() {
                 token if starts(token) => {
                     let requirement = self.requirement();
-                    requirements.push(requirement.map_err(|text| format!("unable to parse requirement: {text}"))?);
+                    requirements
+                        .push(requirement.map_err(|text| format!("unable to parse requirement: {text}"))?);
                 }
                 Token::End => return Ok(Selector(requirements)),
                 other => {
-                    return Err(format!("found '{}', expected: !, identifier, or 'end of string'", other.literal()));
+                    return Err(format!(
+                        "found '{}', expected: !, identifier, or 'end of string'",
+                        other.literal()
+                    ));
                 }
             }
             match self.next() {
@@ -185,7 +189,9 @@ impl Parser {
                     return Err(format!("found '{}', expected: identifier after ','", self.peek().literal()));
                 }
                 Token::Comma => {}
-                other => return Err(format!("found '{}', expected: ',' or 'end of string'", other.literal())),
+                other => {
+                    return Err(format!("found '{}', expected: ',' or 'end of string'", other.literal()));
+                }
             }
         }
     }
@@ -195,7 +201,10 @@ impl Parser {
         if negated {
             self.next();
         }
-        let key = self.next().into_text().map_err(|other| format!("found '{}', expected: identifier", other.literal()))?;
+        let key = self
+            .next()
+            .into_text()
+            .map_err(|other| format!("found '{}', expected: identifier", other.literal()))?;
         check("<nil>", &key, &names::qualified(&key))?;
         if negated {
             return Ok(Requirement { key, test: Test::Absent });
@@ -216,7 +225,9 @@ impl Parser {
             Token::NotEqual => Test::NotIn(vec![self.value()?]),
             Token::Greater => return self.bound().map(Test::Above),
             Token::Less => return self.bound().map(Test::Below),
-            other => return Err(format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", other.literal())),
+            other => {
+                return Err(format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", other.literal()));
+            }
         };
         if let Test::In(values) | Test::NotIn(values) = &test {
             for value in values {
@@ -250,7 +261,10 @@ impl Parser {
         loop {
             values.push(match self.peek() {
                 Token::Comma | Token::Close => String::new(),
-                _ => self.next().into_text().map_err(|other| format!("found '{}', expected: ',', or identifier", other.literal()))?,
+                _ => self
+                    .next()
+                    .into_text()
+                    .map_err(|other| format!("found '{}', expected: ',', or identifier", other.literal()))?,
             });
             match self.next() {
                 Token::Comma => {}
@@ -262,7 +276,11 @@ impl Parser {
 }
 
 fn check(path: &str, value: &str, wrong: &[String]) -> Result<(), String> {
-    if wrong.is_empty() { Ok(()) } else { Err(format!("{path}: Invalid value: {value:?}: {}", wrong.join("; "))) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{path}: Invalid value: {value:?}: {}", wrong.join("; ")))
+    }
 }
 
 #[cfg(test)]
@@ -278,10 +296,35 @@ mod tests {
     fn what_matches() {
         let labels = [("app", "web"), ("tier", "in"), ("level", "3"), ("empty", "")];
         let holding = [
-            "", "app", "app=web", "app==web", " app = web , tier ", "app!=db", "old!=x", "!old", "app in (db, web)",
-            "app notin (db)", "old notin (a)", "tier in (in)", "level>2", "level<4", "empty=", "empty in (,x)", "empty in ()",
+            "",
+            "app",
+            "app=web",
+            "app==web",
+            " app = web , tier ",
+            "app!=db",
+            "old!=x",
+            "!old",
+            "app in (db, web)",
+            "app notin (db)",
+            "old notin (a)",
+            "tier in (in)",
+            "level>2",
+            "level<4",
+            "empty=",
+            "empty in (,x)",
+            "empty in ()",
         ];
-        let failing = ["old", "app=db", "app!=web", "!app", "app in (db)", "app notin (web)", "level>3", "app>1", "app=web,old"];
+        let failing = [
+            "old",
+            "app=db",
+            "app!=web",
+            "!app",
+            "app in (db)",
+            "app notin (web)",
+            "level>3",
+            "app>1",
+            "app=web,old",
+        ];
         for selector in holding {
             assert!(matches(selector, &labels), "{selector}");
         }
@@ -301,12 +344,20 @@ mod tests {
             ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
             ("app=web x", "found 'x', expected: ',' or 'end of string'"),
             ("!app=web", "found '=', expected: ',' or 'end of string'"),
-            ("app>x", "unable to parse requirement: <nil>[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer"),
+            (
+                "app>x",
+                "unable to parse requirement: <nil>[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer",
+            ),
         ];
         for (selector, expect) in cases {
             assert_eq!(Selector::parse(selector).expect_err(selector).to_string(), expect);
         }
         let error = Selector::parse("-a=b").expect_err("key").to_string();
-        assert!(error.starts_with("unable to parse requirement: <nil>: Invalid value: \"-a\": name part must consist of"), "{error}");
+        assert!(
+            error.starts_with(
+                "unable to parse requirement: <nil>: Invalid value: \"-a\": name part must consist of"
+            ),
+            "{error}"
+        );
     }
 }

@@ -110,7 +110,12 @@ impl fmt::Display for GroupResource<'_> {
 
 impl GroupResource<'_> {
     fn details(self, name: &str) -> Details {
-        Details { name: name.into(), group: self.group.into(), kind: self.resource.into(), ..Details::default() }
+        Details {
+            name: name.into(),
+            group: self.group.into(),
+            kind: self.resource.into(),
+            ..Details::default()
+        }
     }
 }
 
@@ -126,7 +131,13 @@ impl Status {
 
     /// `Success`, about the object described by `details`.
     pub fn success(details: Details) -> Self {
-        Self { code: 200, reason: None, message: String::new(), details: Some(Box::new(details)), continue_token: None }
+        Self {
+            code: 200,
+            reason: None,
+            message: String::new(),
+            details: Some(Box::new(details)),
+            continue_token: None,
+        }
     }
 
     fn about(mut self, details: Details) -> Self {
@@ -150,7 +161,8 @@ impl Status {
 
     /// 404: no such object.
     pub fn not_found(resource: GroupResource<'_>, name: &str) -> Self {
-        Self::failure(404, Reason::NotFound, format!("{resource} {name:?} not found")).about(resource.details(name))
+        Self::failure(404, Reason::NotFound, format!("{resource} {name:?} not found"))
+            .about(resource.details(name))
     }
 
     /// 404: no such path.
@@ -175,8 +187,12 @@ impl Status {
 
     /// 409: a stated precondition does not hold; `why` is [`MODIFIED`] for a stale resourceVersion.
     pub fn conflict(resource: GroupResource<'_>, name: &str, why: &str) -> Self {
-        Self::failure(409, Reason::Conflict, format!("Operation cannot be fulfilled on {resource} {name:?}: {why}"))
-            .about(resource.details(name))
+        Self::failure(
+            409,
+            Reason::Conflict,
+            format!("Operation cannot be fulfilled on {resource} {name:?}: {why}"),
+        )
+        .about(resource.details(name))
     }
 
     /// 401: credentials that are no good.
@@ -257,7 +273,11 @@ impl Status {
     pub fn too_large_resource_version(asked: u64, current: u64) -> Self {
         let text = format!("Too large resource version: {asked}, current: {current}");
         let message = "Too large resource version".to_owned();
-        Self::timeout(&text, 1).with_cause(Cause { reason: "ResourceVersionTooLarge", message, field: String::new() })
+        Self::timeout(&text, 1).with_cause(Cause {
+            reason: "ResourceVersionTooLarge",
+            message,
+            field: String::new(),
+        })
     }
 
     /// 504: nobody knows whether the request took effect.
@@ -290,7 +310,8 @@ impl Status {
     /// 500: a fault of ours.
     pub fn internal(message: &str) -> Self {
         let cause = Cause { message: message.to_owned(), ..Cause::default() };
-        Self::failure(500, Reason::InternalError, format!("Internal error occurred: {message}")).with_cause(cause)
+        Self::failure(500, Reason::InternalError, format!("Internal error occurred: {message}"))
+            .with_cause(cause)
     }
 
     /// The JSON of the object.
@@ -372,7 +393,8 @@ mod tests {
             &Status::too_large_resource_version(9, 5),
             r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Timeout: Too large resource version: 9, current: 5","reason":"Timeout","details":{"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1},"code":504}"#,
         );
-        let details = Details { name: "x".into(), kind: "configmaps".into(), uid: "u".into(), ..Details::default() };
+        let details =
+            Details { name: "x".into(), kind: "configmaps".into(), uid: "u".into(), ..Details::default() };
         check(
             &Status::success(details),
             r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","details":{"name":"x","kind":"configmaps","uid":"u"}}"#,
@@ -394,7 +416,11 @@ mod tests {
                 405,
                 r#"patch is not supported on resources of kind "configmaps""#,
             ),
-            (Status::not_acceptable(&["application/json"]), 406, "only the following media types are accepted: application/json"),
+            (
+                Status::not_acceptable(&["application/json"]),
+                406,
+                "only the following media types are accepted: application/json",
+            ),
         ];
         for (status, code, message) in cases {
             assert_eq!((status.code, status.message.as_str()), (code, message));
@@ -406,13 +432,23 @@ mod tests {
         let kind = GroupResource { group: "", resource: "ConfigMap" };
         let error = FieldError::required("metadata.name", "name or generateName is required");
         let one = Status::invalid(kind, "", std::slice::from_ref(&error));
-        assert_eq!(one.message, r#"ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required"#);
-        let two = Status::invalid(kind, "x", &[error.clone(), error, FieldError::invalid("data[a b]", "a b", "no")]);
+        assert_eq!(
+            one.message,
+            r#"ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required"#
+        );
+        let two = Status::invalid(
+            kind,
+            "x",
+            &[error.clone(), error, FieldError::invalid("data[a b]", "a b", "no")],
+        );
         assert_eq!(
             two.message,
             r#"ConfigMap "x" is invalid: [metadata.name: Required value: name or generateName is required, data[a b]: Invalid value: "a b": no]"#
         );
         let causes = &two.details.expect("details").causes;
-        assert_eq!((causes.len(), causes[2].reason, causes[2].message.as_str()), (3, "FieldValueInvalid", r#"Invalid value: "a b": no"#));
+        assert_eq!(
+            (causes.len(), causes[2].reason, causes[2].message.as_str()),
+            (3, "FieldValueInvalid", r#"Invalid value: "a b": no"#)
+        );
     }
 }

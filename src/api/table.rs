@@ -33,13 +33,12 @@ impl Include {
 }
 
 const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically.";
-const AGE: &str = "CreationTimestamp is a timestamp representing the server time when this object was created.";
+const AGE: &str =
+    "CreationTimestamp is a timestamp representing the server time when this object was created.";
 
 /// The JSON list of a resource's column definitions.
 pub fn column_definitions(resource: &Resource) -> Value {
-    let column = |name: &str, kind: &str, format: &str, description: &str| {
-        json!({"name": name, "type": kind, "format": format, "description": description, "priority": 0})
-    };
+    let column = |name: &str, kind: &str, format: &str, description: &str| json!({"name": name, "type": kind, "format": format, "description": description, "priority": 0});
     let mut columns = vec![column("Name", "string", "name", NAME)];
     columns.extend(resource.columns.iter().map(|one| column(one.name, one.kind, "", one.description)));
     columns.push(column("Age", "string", "", AGE));
@@ -62,7 +61,8 @@ pub fn append_row(out: &mut Vec<u8>, stored: &[u8], resource: &Resource, include
 
 fn cells(object: &Object, resource: &Resource, now_ms: u64) -> Value {
     let created = time::parse_rfc3339(&object.meta.creation_timestamp);
-    let age = created.map_or_else(|| "<unknown>".to_owned(), |created| time::age(now_ms.saturating_sub(created)));
+    let age =
+        created.map_or_else(|| "<unknown>".to_owned(), |created| time::age(now_ms.saturating_sub(created)));
     let mut cells = vec![Value::from(object.meta.name.as_str())];
     cells.extend(resource.columns.iter().map(|column| (column.cell)(object)));
     cells.push(age.into());
@@ -76,7 +76,8 @@ pub fn append_partial(out: &mut Vec<u8>, stored: &[u8]) {
         #[serde(borrow)]
         metadata: &'b RawValue,
     }
-    let metadata = serde_json::from_slice::<Partial<'_>>(stored).map_or("{}", |partial| partial.metadata.get());
+    let metadata =
+        serde_json::from_slice::<Partial<'_>>(stored).map_or("{}", |partial| partial.metadata.get());
     out.extend_from_slice(br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#);
     out.extend_from_slice(metadata.as_bytes());
     out.push(b'}');
@@ -97,8 +98,14 @@ mod tests {
     fn rows() {
         let meta = r#""metadata":{"name":"x","creationTimestamp":"1970-01-01T00:00:00Z"}"#;
         assert_eq!(
-            row(&format!(r#"{{{meta},"data":{{"a":"b"}},"binaryData":{{"c":""}}}}"#), &config_map::RESOURCE, Include::Metadata),
-            format!(r#"{{"cells":["x",2,"90s"],"object":{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1",{meta}}}}}"#)
+            row(
+                &format!(r#"{{{meta},"data":{{"a":"b"}},"binaryData":{{"c":""}}}}"#),
+                &config_map::RESOURCE,
+                Include::Metadata
+            ),
+            format!(
+                r#"{{"cells":["x",2,"90s"],"object":{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1",{meta}}}}}"#
+            )
         );
         assert_eq!(
             row(&format!(r#"{{{meta},"type":"Opaque"}}"#), &secret::RESOURCE, Include::None),

@@ -27,7 +27,8 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     let second = digits(&bytes[17..19]).filter(|second| *second < 60)?;
     let (fraction_ms, zone) = split_fraction(&bytes[19..])?;
     let offset_s = zone_offset_s(zone)?;
-    let local_s = days_from_civil(year, month, day) * DAY_S as i64 + (hour * 3600 + minute * 60 + second) as i64;
+    let local_s =
+        days_from_civil(year, month, day) * DAY_S as i64 + (hour * 3600 + minute * 60 + second) as i64;
     u64::try_from(local_s - offset_s).ok().map(|utc_s| utc_s * SECOND_MS + fraction_ms)
 }
 
@@ -49,7 +50,11 @@ pub fn age(elapsed_ms: u64) -> String {
 }
 
 fn pair(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
-    if small == 0 { format!("{large}{large_unit}") } else { format!("{large}{large_unit}{small}{small_unit}") }
+    if small == 0 {
+        format!("{large}{large_unit}")
+    } else {
+        format!("{large}{large_unit}{small}{small_unit}")
+    }
 }
 
 fn digits(bytes: &[u8]) -> Option<u64> {
@@ -145,9 +150,17 @@ mod tests {
     fn other_spellings_and_what_is_no_time() {
         assert_eq!(parse_rfc3339("2026-01-01T01:00:00.250+01:00"), Some(1_767_225_600_250));
         assert_eq!(parse_rfc3339("2025-12-31T19:00:00-05:00"), Some(1_767_225_600_000));
-        for text in ["", "2026-01-01", "2026-13-01T00:00:00Z", "2025-02-29T00:00:00Z", "2026-01-01T00:00:00",
-            "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+1:00", "1969-12-31T23:59:59Z", "2026-01-01 00:00:00Z"]
-        {
+        for text in [
+            "",
+            "2026-01-01",
+            "2026-13-01T00:00:00Z",
+            "2025-02-29T00:00:00Z",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00+1:00",
+            "1969-12-31T23:59:59Z",
+            "2026-01-01 00:00:00Z",
+        ] {
             assert_eq!(parse_rfc3339(text), None, "{text}");
         }
     }
@@ -156,9 +169,20 @@ mod tests {
     fn ages() {
         let (minute, hour, day) = (60, 3600, 86_400);
         let cases = [
-            (0, "0s"), (119, "119s"), (2 * minute, "2m"), (2 * minute + 5, "2m5s"), (10 * minute + 5, "10m"),
-            (179 * minute, "179m"), (3 * hour, "3h"), (7 * hour + 30 * minute, "7h30m"), (47 * hour, "47h"),
-            (2 * day + hour, "2d1h"), (8 * day, "8d"), (729 * day, "729d"), (800 * day, "2y70d"), (9 * 365 * day, "9y"),
+            (0, "0s"),
+            (119, "119s"),
+            (2 * minute, "2m"),
+            (2 * minute + 5, "2m5s"),
+            (10 * minute + 5, "10m"),
+            (179 * minute, "179m"),
+            (3 * hour, "3h"),
+            (7 * hour + 30 * minute, "7h30m"),
+            (47 * hour, "47h"),
+            (2 * day + hour, "2d1h"),
+            (8 * day, "8d"),
+            (729 * day, "729d"),
+            (800 * day, "2y70d"),
+            (9 * 365 * day, "9y"),
         ];
         for (seconds, expect) in cases {
             assert_eq!(age(seconds * 1000), expect);

@@ -51,7 +51,12 @@ impl ContinueToken {
         let wire: Wire = serde_json::from_slice(&json).map_err(|_| TokenError("not a token"))?;
         let revision = match wire.rv {
             NEWEST => None,
-            rv => Some(u64::try_from(rv).ok().filter(|rv| *rv > 0).ok_or(TokenError("incorrect encoded start resourceVersion"))?),
+            rv => Some(
+                u64::try_from(rv)
+                    .ok()
+                    .filter(|rv| *rv > 0)
+                    .ok_or(TokenError("incorrect encoded start resourceVersion"))?,
+            ),
         };
         match (wire.v.as_str(), wire.start.is_empty()) {
             (VERSION, false) => Ok(Self { revision, start: wire.start, remaining: wire.remaining }),

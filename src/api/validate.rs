@@ -21,7 +21,11 @@ pub fn create(object: &Object, resource: &Resource) -> Vec<FieldError> {
     let mut errors = name_errors(meta, resource);
     errors.extend(namespace_errors(meta, resource));
     if meta.generation < 0 {
-        errors.push(FieldError::invalid("metadata.generation", meta.generation, "must be greater than or equal to 0"));
+        errors.push(FieldError::invalid(
+            "metadata.generation",
+            meta.generation,
+            "must be greater than or equal to 0",
+        ));
     }
     errors.extend(common(meta));
     errors.extend(finalizer_errors(meta));
@@ -33,7 +37,8 @@ pub fn create(object: &Object, resource: &Resource) -> Vec<FieldError> {
 pub fn update(new: &Object, old: &Object, resource: &Resource) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if old.meta.is_deleting() {
-        let added: Vec<_> = new.meta.finalizers.iter().filter(|name| !old.meta.finalizers.contains(name)).collect();
+        let added: Vec<_> =
+            new.meta.finalizers.iter().filter(|name| !old.meta.finalizers.contains(name)).collect();
         if !added.is_empty() {
             let text = format!(
                 "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
@@ -45,8 +50,16 @@ pub fn update(new: &Object, old: &Object, resource: &Resource) -> Vec<FieldError
     errors.extend(unchanged("metadata.name", &new.meta.name, &old.meta.name));
     errors.extend(unchanged("metadata.namespace", &new.meta.namespace, &old.meta.namespace));
     errors.extend(unchanged("metadata.uid", &new.meta.uid, &old.meta.uid));
-    errors.extend(unchanged("metadata.creationTimestamp", &new.meta.creation_timestamp, &old.meta.creation_timestamp));
-    errors.extend(unchanged("metadata.deletionTimestamp", &new.meta.deletion_timestamp, &old.meta.deletion_timestamp));
+    errors.extend(unchanged(
+        "metadata.creationTimestamp",
+        &new.meta.creation_timestamp,
+        &old.meta.creation_timestamp,
+    ));
+    errors.extend(unchanged(
+        "metadata.deletionTimestamp",
+        &new.meta.deletion_timestamp,
+        &old.meta.deletion_timestamp,
+    ));
     errors.extend(common(&new.meta));
     errors.extend(finalizer_errors(&new.meta));
     errors.extend((resource.strategy.validate_update)(new, old));
@@ -63,7 +76,10 @@ fn name_errors(meta: &ObjectMeta, resource: &Resource) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if !meta.generate_name.is_empty() {
         let wrong = check(&meta.generate_name, true).into_iter();
-        errors.extend(wrong.map(|text| FieldError::invalid("metadata.generateName", meta.generate_name.as_str(), &text)));
+        errors
+            .extend(wrong.map(|text| {
+                FieldError::invalid("metadata.generateName", meta.generate_name.as_str(), &text)
+            }));
     }
     if meta.name.is_empty() {
         errors.push(FieldError::required("metadata.name", "name or generateName is required"));
@@ -80,9 +96,10 @@ fn namespace_errors(meta: &ObjectMeta, resource: &Resource) -> Vec<FieldError> {
         (false, "") => Vec::new(),
         (false, _) => vec![FieldError::forbidden(field, "not allowed on this type")],
         (true, "") => vec![FieldError::required(field, "")],
-        (true, name) => {
-            names::dns_label(name, false).into_iter().map(|text| FieldError::invalid(field, name, &text)).collect()
-        }
+        (true, name) => names::dns_label(name, false)
+            .into_iter()
+            .map(|text| FieldError::invalid(field, name, &text))
+            .collect(),
     }
 }
 
@@ -122,7 +139,8 @@ fn owner_errors(owners: &[Value]) -> Vec<FieldError> {
             }
         }
     }
-    let controllers: Vec<_> = owners.iter().filter(|owner| owner.get("controller") == Some(&Value::Bool(true))).collect();
+    let controllers: Vec<_> =
+        owners.iter().filter(|owner| owner.get("controller") == Some(&Value::Bool(true))).collect();
     if let [first, second, ..] = controllers.as_slice() {
         let name = |owner: &Value| {
             let text = |field| owner.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -141,7 +159,10 @@ fn owner_errors(owners: &[Value]) -> Vec<FieldError> {
 fn finalizer_errors(meta: &ObjectMeta) -> Vec<FieldError> {
     let field = "metadata.finalizers";
     let wrong = |name: &String| {
-        names::qualified(name).into_iter().map(|text| FieldError::invalid(field, name.as_str(), &text)).collect::<Vec<_>>()
+        names::qualified(name)
+            .into_iter()
+            .map(|text| FieldError::invalid(field, name.as_str(), &text))
+            .collect::<Vec<_>>()
     };
     meta.finalizers.iter().flat_map(wrong).collect()
 }
@@ -169,30 +190,59 @@ mod tests {
     fn metadata_of_new_objects() {
         let of = |meta: Value| create(&object(meta), &config_map::RESOURCE);
         check(&of(json!({"name": "a", "namespace": "b"})), &[]);
-        check(&of(json!({"namespace": "b"})), &["metadata.name: Required value: name or generateName is required"]);
-        check(&of(json!({"name": "A"})), &["metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain", "metadata.namespace: Required value"]);
-        check(&of(json!({"name": "a", "namespace": "b", "labels": {"k": "?", "/": ""}})), &[
-            "metadata.labels: Invalid value: \"/\": prefix part must be non-empty",
-            "metadata.labels: Invalid value: \"/\": name part must be non-empty",
-            "metadata.labels: Invalid value: \"/\": name part must consist of",
-            "metadata.labels: Invalid value: \"?\": a valid label must be",
-        ]);
-        check(&of(json!({"name": "a", "namespace": "b", "ownerReferences": [{"kind": "A", "name": "b", "uid": "c"}]})),
-            &["metadata.ownerReferences[0].apiVersion: Required value: must not be empty"]);
-        check(&of(json!({"name": "a", "namespace": "b", "annotations": {"a": "x".repeat(ANNOTATIONS_BYTES_MAX)}})),
-            &["metadata.annotations: Too long: may not be more than 262144 bytes"]);
-        check(&create(&object(json!({"name": "a", "namespace": "b"})), &namespace::RESOURCE),
-            &["metadata.namespace: Forbidden: not allowed on this type"]);
+        check(
+            &of(json!({"namespace": "b"})),
+            &["metadata.name: Required value: name or generateName is required"],
+        );
+        check(
+            &of(json!({"name": "A"})),
+            &[
+                "metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain",
+                "metadata.namespace: Required value",
+            ],
+        );
+        check(
+            &of(json!({"name": "a", "namespace": "b", "labels": {"k": "?", "/": ""}})),
+            &[
+                "metadata.labels: Invalid value: \"/\": prefix part must be non-empty",
+                "metadata.labels: Invalid value: \"/\": name part must be non-empty",
+                "metadata.labels: Invalid value: \"/\": name part must consist of",
+                "metadata.labels: Invalid value: \"?\": a valid label must be",
+            ],
+        );
+        check(
+            &of(
+                json!({"name": "a", "namespace": "b", "ownerReferences": [{"kind": "A", "name": "b", "uid": "c"}]}),
+            ),
+            &["metadata.ownerReferences[0].apiVersion: Required value: must not be empty"],
+        );
+        check(
+            &of(
+                json!({"name": "a", "namespace": "b", "annotations": {"a": "x".repeat(ANNOTATIONS_BYTES_MAX)}}),
+            ),
+            &["metadata.annotations: Too long: may not be more than 262144 bytes"],
+        );
+        check(
+            &create(&object(json!({"name": "a", "namespace": "b"})), &namespace::RESOURCE),
+            &["metadata.namespace: Forbidden: not allowed on this type"],
+        );
     }
 
     #[test]
     fn metadata_of_changed_objects() {
-        let old = object(json!({"name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x.y/z"]}));
+        let old = object(
+            json!({"name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x.y/z"]}),
+        );
         let of = |meta: Value| update(&object(meta), &old, &config_map::RESOURCE);
         check(&of(json!({"name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"})), &[]);
-        check(&of(json!({"name": "a", "uid": "2", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x.y/new"]})), &[
-            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x.y/new\"}",
-            "metadata.uid: Invalid value: \"2\": field is immutable",
-        ]);
+        check(
+            &of(
+                json!({"name": "a", "uid": "2", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x.y/new"]}),
+            ),
+            &[
+                "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x.y/new\"}",
+                "metadata.uid: Invalid value: \"2\": field is immutable",
+            ],
+        );
     }
 }

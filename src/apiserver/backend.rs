@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use replica::{AtLeastError, Committed, Event, Moment, ProposeError, Replica, Unavailable, View, ViewError, WatchEnd};
+use replica::{
+    AtLeastError, Committed, Event, Moment, ProposeError, Replica, Unavailable, View, ViewError, WatchEnd,
+};
 use state::Txn;
 
 #[cfg(test)]

@@ -25,7 +25,9 @@ impl From<Unavailable> for Failure {
 impl From<AtLeastError> for Failure {
     fn from(error: AtLeastError) -> Self {
         match error {
-            AtLeastError::TooLarge { revision, current } => Status::too_large_resource_version(revision, current).into(),
+            AtLeastError::TooLarge { revision, current } => {
+                Status::too_large_resource_version(revision, current).into()
+            }
         }
     }
 }
@@ -100,7 +102,11 @@ mod tests {
             (ProposeError::Unknown.into(), 504, "Timeout: the outcome is unknown"),
             (ProposeError::OutOfSpace.into(), 507, "the leading master's disk is full"),
             (ProposeError::TooLarge("x".into()).into(), 413, "Request entity too large: x"),
-            (AtLeastError::TooLarge { revision: 9, current: 5 }.into(), 504, "Timeout: Too large resource version: 9, current: 5"),
+            (
+                AtLeastError::TooLarge { revision: 9, current: 5 }.into(),
+                504,
+                "Timeout: Too large resource version: 9, current: 5",
+            ),
             (WatchEnd::from(Gone { revision: 1, floor: 5 }).into(), 410, "too old resource version: 1 (5)"),
         ];
         for (Failure(status), code, start) in cases {

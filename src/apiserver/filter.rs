@@ -21,13 +21,15 @@ impl Filter {
     /// # Errors
     /// 400 for selectors that cannot be read.
     pub fn of(query: &Query, row: &'static Resource, name: &str) -> Result<Self, Status> {
-        let labels = Selector::parse(query.get("labelSelector")).map_err(|error| Status::bad_request(error.to_string()))?;
+        let labels = Selector::parse(query.get("labelSelector"))
+            .map_err(|error| Status::bad_request(error.to_string()))?;
         let mut text = query.get("fieldSelector").to_owned();
         if !name.is_empty() {
             text.push_str(",metadata.name=");
             text.push_str(name);
         }
-        let fields = FieldSelector::parse(&text, row).map_err(|error| Status::bad_request(error.to_string()))?;
+        let fields =
+            FieldSelector::parse(&text, row).map_err(|error| Status::bad_request(error.to_string()))?;
         Ok(Self { labels, fields, row })
     }
 
@@ -39,7 +41,8 @@ impl Filter {
     /// Whether an object passes.
     pub fn matches(&self, object: &Object) -> bool {
         (self.labels.is_empty() || self.labels.matches(|key| object.labels().get(key)))
-            && (self.fields.is_empty() || self.fields.matches(&object.key, || api::Object::read(&object.bytes, self.row).ok()))
+            && (self.fields.is_empty()
+                || self.fields.matches(&object.key, || api::Object::read(&object.bytes, self.row).ok()))
     }
 
     /// The only name that can pass, if there is one.

@@ -52,7 +52,9 @@ pub(crate) async fn answer(context: &Context, path: &str, query: &Query) -> Resp
     }
     let name = path.trim_start_matches('/');
     match (failed, query.has("verbose")) {
-        (true, _) => (http::StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{name} check failed\n")).into_response(),
+        (true, _) => {
+            (http::StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{name} check failed\n")).into_response()
+        }
         (false, true) => format!("{lines}{name} check passed\n").into_response(),
         (false, false) => "ok".into_response(),
     }

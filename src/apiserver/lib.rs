@@ -22,6 +22,9 @@ pub mod tls;
 pub mod user;
 pub mod verbs;
 
+#[cfg(test)]
+mod tests;
+
 pub use backend::Backend;
 pub use server::{Options, Service};
 pub use user::User;

@@ -8,8 +8,11 @@ pub const BODY_BYTES_MAX: usize = 3 << 20;
 /// Connections at a time. 1,000 nodes keep a handful each.
 pub const CONNECTIONS_MAX: usize = 20_000;
 
-/// Bytes of a request's head: line and headers.
-pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the headers of an HTTP/2 request.
+pub const HEAD_BYTES_MAX: u32 = 64 << 10;
+
+/// Bytes that an HTTP/1.1 connection reads ahead and writes behind; its heads must fit.
+pub const CONNECTION_BUFFER_BYTES: usize = 512 << 10;
 
 /// How long a client may take for a TLS handshake, and for the head of a request.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,9 +23,14 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Streams of one HTTP/2 connection at a time: a client opens a watch for each kind it knows.
 pub const STREAMS_MAX: u32 = 1_000;
 
-/// Bytes that an HTTP/2 stream may have in flight before the client says that it read them; a list of a
-/// few MB goes out without waiting for the client.
-pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// Bytes of request bodies that a client may send ahead on one HTTP/2 stream, and on the connection.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// See [`STREAM_WINDOW_BYTES`].
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Bytes of an answer that wait on one HTTP/2 stream for a client that does not read.
+pub const SEND_BUFFER_BYTES: usize = 256 << 10;
 
 /// How long any request but a watch may take. Reading and proposing have limits of their own, below it.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

@@ -42,10 +42,15 @@ pub struct ServerMetrics {
 impl ServerMetrics {
     /// Registers everything.
     pub fn new(metrics: &Metrics) -> Self {
-        let latencies: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(BUCKETS_S));
+        let latencies: Family<_, _, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS_S));
         Self {
             requests: metrics.register("apiserver_requests", "Requests answered", Family::default()),
-            latencies: metrics.register("apiserver_request_duration_seconds", "Time to the head of an answer, watches left out", latencies),
+            latencies: metrics.register(
+                "apiserver_request_duration_seconds",
+                "Time to the head of an answer, watches left out",
+                latencies,
+            ),
             watches: metrics.register("apiserver_open_watches", "Watches being served", Family::default()),
         }
     }

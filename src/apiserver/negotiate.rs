@@ -63,8 +63,12 @@ pub fn objects(accept: &str, query: &Query) -> Result<Representation, Status> {
         .find_map(|clause| match (clause.get("as"), clause.get("g"), clause.get("v")) {
             ("", ..) => Some(Representation::Plain),
             ("Table", "meta.k8s.io", "v1") => Some(Representation::Table { include, version: "v1" }),
-            ("Table", "meta.k8s.io", "v1beta1") => Some(Representation::Table { include, version: "v1beta1" }),
-            ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => Some(Representation::Partial),
+            ("Table", "meta.k8s.io", "v1beta1") => {
+                Some(Representation::Table { include, version: "v1beta1" })
+            }
+            ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => {
+                Some(Representation::Partial)
+            }
             _ => None,
         })
         .ok_or_else(|| Status::not_acceptable(AVAILABLE))
@@ -93,17 +97,35 @@ mod tests {
         let table = |version| Ok(Representation::Table { include: Include::Metadata, version });
         assert_eq!(of(""), Ok(Representation::Plain));
         assert_eq!(of("application/vnd.kubernetes.protobuf,application/json"), Ok(Representation::Plain));
-        assert_eq!(of("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"), table("v1"));
+        assert_eq!(
+            of(
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+            ),
+            table("v1")
+        );
         assert_eq!(of("application/json;as=Table;v=v1beta1;g=meta.k8s.io"), table("v1beta1"));
-        assert_eq!(of("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"), Ok(Representation::Partial));
+        assert_eq!(
+            of("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
+            Ok(Representation::Partial)
+        );
         assert_eq!(of("application/json;as=Table;v=v9;g=meta.k8s.io"), Err(406));
         assert_eq!(of("text/html"), Err(406));
     }
 
     #[test]
     fn forms_of_discovery() {
-        assert_eq!(discovery("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"), Some(Aggregated::V2));
-        assert_eq!(discovery("application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"), Some(Aggregated::V2Beta1));
+        assert_eq!(
+            discovery(
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+            ),
+            Some(Aggregated::V2)
+        );
+        assert_eq!(
+            discovery(
+                "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
+            ),
+            Some(Aggregated::V2Beta1)
+        );
         assert_eq!(discovery("application/json, */*"), None);
         assert_eq!(discovery(""), None);
     }

@@ -34,7 +34,13 @@ pub fn encode(stored: &Bytes, resource: &Resource, form: Representation, with_co
         Representation::Plain => return stored.clone(),
         Representation::Partial => table::append_partial(&mut out, stored),
         Representation::Table { include, version } => {
-            table_head(&mut out, resource, version, &json!({"resourceVersion": revision_of(stored)}), with_columns);
+            table_head(
+                &mut out,
+                resource,
+                version,
+                &json!({"resourceVersion": revision_of(stored)}),
+                with_columns,
+            );
             table::append_row(&mut out, stored, resource, include, env::wall_ms());
             out.extend_from_slice(b"]}");
         }
@@ -49,8 +55,12 @@ pub fn bookmark(revision: u64, initial_events_end: bool, resource: &Resource, fo
         meta["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }
     let body = match form {
-        Representation::Plain => json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": meta}),
-        Representation::Partial => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta}),
+        Representation::Plain => {
+            json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": meta})
+        }
+        Representation::Partial => {
+            json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta})
+        }
         Representation::Table { version, .. } => {
             let row = json!({"cells": [], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta}});
             json!({"kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": meta, "columnDefinitions": null, "rows": [row]})
@@ -71,11 +81,18 @@ pub struct ListMeta {
 }
 
 /// A response with a list of stored objects.
-pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, resource: &'static Resource, form: Representation) -> Response {
+pub fn list(
+    meta: &ListMeta,
+    items: Vec<Arc<Object>>,
+    resource: &'static Resource,
+    form: Representation,
+) -> Response {
     let mut head = Vec::new();
     let meta = list_meta(meta);
     match form {
-        Representation::Plain => list_head(&mut head, &format!("{}List", resource.kind), &resource.api_version(), &meta),
+        Representation::Plain => {
+            list_head(&mut head, &format!("{}List", resource.kind), &resource.api_version(), &meta)
+        }
         Representation::Partial => list_head(&mut head, "PartialObjectMetadataList", "meta.k8s.io/v1", &meta),
         Representation::Table { version, .. } => table_head(&mut head, resource, version, &meta, true),
     }
@@ -84,7 +101,8 @@ pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, resource: &'static Resourc
         head.len() + items.iter().map(|item| item.bytes.len()).sum::<usize>() + commas + TAIL.len()
     });
     let chunks = Chunks { head: Some(head), items: items.into_iter(), resource, form, is_first: true };
-    let mut response = Response::new(Body::from_stream(futures::stream::iter(chunks.map(Ok::<_, Infallible>))));
+    let mut response =
+        Response::new(Body::from_stream(futures::stream::iter(chunks.map(Ok::<_, Infallible>))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(length) = length {
@@ -111,7 +129,13 @@ fn list_head(out: &mut Vec<u8>, kind: &str, api_version: &str, meta: &serde_json
     out.extend_from_slice(head.as_bytes());
 }
 
-fn table_head(out: &mut Vec<u8>, resource: &Resource, version: &str, meta: &serde_json::Value, with_columns: bool) {
+fn table_head(
+    out: &mut Vec<u8>,
+    resource: &Resource,
+    version: &str,
+    meta: &serde_json::Value,
+    with_columns: bool,
+) {
     let columns = if with_columns { table::column_definitions(resource) } else { serde_json::Value::Null };
     let head = format!(
         r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{version}","metadata":{meta},"columnDefinitions":{columns},"rows":["#
@@ -171,6 +195,9 @@ impl Chunks {
 /// `metadata.resourceVersion` of stored bytes: what the state machine spliced in.
 fn revision_of(stored: &[u8]) -> String {
     let marker = br#""resourceVersion":""#;
-    let at = stored.windows(marker.len()).position(|window| window == marker).map_or(stored.len(), |at| at + marker.len());
+    let at = stored
+        .windows(marker.len())
+        .position(|window| window == marker)
+        .map_or(stored.len(), |at| at + marker.len());
     stored[at..].iter().take_while(|byte| byte.is_ascii_digit()).map(|byte| *byte as char).collect()
 }

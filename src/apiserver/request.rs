@@ -151,7 +151,9 @@ impl Query {
         match self.get(name) {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!("{name}: Invalid value: {text:?}: must be a whole number that is not negative"))
+                Status::bad_request(format!(
+                    "{name}: Invalid value: {text:?}: must be a whole number that is not negative"
+                ))
             }),
         }
     }
@@ -196,19 +198,65 @@ mod tests {
     fn paths_and_verbs() {
         let cases = [
             (Method::GET, "/api/v1/configmaps", "", "list", Some(["", "v1", "", "configmaps", "", ""])),
-            (Method::GET, "/api/v1/namespaces/a/configmaps", "watch=true", "watch", Some(["", "v1", "a", "configmaps", "", ""])),
-            (Method::GET, "/api/v1/namespaces/a/configmaps/b", "watch=0", "get", Some(["", "v1", "a", "configmaps", "b", ""])),
+            (
+                Method::GET,
+                "/api/v1/namespaces/a/configmaps",
+                "watch=true",
+                "watch",
+                Some(["", "v1", "a", "configmaps", "", ""]),
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces/a/configmaps/b",
+                "watch=0",
+                "get",
+                Some(["", "v1", "a", "configmaps", "b", ""]),
+            ),
             (Method::POST, "/api/v1/namespaces", "", "create", Some(["", "v1", "", "namespaces", "", ""])),
-            (Method::DELETE, "/api/v1/namespaces/a", "", "delete", Some(["", "v1", "", "namespaces", "a", ""])),
-            (Method::PUT, "/api/v1/namespaces/a/finalize", "", "update", Some(["", "v1", "", "namespaces", "a", "finalize"])),
-            (Method::DELETE, "/api/v1/namespaces/a/secrets", "", "deletecollection", Some(["", "v1", "a", "secrets", "", ""])),
-            (Method::PATCH, "/apis/apps/v1/namespaces/a/deployments/b/status", "", "patch", Some(["apps", "v1", "a", "deployments", "b", "status"])),
+            (
+                Method::DELETE,
+                "/api/v1/namespaces/a",
+                "",
+                "delete",
+                Some(["", "v1", "", "namespaces", "a", ""]),
+            ),
+            (
+                Method::PUT,
+                "/api/v1/namespaces/a/finalize",
+                "",
+                "update",
+                Some(["", "v1", "", "namespaces", "a", "finalize"]),
+            ),
+            (
+                Method::DELETE,
+                "/api/v1/namespaces/a/secrets",
+                "",
+                "deletecollection",
+                Some(["", "v1", "a", "secrets", "", ""]),
+            ),
+            (
+                Method::PATCH,
+                "/apis/apps/v1/namespaces/a/deployments/b/status",
+                "",
+                "patch",
+                Some(["apps", "v1", "a", "deployments", "b", "status"]),
+            ),
             (Method::GET, "/api/v1", "", "get", None),
             (Method::GET, "/healthz", "", "get", None),
-            (Method::GET, "/api/v1/namespaces//configmaps", "", "list", Some(["", "v1", "", "configmaps", "", ""])),
+            (
+                Method::GET,
+                "/api/v1/namespaces//configmaps",
+                "",
+                "list",
+                Some(["", "v1", "", "configmaps", "", ""]),
+            ),
         ];
         for (method, path, query, verb, parts) in cases {
-            assert_eq!(target(method, path, query), (verb, parts.map(|parts| parts.map(str::to_owned))), "{path}");
+            assert_eq!(
+                target(method, path, query),
+                (verb, parts.map(|parts| parts.map(str::to_owned))),
+                "{path}"
+            );
         }
     }
 

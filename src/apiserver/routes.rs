@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use base::env;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -26,9 +27,9 @@ use crate::{health, negotiate, openapi};
 /// Everything that is served: the API, `guarded` (behind the same chain) and `open` (in front of it).
 pub(crate) fn router(context: Arc<Context>, guarded: Router, open: Router) -> Router {
     Router::new()
-        .merge(guarded)
         .fallback(serve)
         .with_state(Arc::clone(&context))
+        .merge(guarded)
         .layer(middleware::from_fn_with_state(context, guard))
         .merge(open)
 }
@@ -62,16 +63,16 @@ fn too_slow() -> Status {
 }
 
 async fn serve(State(context): State<Arc<Context>>, request: Request) -> Response {
-    let answer = match request.extensions().get::<Target>().map(|target| target.resource.is_some()) {
-        Some(true) => resource(context, request).await,
-        _ => document(&context, &request).await,
+    let (parts, body) = request.into_parts();
+    let answer = match parts.extensions.get::<Target>().map(|target| target.resource.is_some()) {
+        Some(true) => resource(context, parts, body).await,
+        _ => document(&context, &parts).await,
     };
     answer.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// A verb on a resource.
-async fn resource(context: Arc<Context>, request: Request) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
+async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Response, Failure> {
     let mut extensions = parts.extensions;
     let target = extensions.remove::<Target>().ok_or_else(Status::no_such_path)?;
     let path = target.resource.ok_or_else(Status::no_such_path)?;
@@ -94,7 +95,9 @@ async fn read(body: Body) -> Result<Bytes, Failure> {
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Status::too_large(&format!("limit is {BODY_BYTES_MAX}")).into())
         }
-        Err(error) => Err(Status::bad_request(format!("the body of the request could not be read: {error}")).into()),
+        Err(error) => {
+            Err(Status::bad_request(format!("the body of the request could not be read: {error}")).into())
+        }
     }
 }
 
@@ -104,23 +107,30 @@ fn header(headers: &HeaderMap, name: http::HeaderName) -> String {
 }
 
 /// A path that is no resource.
-async fn document(context: &Context, request: &Request) -> Result<Response, Failure> {
-    let path = request.uri().path();
-    let query = Query::parse(request.uri().query().unwrap_or_default());
-    if !matches!(request.method().as_str(), "GET" | "HEAD") {
-        return Err(Status::failure(405, api::Reason::MethodNotAllowed, "the server does not allow this method on the requested resource").into());
+async fn document(context: &Context, request: &Parts) -> Result<Response, Failure> {
+    let path = request.uri.path();
+    let query = Query::parse(request.uri.query().unwrap_or_default());
+    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+        return Err(Status::failure(
+            405,
+            api::Reason::MethodNotAllowed,
+            "the server does not allow this method on the requested resource",
+        )
+        .into());
     }
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let accept = header(request.headers(), ACCEPT);
+    let accept = header(&request.headers, ACCEPT);
     let found = match parts.as_slice() {
-        ["healthz" | "livez" | "readyz"] => return Ok(health::answer(context, &format!("/{}", parts[0]), &query).await),
+        ["healthz" | "livez" | "readyz"] => {
+            return Ok(health::answer(context, &format!("/{}", parts[0]), &query).await);
+        }
         ["metrics"] => return Ok(metrics(context)),
         ["api"] => return Ok(groups(true, &accept)),
         ["apis"] => return Ok(groups(false, &accept)),
         ["api", version] => discovery::resources("", version),
         ["apis", group] => discovery::group(group),
         ["apis", group, version] => discovery::resources(group, version),
-        ["openapi", rest @ ..] => return openapi::answer(rest, &accept, request.headers()),
+        ["openapi", rest @ ..] => return openapi::answer(rest, &accept, &request.headers),
         ["version"] => Some(discovery::version()),
         _ => None,
     };
@@ -138,7 +148,8 @@ fn groups(legacy: bool, accept: &str) -> Response {
         return json(200, plain.to_string());
     };
     let mut response = json(200, discovery::aggregated(legacy, form).to_string());
-    let kind = format!("application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList", form.version());
+    let kind =
+        format!("application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList", form.version());
     if let Ok(kind) = HeaderValue::from_str(&kind) {
         response.headers_mut().insert(CONTENT_TYPE, kind);
     }

@@ -122,7 +122,11 @@ impl Call {
 fn revision(text: &str) -> Result<Option<u64>, Status> {
     match text {
         "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| Status::bad_request(format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))),
+        text => text.parse().map(Some).map_err(|_| {
+            Status::bad_request(format!(
+                "Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
+        }),
     }
 }
 

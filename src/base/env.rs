@@ -151,16 +151,15 @@ pub fn thread<T: Send + 'static>(
 /// # Panics
 /// When called inside another runtime, or when the runtime cannot be built.
 pub fn simulate<F: Future>(seed: u64, future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a current-thread runtime needs no resources");
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    // Which of several tasks that wait on one channel wakes first is drawn from this.
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+    let runtime = builder.build().expect("a current-thread runtime needs no resources");
     let _inside = runtime.enter();
-    let simulated = Simulated {
-        random: RefCell::new(SmallRng::seed_from_u64(seed)),
-        started: Instant::now(),
-    };
+    let simulated =
+        Simulated { random: RefCell::new(SmallRng::seed_from_u64(seed)), started: Instant::now() };
     let outer = CURRENT.replace(Rc::new(simulated));
     let _restore = RestoreOnDrop(Some(outer));
     runtime.block_on(future)

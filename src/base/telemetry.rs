@@ -1,18 +1,29 @@
 //! Logs and metrics.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::{Metric, Registry};
 
-/// Writes log lines to standard error: `KEELSON_LOG` filters (default `info`).
+/// What is logged unless `KEELSON_LOG` says otherwise: openraft tells at `info` what each change of
+/// members or votes does inside, in lines of a kilobyte.
+const DEFAULT_FILTER: &str = "info,openraft=warn";
+
+/// Writes log lines to standard error, coloured on a terminal: `KEELSON_LOG` filters (default
+/// [`DEFAULT_FILTER`]).
 ///
 /// Idempotent: a second call in one process changes nothing.
 pub fn init_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("KEELSON_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_FILTER));
+    let ansi = std::io::stderr().is_terminal();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// The metrics of one process, served as Prometheus text. Cheap to clone.

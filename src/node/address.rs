@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address() {
-        for text in ["", "a", ":1", "a:", "a:0", "a:65536", "a b:1", "fd00::1:1x", "[x]:1", "a/b:1", "http://a:1"] {
+        for text in
+            ["", "a", ":1", "a:", "a:0", "a:65536", "a b:1", "fd00::1:1x", "[x]:1", "a/b:1", "http://a:1"]
+        {
             assert!(text.parse::<HostPort>().is_err(), "{text:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! The command line of `keelson`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -94,10 +95,10 @@ struct ServerArgs {
     #[arg(long, value_name = "https://HOST:PORT")]
     join: Option<String>,
     /// The token to join with, as `kctl cluster add` prints it.
-    #[arg(long, requires = "join", conflicts_with = "token_file", env = "KEELSON_TOKEN", hide_env_values = true)]
+    #[arg(long, requires = "join", conflicts_with_all = ["init", "token_file"])]
     token: Option<Token>,
     /// A file that holds the token.
-    #[arg(long, value_name = "FILE", requires = "join")]
+    #[arg(long, value_name = "FILE", requires = "join", conflicts_with = "init")]
     token_file: Option<PathBuf>,
     /// The new cluster's id (chosen by `up`).
     #[arg(long, requires = "init", hide = true)]
@@ -113,10 +114,13 @@ impl ServerArgs {
                 let token = match (self.token, self.token_file) {
                     (Some(token), _) => token,
                     (None, Some(file)) => {
-                        let text = files::read(&file)?.with_context(|| format!("there is no {}", file.display()))?;
+                        let text =
+                            files::read(&file)?.with_context(|| format!("there is no {}", file.display()))?;
                         text.parse().with_context(|| format!("reading {}", file.display()))?
                     }
-                    (None, None) => anyhow::bail!("--join needs --token or --token-file: run `kctl cluster add`"),
+                    (None, None) => {
+                        anyhow::bail!("--join needs --token or --token-file: run `kctl cluster add`")
+                    }
                 };
                 Some(Bootstrap::Join { through, token })
             }
@@ -131,7 +135,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     base::telemetry::init_logs();
     match run(cli.verb) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(told) => {
+            // Whoever closed the pipe does not want to know.
+            let _ = std::io::stdout().write_all(told.as_bytes());
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("keelson: {}", chain(&error));
             ExitCode::FAILURE
@@ -148,16 +156,20 @@ fn chain(error: &anyhow::Error) -> String {
     })
 }
 
-fn run(verb: Verb) -> anyhow::Result<()> {
+/// Runs a verb and returns what it tells.
+fn run(verb: Verb) -> anyhow::Result<String> {
     match verb {
         Verb::Balancer(args) => {
-            let options = balancer::Options { listen: args.listen, targets: args.targets, authority: args.ca };
-            command_runtime()?.block_on(async { balancer::run(options, until_signalled()?).await })
+            let options =
+                balancer::Options { listen: args.listen, targets: args.targets, authority: args.ca };
+            command_runtime()?.block_on(async { balancer::run(options, until_signalled()?).await })?;
+            Ok(String::new())
         }
         Verb::Down { dir } => command_runtime()?.block_on(up::down(&Linux, &dir)),
         Verb::Server(args) => {
             let directory = args.dir.clone();
-            master::run(&directory, args.wanted()?)
+            master::run(&directory, args.wanted()?)?;
+            Ok(String::new())
         }
         Verb::Up { dir, masters, network } => {
             let options = UpOptions { directory: dir, masters, network };

@@ -29,7 +29,9 @@ mod tests {
 
     #[test]
     fn which_threads_a_master_cannot_live_without() {
-        for (thread, core) in [("raft", true), ("storage-flusher", true), ("apply", true), ("api-worker", false)] {
+        for (thread, core) in
+            [("raft", true), ("storage-flusher", true), ("apply", true), ("api-worker", false)]
+        {
             assert_eq!(is_core(thread), core, "{thread}");
         }
     }

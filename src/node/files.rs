@@ -100,7 +100,8 @@ mod tests {
         assert_eq!(read(&file).expect("read").as_deref(), Some("second"));
         let mode = |path: &Path| fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
         assert_eq!((mode(&directory), mode(&file)), (DIRECTORY_MODE, FILE_MODE));
-        let names: Vec<_> = fs::read_dir(&directory).expect("list").map(|entry| entry.expect("entry").file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(&directory).expect("list").map(|entry| entry.expect("entry").file_name()).collect();
         assert_eq!(names, ["key"], "no temporary file stays");
     }
 

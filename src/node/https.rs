@@ -66,7 +66,10 @@ impl fmt::Debug for Https {
 
 impl Https {
     /// Trusts servers of this authority, shows `credentials` if given.
-    pub fn trusting(authority: &CertificateDer<'_>, credentials: Option<&Credentials>) -> Result<Self, PkiError> {
+    pub fn trusting(
+        authority: &CertificateDer<'_>,
+        credentials: Option<&Credentials>,
+    ) -> Result<Self, PkiError> {
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned()).map_err(PkiError::Tls)?;
         let builder = ClientConfig::builder_with_provider(provider())
@@ -118,7 +121,8 @@ impl Https {
     pub async fn connect(&self, server: &HostPort) -> Result<Connection, HttpsError> {
         let failed = |operation, reason: String| HttpsError { operation, server: server.to_string(), reason };
         let address = (server.host.as_str(), server.port);
-        let stream = TcpStream::connect(address).await.map_err(|error| failed("connecting to", error.to_string()))?;
+        let stream =
+            TcpStream::connect(address).await.map_err(|error| failed("connecting to", error.to_string()))?;
         let name = ServerName::try_from(server.host.clone())
             .map_err(|_| failed("connecting to", "not a host name or address".to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.0));

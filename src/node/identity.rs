@@ -149,7 +149,9 @@ pub enum Refused {
         flag: &'static str,
     },
     /// Not a name.
-    #[error("{name:?} is no name for a master: lower-case letters, digits and dashes, at most 63, like master-1")]
+    #[error(
+        "{name:?} is no name for a master: lower-case letters, digits and dashes, at most 63, like master-1"
+    )]
     BadName {
         /// What was given.
         name: String,
@@ -170,7 +172,9 @@ pub enum Refused {
     )]
     Anonymous,
     /// Another master's directory.
-    #[error("the data directory belongs to master {found}, not to {wanted}: give each master a directory of its own")]
+    #[error(
+        "the data directory belongs to master {found}, not to {wanted}: give each master a directory of its own"
+    )]
     OtherMaster {
         /// Whose it is.
         found: String,
@@ -202,7 +206,9 @@ pub enum Refused {
         wanted: HostPort,
     },
     /// Written by a later version.
-    #[error("identity.json has format {found}, this program reads {IDENTITY_FORMAT}: start the newer program")]
+    #[error(
+        "identity.json has format {found}, this program reads {IDENTITY_FORMAT}: start the newer program"
+    )]
     OtherFormat {
         /// Its format.
         found: u32,
@@ -324,10 +330,13 @@ fn parse(text: &str) -> Result<Identity, Refused> {
     // The format first: a later one may have other fields.
     match value["format"].as_u64() {
         Some(format) if format == u64::from(IDENTITY_FORMAT) => {}
-        Some(format) => return Err(Refused::OtherFormat { found: u32::try_from(format).unwrap_or(u32::MAX) }),
+        Some(format) => {
+            return Err(Refused::OtherFormat { found: u32::try_from(format).unwrap_or(u32::MAX) });
+        }
         None => return Err(Refused::Damaged { what: "it has no format" }),
     }
-    serde_json::from_value(value).map_err(|_| Refused::Damaged { what: "a field is missing or of another type" })
+    serde_json::from_value(value)
+        .map_err(|_| Refused::Damaged { what: "a field is missing or of another type" })
 }
 
 #[cfg(test)]

@@ -61,5 +61,7 @@ pub async fn record(cluster: &Cluster, data: &DataDir, identity: &Identity) -> a
         cluster.record_first(&identity.name, &member).await?;
         cluster.record_token(&token, token.record(env::wall_ms())).await
     };
-    recorded.await.map_err(|error: ClusterError| anyhow::Error::new(error).context("writing the first records"))
+    recorded
+        .await
+        .map_err(|error: ClusterError| anyhow::Error::new(error).context("writing the first records"))
 }

@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use base::env;
 use base::ids::{ClusterId, NodeId};
+use raft::transport::tls::{PEER_ORGANIZATION, peer_common_name};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,8 +34,6 @@ const BACKDATE: Duration = Duration::from_secs(3600);
 pub const ADMIN_USER: &str = "kubernetes-admin";
 /// The group that may do everything.
 pub const ADMIN_GROUP: &str = "system:masters";
-/// The group of masters' peer certificates.
-pub const PEER_GROUP: &str = "keelson:masters";
 
 /// Names that every API server certificate holds: how pods and local clients reach it. The address is
 /// the first of the service range 10.96.0.0/12, kubeadm's default.
@@ -136,7 +136,12 @@ impl Authority {
             .map_err(|source| PkiError::Read { what: "authority's certificate", source })?;
         let key = KeyPair::from_pem(key_pem).map_err(signing("reading the authority's key"))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(signing("reading the authority"))?;
-        Ok(Self { certificate_pem: certificate_pem.to_owned(), certificate, key_pem: key_pem.to_owned(), issuer })
+        Ok(Self {
+            certificate_pem: certificate_pem.to_owned(),
+            certificate,
+            key_pem: key_pem.to_owned(),
+            issuer,
+        })
     }
 
     /// The certificate. PEM.
@@ -169,7 +174,7 @@ impl Authority {
 
     /// For a master towards other masters, as server and as client: its id is its common name.
     pub fn peer(&self, node: NodeId, names: &[String]) -> Result<Credentials, PkiError> {
-        let mut params = params(&peer_name(node), PEER_GROUP, LEAF_DAYS);
+        let mut params = params(&peer_common_name(node), PEER_ORGANIZATION, LEAF_DAYS);
         params.subject_alt_names = alternative_names(names.iter().map(String::as_str).chain(["localhost"]))?;
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -191,11 +196,6 @@ impl Authority {
         let chain_pem = format!("{}{}", certificate.pem(), self.certificate_pem);
         Ok(Credentials { chain_pem, key_pem: key.serialize_pem() })
     }
-}
-
-/// The common name of a master's peer certificate.
-pub fn peer_name(node: NodeId) -> String {
-    format!("keelson:master:{node}")
 }
 
 fn params(common_name: &str, organization: &str, days: u64) -> CertificateParams {
@@ -277,7 +277,8 @@ mod tests {
         let server = authority.api_server(&[]).expect("sign");
         let peer = authority.peer(3, &["10.1.2.3".to_owned()]).expect("sign");
         let admin = authority.client(ADMIN_USER, ADMIN_GROUP).expect("sign");
-        let accepted = |shown| (accepts_server(&authority, shown, "localhost"), accepts_client(&authority, shown));
+        let accepted =
+            |shown| (accepts_server(&authority, shown, "localhost"), accepts_client(&authority, shown));
         assert_eq!([&server, &peer, &admin].map(accepted), [(true, false), (true, true), (false, true)]);
     }
 

@@ -58,7 +58,9 @@ impl fmt::Debug for Token {
 
 /// Text that is no token.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a join token (64 hex digits, a dot, 16, a dot, 32): copy the whole line that `kctl cluster add` printed")]
+#[error(
+    "not a join token (64 hex digits, a dot, 16, a dot, 32): copy the whole line that `kctl cluster add` printed"
+)]
 pub struct InvalidToken;
 
 impl FromStr for Token {
@@ -150,7 +152,9 @@ mod tests {
         let whole = token().to_string();
         let bad_digit = whole.replacen('a', "g", 1);
         let wide = format!("{}.{}.{}", "é".repeat(32), "0".repeat(16), "0".repeat(32));
-        for text in ["", "a.b.c", &whole[1..], &whole[..whole.len() - 1], &bad_digit, &wide, &format!("{whole}.0")] {
+        for text in
+            ["", "a.b.c", &whole[1..], &whole[..whole.len() - 1], &bad_digit, &wide, &format!("{whole}.0")]
+        {
             assert_eq!(text.parse::<Token>(), Err(InvalidToken), "{text:?}");
         }
     }

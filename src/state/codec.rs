@@ -149,7 +149,8 @@ fn txn_of(body: &[u8], record: &Bytes, levels: Levels) -> Result<Txn, DecodeErro
 
 /// A frozen struct in its frame.
 pub(crate) fn encode_body(kind: Kind, body: impl Encode) -> Bytes {
-    let body = bincode::encode_to_vec(body, CONFIG).expect("writing integers and bytes to memory cannot fail");
+    let body =
+        bincode::encode_to_vec(body, CONFIG).expect("writing integers and bytes to memory cannot fail");
     frame::seal(kind, &body)
 }
 
@@ -218,7 +219,9 @@ impl<'a> From<&'a Txn> for TxnV1<'a> {
 impl<'a> GuardV1<'a> {
     fn freeze(guard: &'a Guard) -> Self {
         match guard {
-            Guard::AtRevision { key, revision } => Self::AtRevision { key: key.as_str(), revision: *revision },
+            Guard::AtRevision { key, revision } => {
+                Self::AtRevision { key: key.as_str(), revision: *revision }
+            }
             Guard::Absent { key } => Self::Absent { key: key.as_str() },
             Guard::Live { key, uid } => Self::Live { key: key.as_str(), uid },
             Guard::AtGeneration { key, generation } => {

@@ -115,9 +115,10 @@ impl<'a> Draft<'a> {
 /// Returns the counter that is charged twice.
 fn check_charges(meta: &Meta) -> Result<(), &str> {
     let mut seen = BTreeSet::new();
-    meta.charges.iter().map(|(counter, _)| counter.as_str()).try_for_each(|counter| {
-        if seen.insert(counter) { Ok(()) } else { Err(counter) }
-    })
+    meta.charges
+        .iter()
+        .map(|(counter, _)| counter.as_str())
+        .try_for_each(|counter| if seen.insert(counter) { Ok(()) } else { Err(counter) })
 }
 
 /// Whether everything about the transaction that does not depend on State makes sense.

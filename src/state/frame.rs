@@ -150,7 +150,10 @@ mod tests {
     fn golden_bytes() {
         let record = seal(Kind::Txn, b"body");
         assert_eq!(record[..CRC_AT], *b"KS\x01\x01\x00\x00\x04\x00\x00\x00");
-        assert_eq!(record[CRC_AT..HEADER_BYTES], crc32c::crc32c(b"KS\x01\x01\x00\x00\x04\x00\x00\x00body").to_le_bytes());
+        assert_eq!(
+            record[CRC_AT..HEADER_BYTES],
+            crc32c::crc32c(b"KS\x01\x01\x00\x00\x04\x00\x00\x00body").to_le_bytes()
+        );
         assert_eq!(open(Kind::Txn, &record), Ok(&b"body"[..]));
     }
 

@@ -32,9 +32,9 @@ fn against_state(guard: &Guard, state: &State, entry_term: u64) -> Option<u64> {
     match guard {
         Guard::AtRevision { key, revision } => unless(object(key), |found| found.revision == *revision),
         Guard::Absent { key } => object(key).map(|found| found.revision),
-        Guard::Live { key, uid } => unless(object(key), |found| {
-            !found.meta.deleting && (uid.is_empty() || *uid == found.meta.uid)
-        }),
+        Guard::Live { key, uid } => {
+            unless(object(key), |found| !found.meta.deleting && (uid.is_empty() || *uid == found.meta.uid))
+        }
         Guard::AtGeneration { key, generation } => {
             unless(object(key), |found| found.meta.generation == *generation)
         }

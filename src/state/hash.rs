@@ -60,7 +60,14 @@ pub(crate) fn object(object: &Object) -> u128 {
     for (counter, amount) in &meta.charges {
         fields = fields.text(counter).signed(*amount);
     }
-    fields.number(*revision).number(*created).number(*previous).number(*time_ms).text(actor).wide(*request).digest()
+    fields
+        .number(*revision)
+        .number(*created)
+        .number(*previous)
+        .number(*time_ms)
+        .text(actor)
+        .wide(*request)
+        .digest()
 }
 
 /// A counter's limit.
@@ -78,7 +85,9 @@ pub(crate) fn outcome(sequence: u64, request: u128, outcome: &Outcome) -> u128 {
     let fields = Fields::of(b'o').number(sequence).wide(request);
     match outcome {
         Outcome::Committed { revision } => fields.number(0).number(*revision),
-        Outcome::Refused(refusal) => fields.number(1).number(u64::from(refusal.guard)).number(refusal.revision),
+        Outcome::Refused(refusal) => {
+            fields.number(1).number(u64::from(refusal.guard)).number(refusal.revision)
+        }
         Outcome::Invalid { reason } => fields.number(2).text(reason),
     }
     .digest()

@@ -51,7 +51,9 @@ pub enum RestoreError {
         what: String,
     },
     /// Written by a newer program.
-    #[error("the restart image has feature level {level}, this program knows up to {known}: upgrade this master")]
+    #[error(
+        "the restart image has feature level {level}, this program knows up to {known}: upgrade this master"
+    )]
     UnknownFeatureLevel {
         /// The image's level.
         level: u32,
@@ -153,7 +155,8 @@ pub fn decode_version(
     let unreadable = |source| RestoreError::Record { what: what(), source };
     let body = frame::open(Kind::Version, &bytes).map_err(|error| unreadable(error.into()))?;
     let version = decode_body::<VersionV1<'_>>(body).map_err(unreadable)?;
-    if version.deleted != deleted || version.splice.is_some_and(|at| !is_spliced(version.bytes, at, revision)) {
+    if version.deleted != deleted || version.splice.is_some_and(|at| !is_spliced(version.bytes, at, revision))
+    {
         return Err(damaged(format!("{} is another version", what())));
     }
     Ok(Object {

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod object;
 mod outcomes;
 mod prefixes;
+mod range;
 pub mod state;
 
 pub mod txn;

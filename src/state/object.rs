@@ -130,9 +130,9 @@ fn revision_bytes(revision: u64) -> usize {
 /// Whether `revision` stands spliced at `at`.
 pub(crate) fn is_spliced(bytes: &[u8], at: u32, revision: u64) -> bool {
     let rest = bytes.get(at as usize..).unwrap_or(&[]);
-    let after = rest.strip_prefix(BEFORE).and_then(|rest| {
-        rest.strip_prefix(itoa::Buffer::new().format(revision).as_bytes())
-    });
+    let after = rest
+        .strip_prefix(BEFORE)
+        .and_then(|rest| rest.strip_prefix(itoa::Buffer::new().format(revision).as_bytes()));
     after.is_some_and(|rest| rest.starts_with(AFTER))
 }
 

@@ -175,7 +175,11 @@ mod tests {
             records.iter().filter(|(_, record)| record.is_none()).map(|(name, _)| &**name).collect();
         assert_eq!(dropped, ["ns0", "ns1", "ns2", "ns3"].map(|ns| format!("core/configmaps/{ns}/")));
         prefixes.put(&key("ns5", "y"), 1 << 20, true);
-        assert_eq!(prefixes.emptied(), EMPTIED_PREFIXES_MAX - 2, "the namespace and the collection live again");
+        assert_eq!(
+            prefixes.emptied(),
+            EMPTIED_PREFIXES_MAX - 2,
+            "the namespace and the collection live again"
+        );
     }
 
     #[test]

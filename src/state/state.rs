@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use api::Key;
 use imbl::OrdMap;
-use imbl::shared_ptr::DefaultSharedPtr;
 
 use crate::counters::Counters;
 use crate::hash::{self, Fields};
@@ -126,9 +125,9 @@ impl State {
         if let (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to)) = (start, end)
             && from >= to
         {
-            return Range(None);
+            return Range::empty();
         }
-        Range(Some(self.objects.range::<_, str>((start, end))))
+        Range::over(self.objects.range::<_, str>((start, end)))
     }
 
     /// How many objects are under a collection or a namespace of one ([`Key::collection`],
@@ -213,23 +212,7 @@ impl State {
 
 pub use crate::outcomes::OUTCOMES_KEPT;
 pub use crate::prefixes::EMPTIED_PREFIXES_MAX;
-
-/// Objects in key order. Borrows the State, which is cheap to clone and keep beside it.
-pub struct Range<'a>(Option<imbl::ordmap::RangedIter<'a, Key, Arc<Object>, DefaultSharedPtr>>);
-
-impl<'a> Iterator for Range<'a> {
-    type Item = &'a Arc<Object>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.as_mut()?.next().map(|(_, object)| object)
-    }
-}
-
-impl DoubleEndedIterator for Range<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.as_mut()?.next_back().map(|(_, object)| object)
-    }
-}
+pub use crate::range::Range;
 
 /// The first string above every string that begins with `prefix`; `None` when there is none.
 fn successor(prefix: &str) -> Option<String> {

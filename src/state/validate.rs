@@ -24,12 +24,29 @@ impl State {
         let sum = |digests: &mut dyn Iterator<Item = u128>| digests.fold(0, u128::wrapping_add);
         let digests = [
             ("objects", self.objects_sum, sum(&mut self.objects.values().map(|object| hash::object(object)))),
-            ("limits", self.limits_sum, sum(&mut self.limits.iter().map(|(name, limit)| hash::limit(name, *limit)))),
-            ("prefixes", self.prefixes.sum(), sum(&mut self.prefixes.iter().map(|(name, prefix)| hash::prefix(name, prefix.last_written)))),
-            ("outcomes", self.outcomes.sum(), sum(&mut self.outcomes.iter().map(|(at, recorded)| hash::outcome(at, recorded.request, &recorded.outcome)))),
+            (
+                "limits",
+                self.limits_sum,
+                sum(&mut self.limits.iter().map(|(name, limit)| hash::limit(name, *limit))),
+            ),
+            (
+                "prefixes",
+                self.prefixes.sum(),
+                sum(&mut self.prefixes.iter().map(|(name, prefix)| hash::prefix(name, prefix.last_written))),
+            ),
+            (
+                "outcomes",
+                self.outcomes.sum(),
+                sum(&mut self
+                    .outcomes
+                    .iter()
+                    .map(|(at, recorded)| hash::outcome(at, recorded.request, &recorded.outcome))),
+            ),
         ];
         for (what, kept, computed) in digests {
-            ensure(kept == computed, || format!("the digest of the {what} is {kept:032x}, computed {computed:032x}"))?;
+            ensure(kept == computed, || {
+                format!("the digest of the {what} is {kept:032x}, computed {computed:032x}")
+            })?;
         }
         Ok(())
     }
@@ -37,7 +54,9 @@ impl State {
     /// What is cheap enough to look at after every entry.
     fn check_bounds(&self) -> Result<(), Damage> {
         let outcomes = self.outcomes.len() as u64;
-        ensure(outcomes == self.outcomes.next().min(OUTCOMES_KEPT), || format!("{outcomes} outcomes are kept"))?;
+        ensure(outcomes == self.outcomes.next().min(OUTCOMES_KEPT), || {
+            format!("{outcomes} outcomes are kept")
+        })?;
         let emptied = self.prefixes.emptied();
         ensure(emptied <= EMPTIED_PREFIXES_MAX, || format!("{emptied} emptied prefixes are kept"))?;
         ensure(self.objects.len() as u64 <= self.revision(), || "more objects than writes".to_owned())
@@ -48,7 +67,9 @@ impl State {
             let rises = object.previous < object.revision
                 && object.created <= object.revision
                 && object.revision <= self.revision();
-            ensure(*key == object.key && rises, || format!("{key} does not fit revision {}", object.revision))?;
+            ensure(*key == object.key && rises, || {
+                format!("{key} does not fit revision {}", object.revision)
+            })?;
         }
         Ok(())
     }

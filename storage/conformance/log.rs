@@ -208,7 +208,9 @@ fn random_operation(random: &mut SmallRng, model: &Model) -> Operation {
     match random.random_range(0..10) {
         0..=3 => {
             let count = random.random_range(1..8);
-            Operation::Append((next..next + count).map(|at| record(at, random.random_range(0..300))).collect())
+            Operation::Append(
+                (next..next + count).map(|at| record(at, random.random_range(0..300))).collect(),
+            )
         }
         4 => Operation::TruncateAfter(random.random_range(first.saturating_sub(2)..=next)),
         5 => {
@@ -239,13 +241,16 @@ fn random_sequence(subject: &mut dyn Subject, seed: u64, operations: usize) -> V
         }
         survivors.push(model.clone());
         if random.random_bool(0.3) {
-            (drop(log), drop(stores));
+            drop(log);
+            drop(stores);
             stores = done(&format!("restart after step {step}"), subject.restart())?;
             log = stores.log();
             let found = View::of(&*log)?;
             let survivor = survivors.iter().find(|survivor| survivor.view() == found);
             let Some(survivor) = survivor else {
-                return Err(format!("restart after step {step}: found {found:?}, expected one of {survivors:?}"));
+                return Err(format!(
+                    "restart after step {step}: found {found:?}, expected one of {survivors:?}"
+                ));
             };
             model = survivor.clone();
             survivors = vec![model.clone()];

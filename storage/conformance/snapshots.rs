@@ -60,13 +60,19 @@ fn a_snapshot_is_one_moment_and_survives(subject: &mut dyn Subject) -> Verdict {
     grow(&*stores, &mut model, &mut random, 20)?;
     let first = done("take", stores.take_snapshot())?;
     expect_eq("its image", Some(first.manifest().image.clone()), model.view_image())?;
-    expect_eq("taking makes durable", done("durable", stores.versions().durable_image())?, model.view_image())?;
+    expect_eq(
+        "taking makes durable",
+        done("durable", stores.versions().durable_image())?,
+        model.view_image(),
+    )?;
     let bytes = content(&*first)?;
     grow(&*stores, &mut model, &mut random, 20)?;
     let second = done("take again", stores.take_snapshot())?;
     expect_eq("the first while it is held", content(&*first)?, bytes)?;
     let manifest = second.manifest().clone();
-    (drop(first), drop(second), drop(stores));
+    drop(first);
+    drop(second);
+    drop(stores);
     let stores = done("restart", subject.restart())?;
     let current = done("current", stores.current_snapshot())?.ok_or("the snapshot is gone")?;
     expect_eq("the snapshot after a restart", current.manifest(), &manifest)?;
@@ -120,7 +126,8 @@ fn a_received_store_replaces_the_current_one(source: &mut dyn Subject, target: &
     expect_eq("the old store while it is held", View::of(&*before)?, other.view())?;
     drop(before);
     expect_eq("the store adopted", View::of(&*to.versions())?, model.view())?;
-    (drop(received), drop(to));
+    drop(received);
+    drop(to);
     let to = done("restart", target.restart())?;
     expect_eq("the store adopted, after a restart", View::of(&*to.versions())?, model.view())?;
     let current = done("current", to.current_snapshot())?.ok_or("the adopted snapshot is gone")?;
@@ -137,7 +144,8 @@ fn a_damaged_transfer_is_refused(source: &mut dyn Subject, target: &mut dyn Subj
     let to = done("open", target.restart())?;
     grow(&*from, &mut model, &mut random, 20)?;
     let snapshot = done("take", from.take_snapshot())?;
-    for (number, file) in snapshot.manifest().files.iter().enumerate().filter(|(_, file)| file.size_bytes > 0) {
+    for (number, file) in snapshot.manifest().files.iter().enumerate().filter(|(_, file)| file.size_bytes > 0)
+    {
         let damage = Some((number, file.size_bytes as usize / 2));
         if transfer(&*snapshot, &*to, snapshot.manifest(), damage).is_ok() {
             return Err(format!("a flipped bit in {} was not noticed", file.name));

@@ -170,7 +170,13 @@ pub fn versions_suite(new: NewSubject<'_>, effort: Effort) -> Verdict {
 }
 
 fn version(key: &str, revision: u64, previous: u64, deleted: bool) -> Version {
-    Version { key: key.to_owned(), revision, previous, deleted, value: Bytes::from(format!("{key} {revision}")) }
+    Version {
+        key: key.to_owned(),
+        revision,
+        previous,
+        deleted,
+        value: Bytes::from(format!("{key} {revision}")),
+    }
 }
 
 fn batch(versions: Vec<Version>) -> VersionBatch {
@@ -188,7 +194,10 @@ fn refusals(subject: &mut dyn Subject) -> Verdict {
     done("write", store.write(&batch(vec![version("a/1", 5, 0, false)])))?;
     let before = View::of(&*store)?;
     refused("a revision twice", store.write(&batch(vec![version("a/2", 5, 0, false)])))?;
-    refused("a falling revision", store.write(&batch(vec![version("a/2", 7, 0, false), version("a/3", 6, 0, false)])))?;
+    refused(
+        "a falling revision",
+        store.write(&batch(vec![version("a/2", 7, 0, false), version("a/3", 6, 0, false)])),
+    )?;
     refused("a NUL in a key", store.write(&batch(vec![version("a/\0", 8, 0, false)])))?;
     let mut behind = batch(vec![version("a/2", 9, 0, false)]);
     behind.image = Some(Image { index: 9, revision: 8, head: Bytes::new() });
@@ -261,7 +270,8 @@ fn random_sequence(subject: &mut dyn Subject, seed: u64, operations: usize) -> V
                 survivors = vec![model.clone()];
             }
             _ => {
-                (drop(store), drop(stores));
+                drop(store);
+                drop(stores);
                 stores = done(&format!("restart after step {step}"), subject.restart())?;
                 store = stores.versions();
                 model = survivor(&survivors, &View::of(&*store)?)?;
@@ -278,7 +288,9 @@ fn random_sequence(subject: &mut dyn Subject, seed: u64, operations: usize) -> V
 
 fn survivor(survivors: &[Model], found: &View) -> Result<Model, String> {
     let survivor = survivors.iter().find(|survivor| survivor.view() == *found);
-    survivor.cloned().ok_or_else(|| format!("after a restart: found {found:?}, expected one of {survivors:?}"))
+    survivor
+        .cloned()
+        .ok_or_else(|| format!("after a restart: found {found:?}, expected one of {survivors:?}"))
 }
 
 /// Asks about random moments, exact where they are kept, refused where they are not.
@@ -287,7 +299,13 @@ fn questions(store: &dyn VersionStore, model: &Model, random: &mut SmallRng) -> 
     let keys = keys();
     let key = &keys[random.random_range(0..keys.len())];
     let floor = model.floor(|rule| key.starts_with(rule));
-    exact(&format!("{key} at {revision}"), store.at(key, revision), model.at(key, revision), floor, revision)?;
+    exact(
+        &format!("{key} at {revision}"),
+        store.at(key, revision),
+        model.at(key, revision),
+        floor,
+        revision,
+    )?;
 
     let other = &keys[random.random_range(0..keys.len())];
     let (from, to) = (key.min(other).as_str(), key.max(other).as_str());

@@ -93,7 +93,8 @@ impl VersionContent {
         if from >= to {
             return Ok(Vec::new());
         }
-        let keys = self.keys.range::<str, _>((std::ops::Bound::Included(from), std::ops::Bound::Excluded(to)));
+        let keys =
+            self.keys.range::<str, _>((std::ops::Bound::Included(from), std::ops::Bound::Excluded(to)));
         let current = keys.filter_map(|(_, revisions)| revisions.range(..=revision).next_back());
         let living = current.filter_map(|revision| self.living(*revision));
         Ok(living.take(limit).map(|version| (*version).clone()).collect())

@@ -125,7 +125,8 @@ impl LogStore for MemoryLog {
 
     fn purge(&self, marker: &LogRecord) -> Result<()> {
         self.line.pass(Point::Purge);
-        let already = self.ask(|log| log.purged.as_ref().is_some_and(|purged| purged.index > marker.index))?;
+        let already =
+            self.ask(|log| log.purged.as_ref().is_some_and(|purged| purged.index > marker.index))?;
         if already {
             return Ok(());
         }

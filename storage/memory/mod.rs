@@ -213,7 +213,9 @@ impl Stores for MemoryStores {
                 std::ptr::addr_eq(Arc::as_ptr(&store), Arc::as_ptr(&opened)).then_some((position, store))
             });
             let Some((position, store)) = found else {
-                return Err(StorageError::Misuse("only a store opened from a snapshot can be adopted".into()));
+                return Err(StorageError::Misuse(
+                    "only a store opened from a snapshot can be adopted".into(),
+                ));
             };
             let (_, snapshot) = received.swap_remove(position);
             *self.disk.current.lock() = Current { versions: store.content(), snapshot: Some(snapshot) };

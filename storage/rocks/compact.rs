@@ -104,8 +104,7 @@ impl RocksVersions {
 
     fn drop_versions(&self, step: &Step) -> Result<Compacted> {
         let dropped_bytes = step.dropped.iter().map(|dropped| u64::from(dropped.size_bytes)).sum();
-        let done =
-            Compacted { scanned: step.scanned, dropped: step.dropped.len() as u64, dropped_bytes };
+        let done = Compacted { scanned: step.scanned, dropped: step.dropped.len() as u64, dropped_bytes };
         if !step.dropped.is_empty() {
             self.commit("dropping old versions", |batch| {
                 step.dropped.iter().for_each(|dropped| self.delete(batch, dropped));

@@ -32,8 +32,20 @@ fn named_file(directory: &Path, message: &str) -> PathBuf {
     let in_directory = directory.to_string_lossy();
     let is_file = |word: &&str| word.starts_with(in_directory.as_ref()) && word.len() > in_directory.len();
     let mut words = message.split(|c: char| c.is_whitespace() || c == ',' || c == ';');
-    let Some(word) = words.find(is_file) else { return directory.to_owned() };
-    PathBuf::from(word.trim_end_matches([':', '.']))
+    if let Some(word) = words.find(is_file) {
+        return PathBuf::from(word.trim_end_matches([':', '.']));
+    }
+    match journal_number(message) {
+        Some(number) => directory.join(format!("{number:06}.log")),
+        None => directory.to_owned(),
+    }
+}
+
+/// Messages about the journal as a whole give its file's number only.
+fn journal_number(message: &str) -> Option<u64> {
+    let (_, rest) = message.split_once("log number: ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 #[cfg(test)]
@@ -45,8 +57,12 @@ mod tests {
         let check = |message: &str, expect: &str| {
             assert_eq!(named_file(Path::new("/data/log"), message), Path::new(expect), "{message}");
         };
-        check("Corruption: block checksum mismatch: in /data/log/000012.sst offset 5", "/data/log/000012.sst");
+        check(
+            "Corruption: block checksum mismatch: in /data/log/000012.sst offset 5",
+            "/data/log/000012.sst",
+        );
         check("IO error: While open a file: /data/log/MANIFEST-000004: x", "/data/log/MANIFEST-000004");
+        check("Corruption: Missing WAL with log number: 10.", "/data/log/000010.log");
         check("Corruption: something else", "/data/log");
     }
 }

@@ -31,6 +31,9 @@ enum Marker {
     /// The index that the first record follows. Kept so that a lost beginning is noticed.
     Start,
     Vote,
+    /// How many writes there were, in every one of them: what the seal counts in. RocksDB's own sequence
+    /// numbers would not do: they may be lower after a restart that found nothing new.
+    Writes,
 }
 
 impl Marker {
@@ -40,6 +43,7 @@ impl Marker {
             Self::Purged => b'p',
             Self::Start => b's',
             Self::Vote => b'v',
+            Self::Writes => b'w',
         };
         [0, letter]
     }
@@ -66,6 +70,7 @@ struct Ends {
     size_bytes: u64,
     last: Option<LogRecord>,
     purged: Option<LogRecord>,
+    writes: u64,
 }
 
 impl Ends {
@@ -98,18 +103,20 @@ impl RocksLog {
         let (directory, side_file) = (data.join("log"), data.join("log.synced"));
         let expected = expect(&directory, &side_file)?;
         let options = sizing.log();
-        let db = DB::open(&options, &directory)
-            .map_err(|error| classify("opening the log", &directory, error))?;
-        let found = db.latest_sequence_number();
-        if found < expected.position {
-            return Err(StorageError::corrupt(&newest_journal(&directory)?, format!(
-                "acknowledged records are missing: the journal was synced up to write {} (log index {}), \
-                 it now ends at write {found}",
-                expected.position, expected.label
-            )));
-        }
+        let db =
+            DB::open(&options, &directory).map_err(|error| classify("opening the log", &directory, error))?;
         let ends = Reader { db: &db, directory: &directory }.load()?;
-        let seal = Seal::begin(&side_file, &directory, found, ends.last_index().unwrap_or(0))?;
+        if ends.writes < expected.position {
+            return Err(StorageError::corrupt(
+                &newest_journal(&directory)?,
+                format!(
+                    "acknowledged records are missing: the journal was synced up to write {} (log index {}), \
+                 it now ends at write {}",
+                    expected.position, expected.label, ends.writes
+                ),
+            ));
+        }
+        let seal = Seal::begin(&side_file, &directory, ends.writes, ends.last_index().unwrap_or(0))?;
         let (health, sync_latency, ends) = (Health::default(), Latency::default(), Mutex::new(ends));
         Ok(Self { directory, db, seal, health, guard, sync_latency, ends })
     }
@@ -123,16 +130,19 @@ impl RocksLog {
         Reader { db: &self.db, directory: &self.directory }
     }
 
-    fn write(&self, operation: &'static str, batch: WriteBatch) -> Result<()> {
-        self.health.guard(|| {
-            self.db.write(batch).map_err(|error| classify(operation, &self.directory, error))
-        })
+    fn write(&self, ends: &mut Ends, operation: &'static str, mut batch: WriteBatch) -> Result<()> {
+        let writes = ends.writes + 1;
+        put_marker(&mut batch, Marker::Writes, &writes.to_le_bytes());
+        self.health
+            .guard(|| self.db.write(batch).map_err(|error| classify(operation, &self.directory, error)))?;
+        ends.writes = writes;
+        Ok(())
     }
 
     fn sync_journal(&self) -> Result<()> {
         let (position, label) = {
             let ends = self.ends.lock();
-            (self.db.latest_sequence_number(), ends.last_index().unwrap_or(0))
+            (ends.writes, ends.last_index().unwrap_or(0))
         };
         self.health.guard(|| {
             let started = monotonic();
@@ -167,7 +177,7 @@ impl LogStore for RocksLog {
             let key = record_key(record.index);
             batch.put(key, frame::seal(Kind::LogRecord, 0, &key, &[&record.bytes]));
         }
-        self.write("appending to the log", batch)?;
+        self.write(&mut ends, "appending to the log", batch)?;
         records.iter().for_each(|record| ends.push(record));
         Ok(())
     }
@@ -205,7 +215,7 @@ impl LogStore for RocksLog {
         // and the damage of a block of ranges is not always noticed.
         let mut batch = WriteBatch::default();
         (kept + 1..=last).for_each(|removed| batch.delete(record_key(removed)));
-        self.write("truncating the log", batch)?;
+        self.write(&mut ends, "truncating the log", batch)?;
         let removed = ends.sizes.split_off((kept - start) as usize);
         ends.size_bytes -= removed.iter().map(|size| u64::from(*size)).sum::<u64>();
         ends.last = last_kept;
@@ -224,7 +234,7 @@ impl LogStore for RocksLog {
             put_marker(&mut batch, Marker::Start, &marker.index.to_le_bytes());
             batch.delete_range(record_key(start + 1), record_key(marker.index + 1));
         }
-        self.write("purging the log", batch)?;
+        self.write(&mut ends, "purging the log", batch)?;
         ends.purged = Some(marker.clone());
         if marker.index >= start {
             let removed = ((marker.index - start) as usize).min(ends.sizes.len());
@@ -241,7 +251,7 @@ impl LogStore for RocksLog {
     fn save_vote(&self, vote: &[u8]) -> Result<()> {
         let mut batch = WriteBatch::default();
         put_marker(&mut batch, Marker::Vote, vote);
-        self.write("saving the vote", batch)?;
+        self.write(&mut self.ends.lock(), "saving the vote", batch)?;
         self.sync_journal()
     }
 
@@ -255,7 +265,7 @@ impl LogStore for RocksLog {
             Some(committed) => put_marker(&mut batch, Marker::Committed, committed),
             None => batch.delete(Marker::Committed.key()),
         }
-        self.write("saving the committed marker", batch)
+        self.write(&mut self.ends.lock(), "saving the committed marker", batch)
     }
 
     fn committed(&self) -> Result<Option<Bytes>> {
@@ -340,9 +350,9 @@ impl<'a> Reader<'a> {
 
     /// Reads the whole log once: it must have no hole and every record must be whole.
     fn load(&self) -> Result<Ends> {
-        let mut ends = Ends { purged: self.purged()?, ..Ends::default() };
-        let Some(body) = self.marker(Marker::Start)? else { return Ok(ends) };
-        let start = Fields(&body).u64().map_err(|damage| self.damaged(damage))?;
+        let writes = self.number(Marker::Writes)?.unwrap_or(0);
+        let mut ends = Ends { purged: self.purged()?, writes, ..Ends::default() };
+        let Some(start) = self.number(Marker::Start)? else { return Ok(ends) };
         ends.start = Some(start);
         let mut records = self.db.raw_iterator();
         records.seek_to_last();
@@ -354,6 +364,12 @@ impl<'a> Reader<'a> {
             true
         })?;
         Ok(ends)
+    }
+
+    fn number(&self, marker: Marker) -> Result<Option<u64>> {
+        let body = self.marker(marker)?;
+        let number = body.map(|body| Fields(&body).u64()).transpose();
+        number.map_err(|damage| self.damaged(damage))
     }
 
     fn purged(&self) -> Result<Option<LogRecord>> {

@@ -93,6 +93,8 @@ impl Sizing {
         // The stricter modes forbid recycling, and refuse a torn tail that was never acknowledged. The
         // seal tells a torn tail from a lost record.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        // A journal file lost or cut in front of another would be passed over in silence.
+        options.set_track_and_verify_wals_in_manifest(true);
         options
     }
 

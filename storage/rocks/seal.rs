@@ -175,8 +175,7 @@ fn decode(slot: &[u8]) -> std::result::Result<(u64, Mark), Damage> {
     let mut fields = Fields(frame::open(Kind::Seal, b"", framed)?.body);
     let turn = fields.u64()?;
     let (position, label) = (fields.u64()?, fields.u64()?);
-    let manifest =
-        ManifestMark { number: fields.u64()?, size_bytes: fields.u64()?, checksum: fields.u32()? };
+    let manifest = ManifestMark { number: fields.u64()?, size_bytes: fields.u64()?, checksum: fields.u32()? };
     fields.end()?;
     Ok((turn, Mark { position, label, manifest }))
 }

@@ -178,7 +178,9 @@ impl Stores for RocksStores {
             std::ptr::addr_eq(Arc::as_ptr(&versions), Arc::as_ptr(&opened)).then_some((position, versions))
         });
         let Some((position, versions)) = found else {
-            return Err(StorageError::Misuse("only a store opened from a snapshot can be adopted".to_owned()));
+            return Err(StorageError::Misuse(
+                "only a store opened from a snapshot can be adopted".to_owned(),
+            ));
         };
         let received = current.received.swap_remove(position);
         let pointer = Pointer { state: received.state, snapshot: received.snapshot_number };

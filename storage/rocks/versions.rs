@@ -110,11 +110,15 @@ impl RocksVersions {
         let (writer, floors) = load(&db, path)?;
         let position = writer.image.as_ref().map_or(0, |image| image.index + 1);
         if position < expected.position {
-            return Err(StorageError::corrupt(path, format!(
-                "durable versions are missing: the store was flushed at log index {} (revision {}), it now \
+            return Err(StorageError::corrupt(
+                path,
+                format!(
+                    "durable versions are missing: the store was flushed at log index {} (revision {}), it now \
                  ends before that",
-                expected.position - 1, expected.label
-            )));
+                    expected.position - 1,
+                    expected.label
+                ),
+            ));
         }
         let seal = Seal::begin(&side_file, path, position, writer.last_revision)?;
         Ok(Self {
@@ -205,7 +209,7 @@ impl RocksVersions {
         added_bytes
     }
 
-    /// A checkpoint of the store in a directory made below `parent`.
+    /// A checkpoint of the store at `target`, removed on drop unless it is kept.
     pub(super) fn checkpoint(
         &self,
         target: &Path,

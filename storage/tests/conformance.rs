@@ -52,7 +52,7 @@ impl Subject for Rocks {
 }
 
 const IN_MEMORY: Effort = Effort { sequences: 60, operations: 120 };
-const ON_DISK: Effort = Effort { sequences: 12, operations: 150 };
+const ON_DISK: Effort = Effort { sequences: 5, operations: 120 };
 
 fn passes(verdict: Verdict) {
     verdict.unwrap_or_else(|problem| panic!("{problem}"));

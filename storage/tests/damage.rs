@@ -12,15 +12,13 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use storage::rocks::{RocksOptions, RocksStores};
 use storage::snapshot::Stores;
-use storage::{
-    Image, LogRecord, LogState, Result, Retention, StorageError, Version, VersionBatch,
-};
+use storage::{Image, LogRecord, LogState, Result, Retention, StorageError, Version, VersionBatch};
 
 /// Bits flipped per file: spread over it, each in a copy of its own.
-const FLIPS_PER_FILE: u64 = 14;
+const FLIPS_PER_FILE: u64 = 7;
 
 /// Cuts per file.
-const CUTS_PER_FILE: u64 = 5;
+const CUTS_PER_FILE: u64 = 3;
 
 /// Everything that can be asked of a data directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,7 +83,11 @@ fn snapshot_content(stores: &RocksStores) -> Result<Vec<Vec<u8>>> {
         if (bytes.len() as u64, crc32c::crc32c(&bytes)) != (file.size_bytes, file.crc32c) {
             let directory = snapshot.directory().expect("a snapshot on disk");
             let what = "the receiver refuses it".to_owned();
-            return Err(StorageError::Corrupt { file: directory.join(&file.name), what, remedy: "send it again" });
+            return Err(StorageError::Corrupt {
+                file: directory.join(&file.name),
+                what,
+                remedy: "send it again",
+            });
         }
         files.push(bytes);
     }
@@ -110,7 +112,7 @@ fn fill(directory: &Path) {
             key: format!("k/{:02}", revision % 50),
             revision,
             previous: revision.saturating_sub(50),
-            deleted: revision % 7 == 0,
+            deleted: revision.is_multiple_of(7),
             value: noise(300),
         };
         let written = (from..from + 40).map(write).collect();
@@ -130,6 +132,12 @@ fn fill(directory: &Path) {
     log.truncate_after(230).expect("truncate");
     log.sync().expect("sync");
     versions.flush().expect("flush");
+}
+
+/// Whether RocksDB only writes the file and never reads it.
+fn is_diary(name: &Path) -> bool {
+    let name = name.file_name().and_then(|name| name.to_str()).expect("a name");
+    name.starts_with("LOG") || name.starts_with("OPTIONS") || matches!(name, "IDENTITY" | "LOCK")
 }
 
 fn files_below(directory: &Path) -> Vec<PathBuf> {
@@ -190,10 +198,10 @@ impl Damaged {
                 assert!(file.starts_with(copied.path()), "{}: {what}: {}", name.display(), file.display());
                 assert!(!found.is_empty() && !remedy.is_empty());
                 self.refused += 1;
-                // The evidence must not be gone at the next try.
-                match read(copied.path()) {
-                    Ok(found) => assert!(found == self.expected, "{}: {what}: second try", name.display()),
-                    Err(error) => assert!(error.is_corrupt(), "{}: {what}: {error:?}", name.display()),
+                // Opening the log repairs its journal: the evidence must not be gone at the next try.
+                if name.starts_with("log") {
+                    let again = read(copied.path()).expect_err("damage does not go away");
+                    assert!(again.is_corrupt(), "{}: {what}: {again:?}", name.display());
                 }
             }
             Err(error) => panic!("{}: {what}: {error:?} is no word about damage", name.display()),
@@ -207,12 +215,14 @@ fn a_flipped_bit_anywhere_is_harmless_or_named() {
     for name in damaged.names.clone() {
         let size_bytes = fs::metadata(damaged.original.path().join(&name)).expect("there").len();
         let mut random = SmallRng::seed_from_u64(size_bytes);
-        for part in 0..FLIPS_PER_FILE.min(size_bytes) {
+        let flips = if is_diary(&name) { 1 } else { FLIPS_PER_FILE };
+        for part in 0..flips.min(size_bytes) {
             // One in each part of the file, so that headers, middles and ends are met.
-            let (from, to) = (part * size_bytes / FLIPS_PER_FILE, (part + 1) * size_bytes / FLIPS_PER_FILE);
+            let (from, to) = (part * size_bytes / flips, (part + 1) * size_bytes / flips);
             let at = if from < to { random.random_range(from..to) } else { from };
             let bit = random.random_range(0..8);
-            damaged.check(&name, &format!("bit {bit} of byte {at}"), |content| content[at as usize] ^= 1 << bit);
+            damaged
+                .check(&name, &format!("bit {bit} of byte {at}"), |content| content[at as usize] ^= 1 << bit);
         }
     }
     assert!(damaged.refused > damaged.names.len(), "only {} flips were found", damaged.refused);
@@ -224,7 +234,7 @@ fn a_cut_or_emptied_file_is_harmless_or_named() {
     let mut damaged = Damaged::new();
     for name in damaged.names.clone() {
         let size_bytes = fs::metadata(damaged.original.path().join(&name)).expect("there").len();
-        for part in 0..CUTS_PER_FILE {
+        for part in 0..if is_diary(&name) { 1 } else { CUTS_PER_FILE } {
             let left = (part * size_bytes / CUTS_PER_FILE) as usize;
             damaged.check(&name, &format!("cut to {left}"), |content| content.truncate(left));
         }
@@ -264,7 +274,8 @@ fn a_torn_tail_that_was_never_synced_is_dropped() {
     let side_file = fs::read(directory.path().join("log.synced")).expect("read");
     log.append(&[record(3), record(4)]).expect("append");
     log.sync().expect("sync");
-    (drop(log), drop(stores));
+    drop(log);
+    drop(stores);
 
     let (journal, content) = journal_bytes(directory.path());
     for cut in [synced_bytes, synced_bytes + 1, synced_bytes + 300, synced_bytes + 700, content.len() - 1] {

@@ -114,7 +114,8 @@ fn child() {
         match random.random_range(0..100) {
             0..50 => {
                 let count = random.random_range(1..20);
-                let records: Vec<LogRecord> = (last + 1..=last + count).map(|index| record(index, run)).collect();
+                let records: Vec<LogRecord> =
+                    (last + 1..=last + count).map(|index| record(index, run)).collect();
                 log.append(&records).expect("append");
                 last += count;
                 if random.random_bool(0.6) {
@@ -200,9 +201,10 @@ fn check(directory: &Path, acknowledged: Acknowledged) -> Acknowledged {
     for found in log.read(0, u64::MAX, usize::MAX).expect("the log is read") {
         assert_eq!(found, record(found.index, run_of(&found)), "a record is whole");
     }
-    let vote = log.vote().expect("vote").map_or(0, |vote| {
-        u64::from_le_bytes(vote.as_ref().try_into().expect("eight bytes"))
-    });
+    let vote = log
+        .vote()
+        .expect("vote")
+        .map_or(0, |vote| u64::from_le_bytes(vote.as_ref().try_into().expect("eight bytes")));
     assert!(vote >= acknowledged.vote, "the vote is {vote}: {acknowledged:?}");
 
     let image = versions.image().expect("image").map_or(0, |image| image.index);

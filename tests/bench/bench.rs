@@ -136,7 +136,8 @@ pub async fn populate(
     objects: u64,
     size_bytes: usize,
 ) -> Result<Duration> {
-    let connections = open_many(&cluster.endpoint(&whole.leader)?, Protocol::Http2, scale::CONNECTIONS).await?;
+    let connections =
+        open_many(&cluster.endpoint(&whole.leader)?, Protocol::Http2, scale::CONNECTIONS).await?;
     ensure_namespace(&connections[0], namespace).await?;
     let creators = Creators::new(connections, namespace, "object", size_bytes);
     load::exactly(std::sync::Arc::new(creators), scale::CLIENTS, objects).await
@@ -189,7 +190,11 @@ async fn at_rest(cluster: &Cluster) -> Result<Vec<(String, u64)>> {
             return Ok(now);
         }
         if env::monotonic() >= deadline {
-            bail!("the masters still write {most} bytes in {:?} after {:?}", scale::REST_LOOK_EVERY, scale::REST_MAX);
+            bail!(
+                "the masters still write {most} bytes in {:?} after {:?}",
+                scale::REST_LOOK_EVERY,
+                scale::REST_MAX
+            );
         }
         last = now;
     }

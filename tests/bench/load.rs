@@ -49,7 +49,11 @@ impl Load {
         let ms = |latency: Duration| latency.as_secs_f64() * 1000.0;
         let (p50, p99) = (ms(self.latencies.p50()), ms(self.latencies.p99()));
         let failure = self.first_failure.as_deref().map_or(String::new(), |text| format!(" (first: {text})"));
-        format!("{:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, {} failed{failure}", self.per_second(), self.failed)
+        format!(
+            "{:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, {} failed{failure}",
+            self.per_second(),
+            self.failed
+        )
     }
 }
 

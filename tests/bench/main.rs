@@ -1,5 +1,5 @@
 //! `keelson-bench`: measures Keelson against references taken in the same run, and prints a table in
-//! which every line is met or missed. See docs/ARCHITECTURE.md for what is measured.
+//! which every line is met or missed.
 
 mod bench;
 mod etcd;
@@ -72,13 +72,18 @@ enum Helper {
 }
 
 fn lines_help() -> String {
-    let names: Vec<String> = LINES.iter().map(|line| format!("  {:<11} {}\n", line.name, line.about)).collect();
+    let names: Vec<String> =
+        LINES.iter().map(|line| format!("  {:<11} {}\n", line.name, line.about)).collect();
     format!("Lines:\n{}", names.concat())
 }
 
 fn known_line(name: &str) -> Result<String, String> {
     let known: Vec<&str> = LINES.iter().map(|line| line.name).collect();
-    if known.contains(&name) { Ok(name.to_owned()) } else { Err(format!("the lines are {}", known.join(", "))) }
+    if known.contains(&name) {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("the lines are {}", known.join(", ")))
+    }
 }
 
 fn main() -> ExitCode {
@@ -100,10 +105,12 @@ fn start(options: Options) -> Result<ExitCode> {
     // One thread: the load shares the machine with what it loads, and hands no work between cores.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
             biased;
             // Dropping the measurement stops every process that it started.
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::FAILURE),
+            _ = terminated.recv() => Ok(ExitCode::FAILURE),
             measured = measure(&options) => measured,
         }
     })
@@ -229,7 +236,11 @@ impl Elections {
         let name = format!("elections during {} lines that provoke none", self.lines);
         let mut row = Row::alone(name, Value::Count(self.terms), Target::Exactly(Value::Count(0)));
         row.notes = self.notes;
-        (self.lines > 0).then(|| Section { line: "elections", rows: vec![row], took: std::time::Duration::ZERO })
+        (self.lines > 0).then(|| Section {
+            line: "elections",
+            rows: vec![row],
+            took: std::time::Duration::ZERO,
+        })
     }
 }
 

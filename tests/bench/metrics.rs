@@ -26,7 +26,9 @@ fn written(text: &str) -> Vec<(String, u64)> {
         let counts = ["_bucket", "_count"].iter().all(|suffix| !name.ends_with(suffix));
         counts && name.contains("bytes") && (name.contains("written") || name.contains("write"))
     });
-    of_bytes.filter_map(|(series, value)| Some((series.to_owned(), value.parse::<f64>().ok()? as u64))).collect()
+    of_bytes
+        .filter_map(|(series, value)| Some((series.to_owned(), value.parse::<f64>().ok()? as u64)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -74,9 +74,8 @@ fn top_symbols(report: &str) -> String {
 
 /// CPU time between two looks, the busiest thread names first.
 fn busiest(before: &BTreeMap<String, Duration>, after: &BTreeMap<String, Duration>) -> String {
-    let used = |name: &String, total: &Duration| {
-        total.saturating_sub(before.get(name).copied().unwrap_or_default())
-    };
+    let used =
+        |name: &String, total: &Duration| total.saturating_sub(before.get(name).copied().unwrap_or_default());
     let mut threads: Vec<_> = after.iter().map(|(name, total)| (used(name, total), name)).collect();
     threads.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     let shown = threads.iter().filter(|(used, _)| !used.is_zero()).take(THREADS_SHOWN);

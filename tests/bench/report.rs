@@ -245,7 +245,8 @@ fn rendered(cells: &[String; 6], widths: &[usize; 6]) -> String {
 /// How many rows met their targets, and the name of each that did not.
 pub fn summary(sections: &[Section]) -> String {
     let named = |verdict: Verdict| -> Vec<String> {
-        let rows = sections.iter().flat_map(|section| section.rows.iter().map(move |row| (section.line, row)));
+        let rows =
+            sections.iter().flat_map(|section| section.rows.iter().map(move |row| (section.line, row)));
         rows.filter(|(_, row)| row.verdict() == verdict)
             .map(|(line, row)| format!("{line}: {}", row.name))
             .collect()

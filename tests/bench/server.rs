@@ -88,7 +88,8 @@ fn trusting(certificate: CertificateDer<'static>) -> Result<rustls::ClientConfig
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -114,7 +115,8 @@ fn server_tls(directory: &Path) -> Result<rustls::ServerConfig> {
     let certificate = CertificateDer::from_pem_file(directory.join(CERTIFICATE_FILE))?;
     let key = PrivateKeyDer::from_pem_file(directory.join(KEY_FILE))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = config.with_no_client_auth().with_single_cert(vec![certificate], key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)

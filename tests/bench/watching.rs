@@ -184,14 +184,18 @@ mod tests {
     #[test]
     fn only_events_of_the_round_count() {
         let audience = Audience::new();
-        let delivery = { audience.begin(); audience.begin() };
-        let line = |stamp: &str| format!(r#"{{"type":"ADDED","object":{{"data":{{"at":"{stamp}","pad":"x"}}}}}}"#);
-        let due = delivery.started + Duration::from_millis(5);
+        let delivery = {
+            audience.begin();
+            audience.begin()
+        };
+        let line =
+            |stamp: &str| format!(r#"{{"type":"ADDED","object":{{"data":{{"at":"{stamp}","pad":"x"}}}}}}"#);
+        let due = delivery.started + Duration::from_micros(500);
         for text in [line(&delivery.stamp(due)), line("1.5"), line(""), line("x.y"), "{}".to_owned()] {
-            audience.seen.lock().event(text.as_bytes(), Duration::from_millis(12));
+            audience.seen.lock().event(text.as_bytes(), Duration::from_micros(1200));
         }
         let (delivered, latencies) = audience.end(&delivery);
-        assert_eq!((delivered, latencies.p50()), (1, Duration::from_millis(7)));
+        assert_eq!((delivered, latencies.p50()), (1, Duration::from_micros(700)));
         assert_eq!(audience.last_line_bytes(), line(&delivery.stamp(due)).len() + 1);
     }
 }

@@ -43,7 +43,8 @@ fn validate(object: &Object) -> Vec<FieldError> {
     }
     errors.extend(key_errors(object, "binaryData"));
     let text = entries(object, "data").filter_map(|(_, value)| value.as_str()).map(str::len);
-    let binary = entries(object, "binaryData").filter_map(|(_, value)| Value::as_str(value)).map(decoded_bytes);
+    let binary =
+        entries(object, "binaryData").filter_map(|(_, value)| Value::as_str(value)).map(decoded_bytes);
     if text.chain(binary).sum::<usize>() > DATA_BYTES_MAX {
         errors.push(FieldError::too_long("[]", DATA_BYTES_MAX));
     }
@@ -85,7 +86,13 @@ mod tests {
     fn an_immutable_one_keeps_its_data() {
         let old = object(json!({"immutable": true, "data": {"a": "b"}}));
         let update = RESOURCE.strategy.validate_update;
-        check(&update(&object(json!({"immutable": true, "data": {"a": "b"}, "metadata": {"labels": {"x": "y"}}})), &old), &[]);
+        check(
+            &update(
+                &object(json!({"immutable": true, "data": {"a": "b"}, "metadata": {"labels": {"x": "y"}}})),
+                &old,
+            ),
+            &[],
+        );
         check(
             &update(&object(json!({"data": {"a": "c"}})), &old),
             &[

@@ -64,8 +64,11 @@ pub fn finalizers(object: &Object) -> &[Value] {
 
 /// Takes [`CONTENT_FINALIZER`] out of `spec.finalizers`: the content is gone.
 pub fn release(object: &mut Object) {
-    let kept: Vec<_> = finalizers(object).iter().filter(|item| **item != CONTENT_FINALIZER).cloned().collect();
-    object.fields.insert("spec".into(), if kept.is_empty() { json!({}) } else { json!({"finalizers": kept}) });
+    let kept: Vec<_> =
+        finalizers(object).iter().filter(|item| **item != CONTENT_FINALIZER).cloned().collect();
+    object
+        .fields
+        .insert("spec".into(), if kept.is_empty() { json!({}) } else { json!({"finalizers": kept}) });
 }
 
 fn default(object: &mut Object) {
@@ -135,7 +138,9 @@ mod tests {
 
     #[test]
     fn finalizers_are_qualified() {
-        assert!(validate(&object(json!({"spec": {"finalizers": ["kubernetes", "example.com/x"]}}))).is_empty());
+        assert!(
+            validate(&object(json!({"spec": {"finalizers": ["kubernetes", "example.com/x"]}}))).is_empty()
+        );
         let errors = validate(&object(json!({"spec": {"finalizers": ["x"]}})));
         assert_eq!(
             errors[0].to_string(),

@@ -92,15 +92,20 @@ fn validate(object: &Object) -> Vec<FieldError> {
 }
 
 fn unmet(object: &Object, needs: &Needs) -> Vec<FieldError> {
-    let value = |key: &str| entries(object, "data").find(|entry| entry.0 == key).and_then(|entry| entry.1.as_str());
+    let value =
+        |key: &str| entries(object, "data").find(|entry| entry.0 == key).and_then(|entry| entry.1.as_str());
     let missing: Vec<_> = needs.keys.iter().filter(|key| value(key).is_none()).collect();
     if !missing.is_empty() && (!needs.any || missing.len() == needs.keys.len()) {
         return missing.iter().map(|key| FieldError::required(&format!("data[{key}]"), "")).collect();
     }
-    let is_json = |key: &&&str| STANDARD.decode(value(key).unwrap_or_default()).is_ok_and(|bytes| decode::json(&bytes).is_ok());
+    let is_json = |key: &&&str| {
+        STANDARD.decode(value(key).unwrap_or_default()).is_ok_and(|bytes| decode::json(&bytes).is_ok())
+    };
     let wrong = needs.keys.iter().filter(|_| needs.json).filter(|key| !is_json(key));
     // The value is a secret: the error does not repeat it.
-    wrong.map(|key| FieldError::invalid(&format!("data[{key}]"), "<secret contents redacted>", "invalid JSON")).collect()
+    wrong
+        .map(|key| FieldError::invalid(&format!("data[{key}]"), "<secret contents redacted>", "invalid JSON"))
+        .collect()
 }
 
 fn validate_update(new: &Object, old: &Object) -> Vec<FieldError> {
@@ -130,7 +135,10 @@ mod tests {
     #[test]
     fn string_data_wins_over_data_and_goes() {
         let given = object(json!({"data": {"a": "AA==", "b": "AA=="}, "stringData": {"a": "hi"}}));
-        assert_eq!(Value::Object(given.fields), json!({"data": {"a": "aGk=", "b": "AA=="}, "type": "Opaque"}));
+        assert_eq!(
+            Value::Object(given.fields),
+            json!({"data": {"a": "aGk=", "b": "AA=="}, "type": "Opaque"})
+        );
     }
 
     #[test]
@@ -140,7 +148,10 @@ mod tests {
         check(&of("example.com/own", json!({})), &[]);
         check(&of("kubernetes.io/tls", json!({"tls.crt": "x"})), &["data[tls.key]: Required value"]);
         check(&of("kubernetes.io/basic-auth", json!({"username": "x"})), &[]);
-        check(&of("kubernetes.io/basic-auth", json!({})), &["data[username]: Required value", "data[password]: Required value"]);
+        check(
+            &of("kubernetes.io/basic-auth", json!({})),
+            &["data[username]: Required value", "data[password]: Required value"],
+        );
         check(&of("kubernetes.io/dockerconfigjson", json!({".dockerconfigjson": "{}"})), &[]);
         check(
             &of("kubernetes.io/dockerconfigjson", json!({".dockerconfigjson": "{"})),

@@ -107,7 +107,11 @@ fn keep_system_fields(new: &mut Object, old: &Object) {
 }
 
 fn refuse_if(attempt: &Attempt<'_>, errors: &[api::FieldError]) -> Result<(), Status> {
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(attempt.resource.group_kind(), attempt.name, errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(attempt.resource.group_kind(), attempt.name, errors))
+    }
 }
 
 fn admit(attempt: &Attempt<'_>, object: Option<&Object>) -> Result<(), Status> {
@@ -118,7 +122,10 @@ fn admit(attempt: &Attempt<'_>, object: Option<&Object>) -> Result<(), Status> {
 fn namespace_lifecycle(attempt: &Attempt<'_>, _: Option<&Object>) -> Result<(), Status> {
     let Attempt { operation, resource, namespace: within, name, state, .. } = attempt;
     let namespaces = namespace::RESOURCE.group_resource();
-    if *operation == Operation::Delete && resource.plural == namespaces.resource && namespace::UNDELETABLE.contains(name) {
+    if *operation == Operation::Delete
+        && resource.plural == namespaces.resource
+        && namespace::UNDELETABLE.contains(name)
+    {
         return Err(Status::forbidden(namespaces, name, "this namespace may not be deleted"));
     }
     if *operation != Operation::Create || !resource.namespaced {
@@ -127,7 +134,8 @@ fn namespace_lifecycle(attempt: &Attempt<'_>, _: Option<&Object>) -> Result<(), 
     match state.get(namespace::RESOURCE.key("", within).as_str()) {
         None => Err(Status::not_found(namespaces, within)),
         Some(found) if found.meta.deleting => {
-            let why = format!("unable to create new content in namespace {within} because it is being terminated");
+            let why =
+                format!("unable to create new content in namespace {within} because it is being terminated");
             let message = format!("namespace {within} is being terminated");
             let cause = Cause { reason: "NamespaceTerminating", message, field: "metadata.namespace".into() };
             Err(Status::forbidden(resource.group_resource(), name, &why).with_cause(cause))

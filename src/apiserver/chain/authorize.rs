@@ -23,12 +23,24 @@ fn refusal(user: &User, target: &Target) -> Status {
     let name = &user.name;
     let Some(path) = &target.resource else {
         let nothing = GroupResource { group: "", resource: "" };
-        return Status::forbidden(nothing, "", &format!("User {name:?} cannot {} path {:?}", target.verb, target.path));
+        return Status::forbidden(
+            nothing,
+            "",
+            &format!("User {name:?} cannot {} path {:?}", target.verb, target.path),
+        );
     };
     let ResourcePath { group, namespace, resource, subresource, .. } = path;
-    let resource_text = if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") };
-    let place = if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {namespace:?}") };
-    let why = format!("User {name:?} cannot {} resource {resource_text:?} in API group {group:?} {place}", target.verb);
+    let resource_text =
+        if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") };
+    let place = if namespace.is_empty() {
+        "at the cluster scope".to_owned()
+    } else {
+        format!("in the namespace {namespace:?}")
+    };
+    let why = format!(
+        "User {name:?} cannot {} resource {resource_text:?} in API group {group:?} {place}",
+        target.verb
+    );
     Status::forbidden(GroupResource { group, resource }, &path.name, &why)
 }
 
@@ -40,12 +52,21 @@ mod tests {
     use crate::request::{Query, Target};
     use crate::user::{Peer, User};
 
-    fn check(peer: Option<User>, headers: &[(&'static str, &'static str)], path: &str, expect: Result<&str, &str>) {
+    fn check(
+        peer: Option<User>,
+        headers: &[(&'static str, &'static str)],
+        path: &str,
+        expect: Result<&str, &str>,
+    ) {
         let target = Target::of(&Method::GET, path, &Query::default());
-        let headers: HeaderMap =
-            headers.iter().map(|(name, value)| (name.parse().expect("name"), HeaderValue::from_static(value))).collect();
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.parse().expect("name"), HeaderValue::from_static(value)))
+            .collect();
         let incoming = Incoming { peer: &Peer(peer), headers: &headers, target: &target };
-        let given = admit_request(&incoming).map(|user| user.name).map_err(|status| format!("{} {}", status.code, status.message));
+        let given = admit_request(&incoming)
+            .map(|user| user.name)
+            .map_err(|status| format!("{} {}", status.code, status.message));
         assert_eq!(given.as_deref().map_err(String::as_str), expect);
     }
 
@@ -58,11 +79,42 @@ mod tests {
         check(None, &[], "/readyz", Ok("system:anonymous"));
         check(None, &[], "/version", Ok("system:anonymous"));
         check(None, &[("authorization", "Bearer x")], "/version", Err("401 Unauthorized"));
-        check(None, &[], list, Err(r#"403 configmaps is forbidden: User "system:anonymous" cannot list resource "configmaps" in API group "" in the namespace "default""#));
-        check(jane(), &[], "/api/v1/namespaces/a", Err(r#"403 namespaces "a" is forbidden: User "jane" cannot get resource "namespaces" in API group "" at the cluster scope"#));
+        check(
+            None,
+            &[],
+            list,
+            Err(
+                r#"403 configmaps is forbidden: User "system:anonymous" cannot list resource "configmaps" in API group "" in the namespace "default""#,
+            ),
+        );
+        check(
+            jane(),
+            &[],
+            "/api/v1/namespaces/a",
+            Err(
+                r#"403 namespaces "a" is forbidden: User "jane" cannot get resource "namespaces" in API group "" at the cluster scope"#,
+            ),
+        );
         check(jane(), &[], "/metrics", Err(r#"403 forbidden: User "jane" cannot get path "/metrics""#));
-        check(admin(), &[("impersonate-user", "jane")], "/metrics", Err(r#"403 forbidden: User "jane" cannot get path "/metrics""#));
-        check(admin(), &[("impersonate-user", "joe"), ("impersonate-group", "system:masters")], list, Ok("joe"));
-        check(jane(), &[("impersonate-user", "admin")], "/version", Err(r#"403 users "admin" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope"#));
+        check(
+            admin(),
+            &[("impersonate-user", "jane")],
+            "/metrics",
+            Err(r#"403 forbidden: User "jane" cannot get path "/metrics""#),
+        );
+        check(
+            admin(),
+            &[("impersonate-user", "joe"), ("impersonate-group", "system:masters")],
+            list,
+            Ok("joe"),
+        );
+        check(
+            jane(),
+            &[("impersonate-user", "admin")],
+            "/version",
+            Err(
+                r#"403 users "admin" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope"#,
+            ),
+        );
     }
 }

@@ -21,7 +21,10 @@ pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Status> 
     };
     if !user.is_in(MASTERS) {
         let users = GroupResource { group: "", resource: "users" };
-        let why = format!("User {:?} cannot impersonate resource \"users\" in API group \"\" at the cluster scope", user.name);
+        let why = format!(
+            "User {:?} cannot impersonate resource \"users\" in API group \"\" at the cluster scope",
+            user.name
+        );
         return Err(Status::forbidden(users, name, &why));
     }
     Ok(User::authenticated(name, values(headers, GROUP)))

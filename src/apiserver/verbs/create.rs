@@ -9,8 +9,8 @@ use base::env;
 use replica::Moment;
 use state::Guard;
 
-use super::write::{self, Answer, Decision, Plan};
 use super::Call;
+use super::write::{self, Answer, Decision, Plan};
 use crate::chain::admission::{self, Attempt, Operation};
 use crate::errors::Failure;
 use crate::limits::{GENERATED_CHARS, GENERATED_NAME_BYTES_MAX};
@@ -21,7 +21,8 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Creates the object.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
-    let (mut object, warnings) = codec::object(&call.body, call.format()?, call.row, call.field_validation()?)?;
+    let (mut object, warnings) =
+        codec::object(&call.body, call.format()?, call.row, call.field_validation()?)?;
     place(&mut object, &call)?;
     let response = write::run(&*context.backend, &call, |moment| decide(&call, &object, moment)).await?;
     Ok(with_warnings(response, &warnings))

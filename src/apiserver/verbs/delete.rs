@@ -10,8 +10,8 @@ use base::env;
 use replica::Moment;
 use state::{Guard, Write};
 
-use super::write::{self, Answer, Decision, Plan};
 use super::Call;
+use super::write::{self, Answer, Decision, Plan};
 use crate::chain::admission::{self, Attempt, Operation};
 use crate::errors::Failure;
 use crate::server::Context;
@@ -55,7 +55,11 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
     }
     mark(&mut object, row);
     let prepared = object.prepare(row);
-    Ok(Decision::Propose(Plan { guards, write: write::put(key, &prepared), answer: Answer::Written(200, prepared) }))
+    Ok(Decision::Propose(Plan {
+        guards,
+        write: write::put(key, &prepared),
+        answer: Answer::Written(200, prepared),
+    }))
 }
 
 /// Marks an object as going.

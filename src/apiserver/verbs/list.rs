@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use api::token::ContinueToken;
 use api::Status;
+use api::token::ContinueToken;
 use axum::response::Response;
 use replica::{View, ViewError};
 use state::Object;
@@ -45,9 +45,14 @@ impl Options {
         let limit = query.number("limit")?.unwrap_or(0);
         let revision = revision(query.get("resourceVersion"))?;
         let token = Some(query.get("continue")).filter(|text| !text.is_empty());
-        let token = token.map(ContinueToken::decode).transpose().map_err(|error| Status::bad_request(error.to_string()))?;
+        let token = token
+            .map(ContinueToken::decode)
+            .transpose()
+            .map_err(|error| Status::bad_request(error.to_string()))?;
         if token.is_some() && revision.is_some_and(|revision| revision > 0) {
-            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let is_exact = match (query.get("resourceVersionMatch"), revision) {
             ("", Some(revision)) => revision > 0 && limit > 0,
@@ -59,10 +64,16 @@ impl Options {
                 return Err(match_error(why));
             }
             ("Exact" | "NotOlderThan", None) => {
-                return Err(match_error("resourceVersionMatch is forbidden unless resourceVersion is provided"));
+                return Err(match_error(
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ));
             }
             (other, _) => {
-                let error = api::FieldError::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan", ""]);
+                let error = api::FieldError::not_supported(
+                    "resourceVersionMatch",
+                    other,
+                    &["Exact", "NotOlderThan", ""],
+                );
                 return Err(list_options_invalid(error));
             }
         };
@@ -87,7 +98,8 @@ async fn view(context: &Context, options: &Options, prefix: &str) -> Result<(Vie
     };
     let Some(revision) = exact else {
         let moment = moment_for(backend, options.revision.filter(|_| options.token.is_none())).await?;
-        return Ok((View::Memory(moment.state.clone()), moment.revision()));
+        let revision = moment.revision();
+        return Ok((View::Memory(moment), revision));
     };
     backend.at_least(revision).await?;
     match (backend.exact(prefix, revision).await, &options.token) {
@@ -120,8 +132,8 @@ impl Page<'_> {
     async fn read(&mut self, view: &View) -> Result<(), Failure> {
         if let Some(name) = self.filter.exact_name().filter(|_| self.after.is_empty()) {
             // A namespace or none stands in the prefix, unless the list is over all of them.
-            if let View::Memory(state) = view
-                && let Some(found) = state.get(&format!("{}{name}", self.prefix))
+            if let View::Memory(moment) = view
+                && let Some(found) = moment.state.get(&format!("{}{name}", self.prefix))
             {
                 self.items.extend(self.filter.matches(found).then(|| Arc::clone(found)));
                 return Ok(());
@@ -129,7 +141,7 @@ impl Page<'_> {
         }
         loop {
             let (seen, last) = match view {
-                View::Memory(state) => self.scan(state),
+                View::Memory(moment) => self.scan(&moment.state),
                 View::History { .. } => self.scan_history(view).await?,
             };
             if self.is_full() || seen == 0 {
@@ -170,7 +182,12 @@ impl Page<'_> {
     }
 
     /// Cuts the page to its limit and says what follows.
-    async fn finish(&mut self, view: &View, revision: u64, from: Option<&ContinueToken>) -> Result<ListMeta, Failure> {
+    async fn finish(
+        &mut self,
+        view: &View,
+        revision: u64,
+        from: Option<&ContinueToken>,
+    ) -> Result<ListMeta, Failure> {
         if !self.is_full() {
             return Ok(ListMeta { revision, ..ListMeta::default() });
         }
@@ -193,10 +210,12 @@ impl Page<'_> {
         loop {
             let found = match view {
                 // The first page: everything that is not on it follows.
-                View::Memory(state) if self.is_first() => {
-                    return Ok(state.count(self.prefix).saturating_sub(self.items.len() as u64));
+                View::Memory(moment) if self.is_first() => {
+                    return Ok(moment.state.count(self.prefix).saturating_sub(self.items.len() as u64));
                 }
-                View::Memory(state) => return Ok(state.range_from(self.prefix, &after).count() as u64),
+                View::Memory(moment) => {
+                    return Ok(moment.state.range_from(self.prefix, &after).count() as u64);
+                }
                 View::History { .. } => view.page(self.prefix, &after, HISTORY_PAGE_OBJECTS).await?,
             };
             let Some(object) = found.last() else { return Ok(count) };

@@ -20,7 +20,8 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     if media != MERGE_PATCH {
         return Err(Status::unsupported_media_type(&[MERGE_PATCH]).into());
     }
-    let malformed = |error: decode::DecodeError| Status::bad_request(format!("error decoding patch: {error}"));
+    let malformed =
+        |error: decode::DecodeError| Status::bad_request(format!("error decoding patch: {error}"));
     let patch = decode::json(&call.body).map_err(malformed)?.value;
     let named = patch.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
     let stated = revision(named)?;

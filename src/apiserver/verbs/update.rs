@@ -16,7 +16,8 @@ use crate::server::{Context, with_warnings};
 
 /// Replaces the object: the version that the body names, or whichever there is.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
-    let (mut object, warnings) = codec::object(&call.body, call.format()?, call.row, call.field_validation()?)?;
+    let (mut object, warnings) =
+        codec::object(&call.body, call.format()?, call.row, call.field_validation()?)?;
     place(&mut object, &call)?;
     let stated = revision(&object.meta.resource_version)?;
     if let Some(stated) = stated {
@@ -39,7 +40,8 @@ fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
     }
     let (name, within) = (&call.path.name, &call.path.namespace);
     if meta.name != *name {
-        let text = format!("the name of the object ({}) does not match the name on the URL ({name})", meta.name);
+        let text =
+            format!("the name of the object ({}) does not match the name on the URL ({name})", meta.name);
         return Err(Status::bad_request(text));
     }
     if meta.namespace != *within {
@@ -68,7 +70,9 @@ pub(super) fn decide(
     let mut new = change(&found.bytes)?;
     if !new.meta.uid.is_empty() && new.meta.uid != found.meta.uid {
         let (given, is) = (&new.meta.uid, &found.meta.uid);
-        return Err(conflict(&format!("Precondition failed: UID in precondition: {given}, UID in object meta: {is}")));
+        return Err(conflict(&format!(
+            "Precondition failed: UID in precondition: {given}, UID in object meta: {is}"
+        )));
     }
     let old = Object::read(&found.bytes, row).map_err(|error| Status::internal(&error.to_string()))?;
     let attempt = Attempt {

@@ -90,8 +90,16 @@ impl Options {
         let matching = query.get("resourceVersionMatch");
         match (initial, matching) {
             (None, "") | (Some(_), "NotOlderThan") => {}
-            (None, _) => return Err(invalid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")),
-            (Some(_), _) => return Err(invalid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")),
+            (None, _) => {
+                return Err(invalid(
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                ));
+            }
+            (Some(_), _) => {
+                return Err(invalid(
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                ));
+            }
         }
         let duration = match query.number("timeoutSeconds")?.unwrap_or(0) {
             // Spread, so that the watches of a restarted cluster do not all end together.
@@ -121,11 +129,8 @@ struct Start {
 
 async fn start(context: &Context, options: &Options, prefix: &str) -> Result<Start, Failure> {
     let moment = moment_for(&*context.backend, options.revision).await?;
-    let initial = if options.wants_initial() {
-        moment.state.range(prefix).cloned().collect()
-    } else {
-        Vec::new()
-    };
+    let initial =
+        if options.wants_initial() { moment.state.range(prefix).cloned().collect() } else { Vec::new() };
     let revision = match options.revision {
         Some(given @ 1..) if !options.wants_initial() => given,
         _ => moment.revision(),

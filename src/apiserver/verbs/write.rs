@@ -69,7 +69,7 @@ pub(super) async fn run(
     for _ in 0..ATTEMPTS_MAX {
         let plan = match decide(&moment) {
             Ok(Decision::Propose(plan)) => plan,
-            Ok(Decision::Answer(answer)) => return Ok(respond(answer, moment.revision(), call.row, form)),
+            Ok(Decision::Answer(answer)) => return Ok(respond_unwritten(answer, call.row, form)),
             Err(refusal) if is_fresh || !depends_on_state(&refusal) => return Err(refusal.into()),
             Err(_) => {
                 moment = backend.linearizable().await?;
@@ -78,7 +78,7 @@ pub(super) async fn run(
             }
         };
         if dry_run {
-            return Ok(respond(plan.answer, moment.revision(), call.row, form));
+            return Ok(respond_unwritten(plan.answer, call.row, form));
         }
         let txn = transaction(&call.user.name, plan.guards, vec![plan.write]);
         let committed = backend.propose(txn).await?;
@@ -88,7 +88,9 @@ pub(super) async fn run(
             Outcome::Invalid { reason } => return Err(Status::internal(&reason).into()),
         }
     }
-    Err(Status::unavailable("others keep changing what this write depends on; try again").with_retry_after(1).into())
+    Err(Status::unavailable("others keep changing what this write depends on; try again")
+        .with_retry_after(1)
+        .into())
 }
 
 /// Whether a newer moment may decide otherwise: not for what is wrong with the request itself.
@@ -101,10 +103,21 @@ pub(crate) fn transaction(actor: &str, guards: Vec<Guard>, writes: Vec<Write>) -
     Txn { stamp: Stamp { request: RequestId::random().0, actor: actor.to_owned() }, guards, writes }
 }
 
+/// The answer to a write at this revision.
 fn respond(answer: Answer, revision: u64, row: &Resource, form: Representation) -> Response {
     match answer {
+        Answer::Written(code, prepared) => {
+            present::object(code, &prepared.at_revision(revision).into(), row, form)
+        }
+        other => respond_unwritten(other, row, form),
+    }
+}
+
+/// The answer when nothing was written: an object that would have been has no revision.
+fn respond_unwritten(answer: Answer, row: &Resource, form: Representation) -> Response {
+    match answer {
         Answer::Stored(bytes) => present::object(200, &bytes, row, form),
-        Answer::Written(code, prepared) => present::object(code, &prepared.at_revision(revision).into(), row, form),
+        Answer::Written(code, prepared) => present::object(code, &prepared.body.into(), row, form),
         Answer::Done(status) => present::status(&status),
     }
 }

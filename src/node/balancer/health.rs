@@ -23,7 +23,8 @@ pub async fn probe(https: Https, target: HostPort, report: watch::Sender<bool>) 
     let mut connection = None;
     while !report.is_closed() {
         let asked = env::monotonic();
-        let healthy = env::timeout(PROBE_DEADLINE, ask(&https, &target, &mut connection)).await.unwrap_or(false);
+        let healthy =
+            env::timeout(PROBE_DEADLINE, ask(&https, &target, &mut connection)).await.unwrap_or(false);
         if !healthy {
             connection = None;
         }
@@ -47,7 +48,9 @@ async fn ask(https: &Https, target: &HostPort, connection: &mut Option<Connectio
             // A server may close a connection that is old: that alone is no illness.
             *connection = https.connect(target).await.ok();
             let Some(open) = connection.as_mut() else { return false };
-            open.request(Method::GET, PROBE_PATH, Bytes::new()).await.is_ok_and(|reply| reply.status.is_success())
+            open.request(Method::GET, PROBE_PATH, Bytes::new())
+                .await
+                .is_ok_and(|reply| reply.status.is_success())
         }
     }
 }

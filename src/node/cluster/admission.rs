@@ -96,7 +96,11 @@ mod tests {
         assert_eq!(check(&lost_reply, &[1, 7]), Admission::Again(7));
         let crashed_before = Admission::Allocate(Guard::AtRevision { key: key("master-2"), revision: 7 });
         assert_eq!(check(&request("master-2", "b", "y"), &[1]), crashed_before);
-        assert_eq!(check(&request("master-3", "b", "y"), &[1]), absent, "an address of a master that never came");
+        assert_eq!(
+            check(&request("master-3", "b", "y"), &[1]),
+            absent,
+            "an address of a master that never came"
+        );
     }
 
     #[test]
@@ -107,7 +111,9 @@ mod tests {
             (request("Master", "c", "x"), "no name for a master"),
         ];
         for (request, expected) in cases {
-            let Admission::Refuse(reason) = check(&request, &[1, 7]) else { panic!("{} was let in", request.name) };
+            let Admission::Refuse(reason) = check(&request, &[1, 7]) else {
+                panic!("{} was let in", request.name)
+            };
             assert!(reason.contains(expected), "{reason}");
         }
     }

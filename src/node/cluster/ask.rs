@@ -8,6 +8,7 @@ use base::env;
 use base::ids::{ClusterId, RequestId};
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use raft::transport::tls::peer_common_name;
 
 use super::Cluster;
 use super::view::{JoinReply, JoinRequest};
@@ -16,7 +17,7 @@ use crate::data_dir::DataDir;
 use crate::files;
 use crate::https::{Https, HttpsError, Reply};
 use crate::identity::{IDENTITY_FORMAT, Identity, NewMaster, Stage};
-use crate::pki::Authority;
+use crate::pki::{ADMIN_GROUP, Authority};
 use crate::token::Token;
 
 /// How long a master keeps asking for an id before it gives up.
@@ -24,7 +25,9 @@ const JOIN_DEADLINE: Duration = Duration::from_secs(60);
 /// How long one answer may take.
 const JOIN_REPLY_DEADLINE: Duration = Duration::from_secs(15);
 /// How long one admission may take: the new master catches up meanwhile.
-const ADMIT_REPLY_DEADLINE: Duration = Duration::from_secs(70);
+const ADMIT_REPLY_DEADLINE: Duration = Duration::from_secs(40);
+/// How often a master looks whether it still belongs to a quorum.
+const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(5);
 /// Pauses between tries.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -116,8 +119,7 @@ impl Cluster {
     /// # Errors
     /// When the cluster no longer knows this master.
     pub async fn become_voter(&self, name: &str, through: &HostPort) -> anyhow::Result<()> {
-        let client = self.authority.client(&crate::pki::peer_name(self.node), crate::pki::ADMIN_GROUP)?;
-        let https = Https::trusting(self.authority.certificate(), Some(&client))?;
+        let https = self.https()?;
         let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
         let mut turn = 0;
         while !self.votes() {
@@ -134,16 +136,50 @@ impl Cluster {
         Ok(())
     }
 
+    /// Resolves when the others say that this master was removed: it would wait for a quorum for ever,
+    /// because nobody talks to it any more. Asked only while no quorum answers.
+    pub async fn until_removed(&self, name: &str) -> anyhow::Error {
+        let mut turn = 0;
+        loop {
+            env::sleep(MEMBERSHIP_INTERVAL).await;
+            if self.replica.linearizable().await.is_ok() {
+                continue;
+            }
+            let Some(other) = self.others().into_iter().nth(turn) else {
+                turn = 0;
+                continue;
+            };
+            turn += 1;
+            let Ok(https) = self.https() else { continue };
+            match self.ask_admission(&https, name, &other).await {
+                Ok(reply) if reply.status == StatusCode::CONFLICT => return anyhow::anyhow!(reply.message()),
+                answer => {
+                    tracing::debug!(%other, ?answer, "no quorum answers, but nobody says we were removed")
+                }
+            }
+        }
+    }
+
+    /// Shows others a certificate of this master's own making.
+    fn https(&self) -> anyhow::Result<Https> {
+        let client = self.authority.client(&peer_common_name(self.node), ADMIN_GROUP)?;
+        Ok(Https::trusting(self.authority.certificate(), Some(&client))?)
+    }
+
+    /// The API addresses of the other members.
+    fn others(&self) -> Vec<HostPort> {
+        let membership = self.replica.raft().membership();
+        let others = membership.members.iter().filter(|(node, _)| **node != self.node);
+        others.filter_map(|(_, member)| HostPort::from_url(&member.api).ok()).collect()
+    }
+
     fn votes(&self) -> bool {
         self.replica.raft().membership().voters.contains(&self.node)
     }
 
     /// Who is asked next: the master that gave the id, then the others as far as they are known.
     fn askable(&self, through: &HostPort, turn: usize) -> HostPort {
-        let membership = self.replica.raft().membership();
-        let others = membership.members.iter().filter(|(node, _)| **node != self.node);
-        let others = others.filter_map(|(_, member)| HostPort::from_url(&member.api).ok());
-        let all: Vec<HostPort> = std::iter::once(through.clone()).chain(others).collect();
+        let all: Vec<HostPort> = std::iter::once(through.clone()).chain(self.others()).collect();
         all[turn % all.len()].clone()
     }
 

@@ -59,7 +59,9 @@ async fn hash(State(cluster): State<Handle>, Query(at): Query<AtIndex>) -> Respo
             "the hash at index {} is no longer kept here: ask for a newer index",
             at.index
         ))),
-        Err(_) => refusal(Status::timeout(&format!("log index {} was not applied here in time", at.index), 1)),
+        Err(_) => {
+            refusal(Status::timeout(&format!("log index {} was not applied here in time", at.index), 1))
+        }
     }
 }
 

@@ -18,10 +18,11 @@ use std::sync::Arc;
 
 use base::env;
 use base::ids::{ClusterId, NodeId, RequestId};
+use raft::transport::tls::peer_common_name;
 use replica::Replica;
 use state::{Guard, Outcome, Stamp, Txn, Write};
 
-use crate::pki::{Authority, peer_name};
+use crate::pki::Authority;
 
 /// One master's view of the cluster, and its hands.
 pub struct Cluster {
@@ -76,7 +77,7 @@ impl From<replica::Unavailable> for ClusterError {
 impl Cluster {
     /// Makes one write under one guard. `None` when the guard failed: look again and decide anew.
     async fn write(&self, guard: Guard, write: Write) -> Result<Option<u64>, ClusterError> {
-        let stamp = Stamp { request: RequestId::random().0, actor: peer_name(self.node) };
+        let stamp = Stamp { request: RequestId::random().0, actor: peer_common_name(self.node) };
         let committed = self.replica.propose(Txn { stamp, guards: vec![guard], writes: vec![write] }).await?;
         match committed.outcome {
             Outcome::Committed { revision } => Ok(Some(revision)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::env;
 use base::ids::NodeId;
 use bytes::Bytes;
-use raft::{Member, PeerService};
+use raft::{ChangeError, Member, PeerService, TransferError};
 use serde::{Deserialize, Serialize};
 
 use super::{Cluster, ClusterError, Handle, records};
@@ -16,8 +16,9 @@ const ORDER: u8 = 64;
 /// The first kind that is this crate's.
 const KINDS_OURS: u8 = 64;
 
-/// How long an order may take, catching up included, before the caller is told to ask again.
-const ORDER_DEADLINE: Duration = Duration::from_secs(60);
+/// How long an order may take, catching up included, before the caller is told to ask again. Below the
+/// API server's bound for a request.
+const ORDER_DEADLINE: Duration = Duration::from_secs(25);
 /// Pause before asking again for a leader.
 const LEADER_RETRY: Duration = Duration::from_millis(20);
 
@@ -116,8 +117,9 @@ impl Cluster {
         if raft.membership().voters.contains(&node) {
             return Report::Done;
         }
-        let member = Member { name: known.name, peer: known.record.peer.to_string(), api: known.record.api.url() };
-        reported(raft.add(node, member).await)
+        let member =
+            Member { name: known.name, peer: known.record.peer.to_string(), api: known.record.api.url() };
+        changed(raft.add(node, member).await)
     }
 
     async fn take_out(&self, node: NodeId) -> Report {
@@ -127,15 +129,19 @@ impl Cluster {
             return Report::Done;
         }
         if membership.voters.contains(&node) && membership.voters.len() == 1 {
-            return Report::Refused("the last voting master cannot be removed: add another one first".to_owned());
+            return Report::Refused(
+                "the last voting master cannot be removed: add another one first".to_owned(),
+            );
         }
         if node == self.node {
             // Taking itself out would leave the cluster without a leader for an election: the next
             // leader does it.
-            let handed_over = reported(raft.transfer(None).await);
-            return if handed_over == Report::Done { Report::NotLeader } else { handed_over };
+            return match raft.transfer(None).await {
+                Ok(_) => Report::NotLeader,
+                Err(error) => transferred(&error),
+            };
         }
-        reported(raft.remove(node).await)
+        changed(raft.remove(node).await)
     }
 
     async fn hand_over(&self, to: Option<NodeId>) -> Report {
@@ -145,13 +151,26 @@ impl Cluster {
             Some(to) if !raft.membership().voters.contains(&to) => {
                 Report::Refused("only a voting master can lead".to_owned())
             }
-            to => reported(raft.transfer(to).await),
+            to => raft.transfer(to).await.map_or_else(|error| transferred(&error), |_| Report::Done),
         }
     }
 }
 
-fn reported<E: std::fmt::Display>(result: Result<(), E>) -> Report {
-    result.map_or_else(|error| Report::NotNow(error.to_string()), |()| Report::Done)
+/// Another change under way is refused by Raft: it ends, so asking again helps.
+fn changed(result: Result<(), ChangeError>) -> Report {
+    match result {
+        Ok(()) => Report::Done,
+        Err(ChangeError::NotLeader { .. }) => Report::NotLeader,
+        Err(error) => Report::NotNow(error.to_string()),
+    }
+}
+
+fn transferred(error: &TransferError) -> Report {
+    match error {
+        TransferError::NotLeader { .. } => Report::NotLeader,
+        TransferError::NoTarget => Report::Refused(error.to_string()),
+        error => Report::NotNow(error.to_string()),
+    }
 }
 
 /// Serves other masters: our kinds here, the rest by the replica.
@@ -176,7 +195,9 @@ impl Peers {
         let Some(cluster) = self.cluster.get() else { return Report::NotLeader };
         match serde_json::from_slice(body) {
             Ok(order) => cluster.carry_out(&order).await,
-            Err(_) => Report::Refused("this order is not known here: the leader runs another version".to_owned()),
+            Err(_) => {
+                Report::Refused("this order is not known here: the leader runs another version".to_owned())
+            }
         }
     }
 }

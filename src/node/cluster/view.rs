@@ -1,4 +1,5 @@
-//! What masters tell about the cluster over HTTP. Documented in docs/api: a change is a new version.
+//! What masters tell about the cluster over HTTP. The paths are in [`super::http`]; a change that old
+//! clients cannot read gets a new version in the path.
 
 use base::ids::NodeId;
 use serde::{Deserialize, Serialize};

@@ -209,7 +209,8 @@ mod tests {
         let network = Network::Bridge { subnet: Ipv4Addr::new(10, 130, 7, 0) };
         let mut file = ClusterFile::new(ClusterId(9), network, &mut ports()).expect("new");
         assert!(file.grow(2, &mut ports()).expect("grow"));
-        let places: Vec<_> = file.masters.iter().map(|m| format!("{} {} {}", m.name, m.api, m.peer)).collect();
+        let places: Vec<_> =
+            file.masters.iter().map(|m| format!("{} {} {}", m.name, m.api, m.peer)).collect();
         assert_eq!(file.stable.to_string(), "10.130.7.1:6443");
         assert_eq!(
             places,

@@ -170,7 +170,7 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
 }
 
 #[cfg(test)]
-pub mod fake {
+pub(crate) mod fake {
     //! A machine that writes down what is asked of it.
 
     use std::cell::RefCell;
@@ -182,6 +182,7 @@ pub mod fake {
     #[derive(Default)]
     pub struct FakeHost {
         pub root: bool,
+        /// What commands print; others print nothing and count as done.
         pub answers: BTreeMap<String, String>,
         pub processes: RefCell<BTreeMap<u32, ProcessFacts>>,
         /// Processes that ignore SIGTERM.

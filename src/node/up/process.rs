@@ -62,7 +62,8 @@ impl Processes {
             Err(source) => return Err(FileError { operation: "listing", path: run, source }),
         };
         let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<_> = files.filter_map(|file| file.strip_suffix(".pid").map(str::to_owned)).collect();
+        let mut names: Vec<_> =
+            files.filter_map(|file| file.strip_suffix(".pid").map(str::to_owned)).collect();
         names.sort();
         Ok(names)
     }

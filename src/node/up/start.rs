@@ -40,11 +40,12 @@ fn boots(identified: &[bool]) -> Vec<Boot> {
     identified.iter().enumerate().map(boot).collect()
 }
 
-/// Starts what is missing of the cluster in a directory and returns when it serves.
+/// Starts what is missing of the cluster in a directory and returns when it serves, with what to tell
+/// the user.
 ///
 /// # Errors
 /// Says what did not start, and which log tells why.
-pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<()> {
+pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> {
     let directory = ClusterDir::open(&options.directory)?;
     let file = directory.load_or_make(host, options)?;
     let mut starting = Starting::new(host, &directory, &file)?;
@@ -56,8 +57,7 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<()> {
     starting.start_joining(&api).await?;
     api.wait_until_whole(host, &file, &starting.watched).await?;
     files::remove(&directory.token())?;
-    println!("{}", summary(&directory.path, &file));
-    Ok(())
+    Ok(summary(&directory.path, &file))
 }
 
 struct Starting<'a> {
@@ -112,8 +112,14 @@ impl<'a> Starting<'a> {
 
     /// Starts those that need a token, once there is one.
     async fn start_joining(&mut self, api: &Api) -> anyhow::Result<()> {
-        let joining: Vec<&MasterAddress> =
-            self.file.masters.iter().zip(&self.boots).filter(|(_, boot)| **boot == Boot::Join).map(|(m, _)| m).collect();
+        let joining: Vec<&MasterAddress> = self
+            .file
+            .masters
+            .iter()
+            .zip(&self.boots)
+            .filter(|(_, boot)| **boot == Boot::Join)
+            .map(|(m, _)| m)
+            .collect();
         if joining.is_empty() {
             return Ok(());
         }
@@ -125,7 +131,8 @@ impl<'a> Starting<'a> {
             files::write(&self.directory.token(), format!("{token}\n").as_bytes())?;
             (self.file.stable.url(), self.directory.token())
         };
-        let arguments = ["--join".to_owned(), through, "--token-file".to_owned(), token.display().to_string()];
+        let arguments =
+            ["--join".to_owned(), through, "--token-file".to_owned(), token.display().to_string()];
         joining.into_iter().try_for_each(|master| self.start_master(master, &arguments))
     }
 
@@ -198,7 +205,10 @@ impl<'a> Starting<'a> {
     async fn replace(&self, outdated: &Running) -> anyhow::Result<()> {
         self.directory.processes.signal(self.host, outdated, Signal::Terminate)?;
         if !wait_for_end(self.host, std::slice::from_ref(outdated)).await {
-            bail!("the old balancer (process {}) does not end: kill it and run `keelson up` again", outdated.pid);
+            bail!(
+                "the old balancer (process {}) does not end: kill it and run `keelson up` again",
+                outdated.pid
+            );
         }
         Ok(())
     }
@@ -227,9 +237,10 @@ fn summary(directory: &Path, file: &ClusterFile) -> String {
         Network::Bridge { .. } => "each in a network namespace of its own",
         Network::Loopback => "on loopback ports (run as root to give each a network namespace of its own)",
     };
-    let masters: Vec<String> = file.masters.iter().map(|m| format!("  {}  {}", m.name, m.api.url())).collect();
+    let masters: Vec<String> =
+        file.masters.iter().map(|m| format!("  {}  {}", m.name, m.api.url())).collect();
     format!(
-        "cluster {} is up: {} masters, {place}\n  API       {}\n{}\n\n  export KUBECONFIG={}\n  kubectl get namespaces\n  kctl cluster status",
+        "cluster {} is up: {} masters, {place}\n  API       {}\n{}\n\n  export KUBECONFIG={}\n  kubectl get namespaces\n  kctl cluster status\n",
         file.cluster,
         file.masters.len(),
         file.stable.url(),
@@ -333,7 +344,11 @@ mod tests {
         let planned: Vec<host::Command> =
             plumbing::make(&names, subnet, &file.masters, &plumbing::Observed::default());
         let done = host.done.borrow();
-        let changes: Vec<&String> = done.iter().filter(|line| !line.contains(" -j ") && !line.contains("-S ")).collect();
-        assert_eq!(changes, planned.iter().map(|line| line.join(" ")).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+        let changes: Vec<&String> =
+            done.iter().filter(|line| !line.contains(" -j ") && !line.contains("-S ")).collect();
+        assert_eq!(
+            changes,
+            planned.iter().map(|line| line.join(" ")).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+        );
     }
 }

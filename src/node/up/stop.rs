@@ -12,11 +12,12 @@ use super::process::{Running, is_alive};
 use super::start::BALANCER;
 use super::wait::wait_for_end;
 
-/// Stops the cluster in a directory and removes what it left on the host. Its data stays.
+/// Stops the cluster in a directory and removes what it left on the host. Its data stays. Returns what
+/// to tell the user.
 ///
 /// # Errors
 /// Says what could not be stopped or removed; running it again goes on from there.
-pub async fn down(host: &dyn Host, path: &Path) -> anyhow::Result<()> {
+pub async fn down(host: &dyn Host, path: &Path) -> anyhow::Result<String> {
     if !path.join("cluster.json").exists() {
         bail!("{} holds no cluster: give the directory of `keelson up` with --dir", path.display());
     }
@@ -25,12 +26,12 @@ pub async fn down(host: &dyn Host, path: &Path) -> anyhow::Result<()> {
     let mut names = directory.processes.names()?;
     // The balancer first: clients get a clear refusal instead of half-stopped masters.
     names.sort_by_key(|name| (name != BALANCER, name.clone()));
-    let (balancer, masters): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| name == BALANCER);
+    let (balancer, masters): (Vec<String>, Vec<String>) =
+        names.into_iter().partition(|name| name == BALANCER);
     stop(host, &directory, &balancer).await?;
     stop(host, &directory, &masters).await?;
     remove_plumbing(host, &file)?;
-    println!("cluster {} is down; its data is kept in {}", file.cluster, directory.path.display());
-    Ok(())
+    Ok(format!("cluster {} is down; its data is kept in {}\n", file.cluster, directory.path.display()))
 }
 
 /// Ends a group of processes together: in order if they can, at once if they do not.
@@ -73,7 +74,9 @@ fn remove_plumbing(host: &dyn Host, file: &ClusterFile) -> anyhow::Result<()> {
 
 fn run_all(host: &dyn Host, commands: &[Command]) -> anyhow::Result<()> {
     commands.iter().try_for_each(|command| {
-        host.run(command).map(drop).context("removing the cluster's network failed: run `keelson down` again as root")
+        host.run(command)
+            .map(drop)
+            .context("removing the cluster's network failed: run `keelson down` again as root")
     })
 }
 

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::ClusterDir;
-use super::cluster_file::ClusterFile;
+use super::cluster_file::{ClusterFile, MasterAddress};
 use super::host::Host;
 use super::process::{Processes, Running, is_alive};
+use crate::address::HostPort;
+use crate::cluster::view::{ClusterView, IssuedToken, MemberView, Role};
 use crate::data_dir::DataDir;
 use crate::https::Https;
-use crate::address::HostPort;
 use crate::pki::{ADMIN_GROUP, ADMIN_USER};
-use crate::cluster::view::{ClusterView, IssuedToken, Role};
 
 /// How long a cluster may take to serve, replay of a large log included.
 const UP_DEADLINE: Duration = Duration::from_secs(120);
@@ -58,6 +58,11 @@ impl Watched {
         let directory = self.processes.log("*");
         directory.display().to_string()
     }
+}
+
+/// A member that died keeps its vote: only one that answers takes part.
+fn serves(member: &MemberView) -> bool {
+    member.role != Role::Learner && member.applied.is_some()
 }
 
 /// Waits until a master has written its identity, and with it the authority and the first token.
@@ -108,7 +113,8 @@ impl Api {
         Ok(issued.token)
     }
 
-    /// Waits until the API answers and every master of `file` votes.
+    /// Waits until the API answers through the stable address, and every master of `file` votes and is
+    /// ready at its own.
     pub async fn wait_until_whole(
         &self,
         host: &dyn Host,
@@ -116,10 +122,39 @@ impl Api {
         watched: &Watched,
     ) -> anyhow::Result<()> {
         let whole = |view: &ClusterView| {
-            let votes = |name: &str| view.members.iter().any(|m| m.name == name && m.role != Role::Learner);
-            view.leader.is_some() && file.masters.iter().all(|master| votes(&master.name))
+            let takes_part =
+                |name: &str| view.members.iter().any(|member| member.name == name && serves(member));
+            view.leader.is_some() && file.masters.iter().all(|master| takes_part(&master.name))
         };
-        self.ask_until(host, watched, Method::GET, "/keelson/v1/cluster", whole).await.map(drop)
+        self.ask_until(host, watched, Method::GET, "/keelson/v1/cluster", whole).await?;
+        for master in &file.masters {
+            self.wait_until_ready(host, master, watched).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_until_ready(
+        &self,
+        host: &dyn Host,
+        master: &MasterAddress,
+        watched: &Watched,
+    ) -> anyhow::Result<()> {
+        let deadline = env::monotonic() + UP_DEADLINE;
+        loop {
+            let asked =
+                self.https.request(Method::GET, &master.api, "/readyz", Bytes::new(), ASK_DEADLINE).await;
+            let last = match asked {
+                Ok(reply) if reply.status.is_success() => return Ok(()),
+                Ok(reply) => reply.message(),
+                Err(error) => error.to_string(),
+            };
+            watched.check(host)?;
+            if env::monotonic() >= deadline {
+                let log = watched.processes.log(&master.name);
+                bail!("{} is not ready: {last}\nsee {}", master.name, log.display());
+            }
+            env::sleep(ASK_INTERVAL).await;
+        }
     }
 
     /// Asks until the answer is `enough`.
@@ -135,7 +170,7 @@ impl Api {
         loop {
             let last = match self.ask(method.clone(), path).await {
                 Ok(answer) if enough(&answer) => return Ok(answer),
-                Ok(_) => "not all masters vote yet".to_owned(),
+                Ok(_) => "not all masters take part yet".to_owned(),
                 Err(error) => format!("{error:#}"),
             };
             watched.check(host)?;

@@ -41,9 +41,8 @@ impl Naive {
 
     fn attempt(&mut self, txn: &Txn, term: u64) -> Result<Outcome, Outcome> {
         let invalid = || Outcome::Invalid { reason: String::new() };
-        let bad_prefix = |guard: &Guard| {
-            matches!(guard, Guard::Unwritten { prefix, .. } if !api::key::is_prefix(prefix))
-        };
+        let bad_prefix =
+            |guard: &Guard| matches!(guard, Guard::Unwritten { prefix, .. } if !api::key::is_prefix(prefix));
         if check(txn).is_err() || txn.guards.iter().any(bad_prefix) {
             return Err(invalid());
         }
@@ -54,7 +53,8 @@ impl Naive {
         }
         let total = |counter: &str| next.total(counter);
         let charged = [&self.objects, &next.objects];
-        let mut counters = charged.iter().flat_map(|objects| objects.values()).flat_map(|(_, meta)| &meta.charges);
+        let mut counters =
+            charged.iter().flat_map(|objects| objects.values()).flat_map(|(_, meta)| &meta.charges);
         if counters.any(|(counter, _)| i64::try_from(total(counter)).is_err()) {
             return Err(invalid());
         }
@@ -93,7 +93,11 @@ impl Naive {
                 (object(key).is_some_and(|(_, meta)| meta.generation == *generation), revision(key))
             }
             Guard::Unwritten { prefix, since } => {
-                let last = self.written.iter().rposition(|key| key.starts_with(prefix)).map_or(0, |at| at as u64 + 1);
+                let last = self
+                    .written
+                    .iter()
+                    .rposition(|key| key.starts_with(prefix))
+                    .map_or(0, |at| at as u64 + 1);
                 (last <= *since, last)
             }
             Guard::LeaderTerm { term: expected } => (*expected == term, 0),

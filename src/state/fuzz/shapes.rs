@@ -53,7 +53,9 @@ fn txn(dice: &mut Dice<'_>, state: &State, term: u64) -> Txn {
     // Now and then an id that was used before.
     let request = match dice.below(8) {
         0 => u128::from(dice.below(32)),
-        _ => u128::from(state.revision()) << 64 | u128::from(state.index()) << 16 | u128::from(dice.below(255)),
+        _ => {
+            u128::from(state.revision()) << 64 | u128::from(state.index()) << 16 | u128::from(dice.below(255))
+        }
     };
     let actor = dice.pick(&["system:admin", "alice", ""]).to_owned();
     let guards = (0..dice.below(3)).map(|_| guard(dice, state, term)).collect();
@@ -93,7 +95,10 @@ fn guard(dice: &mut Dice<'_>, state: &State, term: u64) -> Guard {
 fn write(dice: &mut Dice<'_>, state: &State) -> Write {
     match dice.below(10) {
         0..2 => Write::Delete { key: key(dice) },
-        2 => Write::Limit { counter: counter(dice), limit: dice.pick(&[None, Some(0), Some(5), Some(i64::MIN)]) },
+        2 => Write::Limit {
+            counter: counter(dice),
+            limit: dice.pick(&[None, Some(0), Some(5), Some(i64::MIN)]),
+        },
         3 => match dice.below(8) {
             0 => Write::FeatureLevel { level: dice.near(u64::from(state.feature_level())) as u32 },
             _ => Write::Delete { key: key(dice) },

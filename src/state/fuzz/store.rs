@@ -20,7 +20,8 @@ impl Store {
         for change in &applied.changes {
             let (object, record) = (&change.object, encode_version(change));
             let key = object.key.as_str();
-            let decoded = decode_version(key, change.revision, object.previous, change.deleted, record.clone());
+            let decoded =
+                decode_version(key, change.revision, object.previous, change.deleted, record.clone());
             assert_eq!(decoded.as_ref(), Ok(&**object));
             if change.deleted {
                 self.versions.remove(key);

@@ -14,7 +14,8 @@ const ABSENT: &str = "core/configmaps/ns/absent";
 /// Revisions: 1 and 2 write A, 3 DELETING, 4 and 5 put and delete GONE. Limits: pods 5 (3 used),
 /// full 2 (2 used).
 fn given() -> State {
-    let meta = |uid: &str, generation, deleting| Meta { uid: uid.into(), generation, deleting, ..Meta::default() };
+    let meta =
+        |uid: &str, generation, deleting| Meta { uid: uid.into(), generation, deleting, ..Meta::default() };
     let charges = vec![("pods".to_owned(), 3), ("full".to_owned(), 2), ("free".to_owned(), 9)];
     state_of(vec![
         vec![put(A)],
@@ -42,8 +43,14 @@ fn check(guard: Guard, writes: Vec<Write>, expect: Option<u64>) {
 
 #[test]
 fn at_revision() {
-    let cases =
-        [(A, 2, None), (A, 1, Some(2)), (A, 3, Some(2)), (ABSENT, 0, Some(0)), (ABSENT, 2, Some(0)), (GONE, 5, Some(0))];
+    let cases = [
+        (A, 2, None),
+        (A, 1, Some(2)),
+        (A, 3, Some(2)),
+        (ABSENT, 0, Some(0)),
+        (ABSENT, 2, Some(0)),
+        (GONE, 5, Some(0)),
+    ];
     for (object, revision, expect) in cases {
         check(Guard::AtRevision { key: key(object), revision }, vec![put("a/b/c")], expect);
     }
@@ -74,7 +81,9 @@ fn live() {
 
 #[test]
 fn at_generation() {
-    for (object, generation, expect) in [(A, 7, None), (A, 6, Some(2)), (ABSENT, 0, Some(0)), (DELETING, 1, None)] {
+    for (object, generation, expect) in
+        [(A, 7, None), (A, 6, Some(2)), (ABSENT, 0, Some(0)), (DELETING, 1, None)]
+    {
         check(Guard::AtGeneration { key: key(object), generation }, vec![put("a/b/c")], expect);
     }
 }

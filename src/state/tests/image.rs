@@ -55,31 +55,46 @@ fn damage_is_noticed() {
         ("the store is an entry behind", Box::new(|store| *store = before.clone())),
         ("the store is an entry ahead", Box::new(|store| *store = after.clone())),
         ("an object is missing", Box::new(|store| drop(store.versions.remove(A)))),
-        ("an old version", Box::new(|store| drop(store.versions.insert(A.into(), before.versions[A].clone())))),
-        ("an object moved", Box::new(|store| {
-            let version = store.versions.remove(A).unwrap();
-            store.versions.insert(B.into(), version);
-        })),
+        (
+            "an old version",
+            Box::new(|store| drop(store.versions.insert(A.into(), before.versions[A].clone()))),
+        ),
+        (
+            "an object moved",
+            Box::new(|store| {
+                let version = store.versions.remove(A).unwrap();
+                store.versions.insert(B.into(), version);
+            }),
+        ),
         ("another revision", Box::new(|store| store.versions.get_mut(A).unwrap().0 += 1)),
         ("another history", Box::new(|store| store.versions.get_mut(A).unwrap().1 = 0)),
         ("a limit is missing", Box::new(|store| drop(store.sides.remove(&side(b'l'))))),
         ("an outcome is missing", Box::new(|store| drop(store.sides.remove(&side(b'o'))))),
         ("a prefix is missing", Box::new(|store| drop(store.sides.remove(&b"pcore/configmaps/b/"[..])))),
-        ("a side record of another kind", Box::new(|store| {
-            store.sides.insert(b"lx".to_vec(), store.sides[&side(b'o')].clone());
-        })),
-        ("an outcome in another slot", Box::new(|store| {
-            let record = store.sides.remove(&side(b'o')).unwrap();
-            store.sides.insert(b"o\x00\x7f".to_vec(), record);
-        })),
+        (
+            "a side record of another kind",
+            Box::new(|store| {
+                store.sides.insert(b"lx".to_vec(), store.sides[&side(b'o')].clone());
+            }),
+        ),
+        (
+            "an outcome in another slot",
+            Box::new(|store| {
+                let record = store.sides.remove(&side(b'o')).unwrap();
+                store.sides.insert(b"o\x00\x7f".to_vec(), record);
+            }),
+        ),
         ("a side record of no kind", Box::new(|store| drop(store.sides.insert(b"?".to_vec(), Bytes::new())))),
         ("an empty side key", Box::new(|store| drop(store.sides.insert(vec![], Bytes::new())))),
-        ("a flipped bit", Box::new(|store| {
-            let record = &mut store.versions.get_mut(A).unwrap().2;
-            let mut flipped = record.to_vec();
-            flipped[40] ^= 1;
-            *record = flipped.into();
-        })),
+        (
+            "a flipped bit",
+            Box::new(|store| {
+                let record = &mut store.versions.get_mut(A).unwrap().2;
+                let mut flipped = record.to_vec();
+                flipped[40] ^= 1;
+                *record = flipped.into();
+            }),
+        ),
     ];
     for (what, damage) in cases {
         let mut damaged = store.clone();

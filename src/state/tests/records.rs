@@ -47,11 +47,16 @@ fn everything() -> Txn {
     )
 }
 
-const GOLDEN_TXN: &str = "?";
-const GOLDEN_BATCH: &str = "?";
-const GOLDEN_HEAD: &str = "?";
-const GOLDEN_VERSION: &str = "?";
-const GOLDEN_SIDES: [(&str, &str); 4] = [("?", "?"); 4];
+const GOLDEN_TXN: &str = "4b5301010000a4000000d0f69e05fe100f0e0d0c0b0a09080706050403020105616c696365070005672f722f6efa0105672f722f6e0205672f722f6e01750305672f722f6e010404672f722ffbfb0005016306fd0000000000010000060005672f722f6e197b226d65746164617461223a7b226e616d65223a226e227d7d010d01750301000204706f6473fb580203637075010005672f722f6e0000000000000001047e662f6e020163010a020163000302";
+const GOLDEN_BATCH: &str = "4b53010200002a000000386726ed0403020100000000010000004b5301010000100000005797c77b0105616c69636500010105612f622f63";
+const GOLDEN_HEAD: &str =
+    "4b53010400001b00000059e94179020101fbe80301000001fea29b34df7e1d7d4599c666228fc0e1ea";
+const GOLDEN_VERSION: &str = "4b5301030000530000007c80f9c70101fbe803fe0100000000000000010000000000000005616c696365010d00000000002f7b226d65746164617461223a7b227265736f7572636556657273696f6e223a2232222c226e616d65223a2263227d7d";
+const GOLDEN_SIDES: [(&str, &str); 3] = [
+    ("lx", "4b530105000003000000526e7938fb5802"),
+    ("o\0\0", "4b530106000014000000f99a0a8c00fe010000000000000001000000000000000002"),
+    ("pa/b/", "4b530107000001000000546bdef602"),
+];
 
 #[test]
 fn golden_bytes() {
@@ -73,9 +78,11 @@ fn golden_image() {
     assert_eq!(hex(&version), GOLDEN_VERSION);
     assert_eq!(decode_version("a/b/c", 2, 1, true, version).as_ref(), Ok(&*created.changes[1].object));
     assert_eq!(hex(&created.state.head()), GOLDEN_HEAD);
-    let sides: Vec<_> = created.sides.iter().map(|(key, value)| {
-        (String::from_utf8(key.clone()).unwrap(), hex(value.as_ref().unwrap()))
-    }).collect();
+    let sides: Vec<_> = created
+        .sides
+        .iter()
+        .map(|(key, value)| (String::from_utf8(key.clone()).unwrap(), hex(value.as_ref().unwrap())))
+        .collect();
     let expect = GOLDEN_SIDES.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(sides, expect);
 }

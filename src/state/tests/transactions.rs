@@ -22,7 +22,7 @@ fn a_put_carries_its_revision_and_keeps_where_it_came_from() {
     let object = state.get(A).unwrap();
     assert_eq!(text(&object.bytes), r#"{"metadata":{"resourceVersion":"3","name":"a"}}"#);
     assert_eq!((object.revision, object.created, object.previous, object.time_ms), (3, 2, 2, 1000));
-    assert_eq!((&*object.actor, object.request), ("alice", 3));
+    assert_eq!((&*object.actor, object.request), ("alice", STEP + 3));
     assert_eq!(object.body(), body("a"));
     assert!(object.has_body(&body("a")) && !object.has_body(&body("b")) && !object.has_body(b""));
 }
@@ -59,8 +59,17 @@ fn an_internal_record_has_no_revision_in_its_bytes() {
 fn writes_to_one_key_happen_in_order() {
     let (applied, outcome) = step(&State::default(), vec![], vec![put(A), delete(A), put(A), put(B), put(A)]);
     assert_eq!(outcome, Outcome::Committed { revision: 5 });
-    let seen: Vec<_> = applied.changes.iter().map(|change| (change.revision, change.deleted, change.previous.as_ref().map(|object| object.revision))).collect();
-    assert_eq!(seen, [(1, false, None), (2, true, Some(1)), (3, false, None), (4, false, None), (5, false, Some(3))]);
+    let seen: Vec<_> = applied
+        .changes
+        .iter()
+        .map(|change| {
+            (change.revision, change.deleted, change.previous.as_ref().map(|object| object.revision))
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [(1, false, None), (2, true, Some(1)), (3, false, None), (4, false, None), (5, false, Some(3))]
+    );
     assert_eq!(applied.state.get(A).unwrap().created, 3);
 }
 
@@ -68,7 +77,8 @@ fn writes_to_one_key_happen_in_order() {
 fn what_makes_no_sense_changes_nothing() {
     let state = state_of(vec![vec![raise(2)], vec![charging(B, &[("full", i64::MAX)])]]);
     let splice_at = |at| Write::Put { key: key(A), body: body("a"), splice: Some(at), meta: Meta::default() };
-    let sized = |size| Write::Put { key: key(A), body: vec![b' '; size].into(), splice: None, meta: Meta::default() };
+    let sized =
+        |size| Write::Put { key: key(A), body: vec![b' '; size].into(), splice: None, meta: Meta::default() };
     let named = |uid: String| put_meta(A, Meta { uid, ..Meta::default() });
     let many: Vec<String> = (0..=CHARGES_MAX).map(|number| number.to_string()).collect();
     let many: Vec<(&str, i64)> = many.iter().map(|name| (name.as_str(), 1)).collect();

@@ -24,7 +24,8 @@ pub struct Connection {
 impl Connection {
     /// Connects to a member's client address.
     pub async fn open(address: SocketAddr) -> Result<Self> {
-        let tcp = TcpStream::connect(address).await.with_context(|| format!("connecting to etcd at {address}"))?;
+        let tcp =
+            TcpStream::connect(address).await.with_context(|| format!("connecting to etcd at {address}"))?;
         tcp.set_nodelay(true).context("setting TCP_NODELAY")?;
         let (requests, connection) = h2::client::Builder::new()
             .initial_window_size(WINDOW_BYTES)
@@ -34,7 +35,8 @@ impl Connection {
             .with_context(|| format!("HTTP/2 handshake with etcd at {address}"))?;
         // Ends with the connection; its error reaches every call in flight.
         base::env::spawn(connection);
-        let uri = |method: &str| -> Result<Uri> { Ok(format!("http://{address}/etcdserverpb.{method}").parse()?) };
+        let uri =
+            |method: &str| -> Result<Uri> { Ok(format!("http://{address}/etcdserverpb.{method}").parse()?) };
         Ok(Self { requests, put: uri("KV/Put")?, status: uri("Maintenance/Status")? })
     }
 

@@ -39,8 +39,11 @@ impl Cluster {
         let directory = directory.context("making a directory for etcd")?;
         let ports = free_ports::<{ 2 * MEMBERS }>()?;
         let (clients, peers) = ports.split_at(MEMBERS);
-        let initial: Vec<String> =
-            peers.iter().enumerate().map(|(index, peer)| format!("etcd-{}=http://{peer}", index + 1)).collect();
+        let initial: Vec<String> = peers
+            .iter()
+            .enumerate()
+            .map(|(index, peer)| format!("etcd-{}=http://{peer}", index + 1))
+            .collect();
         let member = |index: usize| {
             let name = format!("etcd-{}", index + 1);
             let data = directory.path().join(&name);
@@ -98,7 +101,8 @@ impl Cluster {
             statuses.push(Connection::open(address).await?.status().await?);
         }
         let (leader, term) = (statuses[0].leader, statuses[0].term);
-        let agreed = leader != 0 && statuses.iter().all(|status| (status.leader, status.term) == (leader, term));
+        let agreed =
+            leader != 0 && statuses.iter().all(|status| (status.leader, status.term) == (leader, term));
         let index = statuses.iter().position(|status| status.member == leader);
         Ok(index.filter(|_| agreed).map(|index| (index, term)))
     }

@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn golden_status() {
         // header {cluster 1, member 300, revision 5, term 9}, version "3", dbSize 7, leader 301, index 8, term 9
-        let message = b"\x0a\x09\x08\x01\x10\xac\x02\x18\x05\x20\x09\x12\x013\x18\x07\x20\xad\x02\x28\x08\x30\x09";
+        let message =
+            b"\x0a\x09\x08\x01\x10\xac\x02\x18\x05\x20\x09\x12\x013\x18\x07\x20\xad\x02\x28\x08\x30\x09";
         assert_eq!(status_response(message), Some(Status { member: 300, leader: 301, term: 9 }));
     }
 
@@ -150,7 +151,13 @@ mod tests {
     fn unknown_fields_are_skipped_and_cut_messages_refused() {
         let unknown = b"\x79\x01\x02\x03\x04\x05\x06\x07\x08\x7d\x01\x02\x03\x04\x20\x05";
         assert_eq!(status_response(unknown), Some(Status { leader: 5, ..Status::default() }));
-        for cut in [&b"\x0a\x09\x08"[..], b"\x20", b"\x20\xff", b"\x0b", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+        for cut in [
+            &b"\x0a\x09\x08"[..],
+            b"\x20",
+            b"\x20\xff",
+            b"\x0b",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
             assert_eq!(status_response(cut), None, "{cut:?}");
         }
     }

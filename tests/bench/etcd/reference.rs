@@ -74,21 +74,17 @@ pub async fn measure(program: &Path, needs: &[Need]) -> Result<(References, Sect
     Ok((references, Section { line: "etcd", rows, took: started.elapsed() }))
 }
 
-/// A row of the reference's own: its number stands in the reference's column.
-fn printed(name: &str, reference: Value) -> Row {
-    Row::reference(name, reference)
-}
-
 async fn bootstraps(program: &Path, references: &mut References) -> Result<Vec<Row>> {
     let mut samples = Samples::default();
     for _ in 0..scale::BOOTSTRAPS {
         let started = env::monotonic();
         let cluster = Cluster::start(program)?;
         let target = Puts::unconnected(&cluster);
-        let took = failover::first_accepted(&target, target.members.len(), started, scale::OUTAGE_MAX).await?;
+        let took =
+            failover::first_accepted(&target, target.members.len(), started, scale::OUTAGE_MAX).await?;
         samples.push(took);
     }
-    let row = printed("exec to first accepted write, median", Value::ms(samples.median()));
+    let row = Row::reference("exec to first accepted write, median", Value::ms(samples.median()));
     let row = row.note(samples.listed_ms());
     references.bootstrap = Some(samples);
     Ok(vec![row])
@@ -102,7 +98,7 @@ async fn idle(program: &Path, references: &mut References) -> Result<Vec<Row>> {
         cluster.processes().iter().map(|(_, pid)| procfs::resident_bytes(*pid)).collect();
     let largest = sizes?.into_iter().max().unwrap_or_default();
     references.idle_bytes = Some(largest);
-    Ok(vec![printed("resident memory of an idle member", Value::mib(largest))])
+    Ok(vec![Row::reference("resident memory of an idle member", Value::mib(largest))])
 }
 
 async fn many_clients(program: &Path, references: &mut References) -> Result<Vec<Row>> {
@@ -117,10 +113,10 @@ async fn many_clients(program: &Path, references: &mut References) -> Result<Vec
     let same_term = cluster.leader().await?.1 == term;
     let elections = if same_term { "no election meanwhile" } else { "AN ELECTION HAPPENED MEANWHILE" };
     let name = format!("puts/s of {} bytes, {} clients", scale::VALUE_BYTES, scale::CLIENTS);
-    let rate = printed(&name, Value::PerSecond(puts.per_second()))
+    let rate = Row::reference(&name, Value::PerSecond(puts.per_second()))
         .note(format!("{}; {} connections, all to the leader; {elections}", puts.text(), scale::CONNECTIONS))
         .note(cpu);
-    let p99 = printed("the same, p99", Value::ms(puts.latencies.p99()));
+    let p99 = Row::reference("the same, p99", Value::ms(puts.latencies.p99()));
     let headroom = Row::alone(
         "client check: the core that its one thread uses",
         Value::PercentOfCore(client_cores * 100.0),
@@ -145,7 +141,7 @@ async fn one_client(program: &Path, references: &mut References) -> Result<Vec<R
         Goal::RatioAtLeast(ONE_CLIENT_RATIO_MIN),
     );
     let check = check.note(load.text()).note(meter.text()?);
-    let p50 = printed("one client, p50", Value::ms(load.latencies.p50()));
+    let p50 = Row::reference("one client, p50", Value::ms(load.latencies.p50()));
     references.one_client = Some(load);
     Ok(vec![p50, check])
 }
@@ -163,8 +159,8 @@ async fn kills(program: &Path, references: &mut References) -> Result<Vec<Row>> 
         samples.push(failover::first_accepted(&target, survivors, killed, scale::OUTAGE_MAX).await?);
         cluster.start_member(leader)?;
     }
-    let median = printed("leader killed to first accepted write, median", Value::ms(samples.median()));
-    let worst = printed("the same, worst", Value::ms(samples.worst())).note(samples.listed_ms());
+    let median = Row::reference("leader killed to first accepted write, median", Value::ms(samples.median()));
+    let worst = Row::reference("the same, worst", Value::ms(samples.worst())).note(samples.listed_ms());
     references.kills = Some(samples);
     Ok(vec![median, worst])
 }

@@ -40,7 +40,10 @@ impl Binaries {
         let kctl = keelson.with_file_name("kctl");
         for program in [&keelson, &kctl] {
             if !program.exists() {
-                bail!("{} does not exist: `make build` leaves it in bin/, or pass --keelson", program.display());
+                bail!(
+                    "{} does not exist: `make build` leaves it in bin/, or pass --keelson",
+                    program.display()
+                );
             }
         }
         Ok(Self { keelson, kctl })
@@ -50,7 +53,7 @@ impl Binaries {
 /// The leader, when all masters are voters, reachable and caught up.
 fn leader_when_whole(status: &Status) -> Option<&str> {
     let caught_up = |member: &Member| {
-        let votes = matches!(member.role.as_str(), "leader" | "follower");
+        let votes = matches!(member.role.as_str(), "leader" | "voter" | "follower");
         votes && member.applied.is_some() && member.lag.unwrap_or(0) <= LAG_MAX
     };
     let whole = status.members.len() == MASTERS && status.members.iter().all(caught_up);
@@ -121,7 +124,8 @@ impl Cluster {
     /// A master's process.
     pub fn pid(&self, name: &str) -> Result<Pid> {
         let path = self.directory.path().join("run").join(format!("{name}.pid"));
-        process::read_pid(&path).with_context(|| format!("{name} does not run: {} names nothing", path.display()))
+        process::read_pid(&path)
+            .with_context(|| format!("{name} does not run: {} names nothing", path.display()))
     }
 
     /// The running masters by name.
@@ -178,7 +182,8 @@ mod tests {
             let status: Status = serde_json::from_value(status).expect("status");
             assert_eq!(leader_when_whole(&status).is_some(), expect, "{status:?}");
         };
-        check("master-0", &[("leader", 0), ("follower", 0), ("follower", LAG_MAX)], true);
+        check("master-0", &[("leader", 0), ("voter", 0), ("voter", LAG_MAX)], true);
+        check("master-0", &[("leader", 0), ("follower", 0), ("follower", 0)], true);
         check("", &[("follower", 0), ("follower", 0), ("follower", 0)], false);
         check("master-0", &[("leader", 0), ("follower", 0), ("learner", 0)], false);
         check("master-0", &[("leader", 0), ("follower", 0), ("follower", LAG_MAX + 1)], false);

@@ -94,7 +94,8 @@ impl Connection {
     /// Sends a request; resolves with the head of the answer, whatever its status.
     pub async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {
         let request = Request::builder().method(method).header("accept", "application/json");
-        let request = if body.is_empty() { request } else { request.header("content-type", "application/json") };
+        let request =
+            if body.is_empty() { request } else { request.header("content-type", "application/json") };
         match &self.sender {
             Sender::Http1(sender) => {
                 let request = request.uri(path).header("host", &self.authority).body(Full::new(body))?;

@@ -33,10 +33,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
         Value::ms(until_write.median()),
         Target::RatioAtMost(RATIO_MAX),
     );
-    Ok(vec![
-        row.against(etcd).note(until_write.listed_ms()).note(format!(
-            "`keelson up` had returned after {} (network namespaces and the wait for voters included)",
-            until_up.listed_ms()
-        )),
-    ])
+    Ok(vec![row.against(etcd).note(until_write.listed_ms()).note(format!(
+        "`keelson up` had returned after {} (network namespaces and the wait for voters included)",
+        until_up.listed_ms()
+    ))])
 }

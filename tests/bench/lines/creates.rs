@@ -25,7 +25,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let rate = Value::PerSecond(gated.0.per_second());
     let name = format!("creates/s of 2 KB, 256 clients on the leader, {:?}", bench.protocol);
     let etcd = bench.references.load.as_ref().map(|load| Value::PerSecond(load.per_second()));
-    let mut rows = vec![with_notes(Row::alone(name, rate, Target::RatioAtLeast(RATIO_MIN)).against(etcd), &gated)];
+    let mut rows =
+        vec![with_notes(Row::alone(name, rate, Target::RatioAtLeast(RATIO_MIN)).against(etcd), &gated)];
     let variants = [
         ("b", &leader, other, format!("the same, {other:?}")),
         ("c", &everyone, bench.protocol, "the same, clients on all masters".to_owned()),

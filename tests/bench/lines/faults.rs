@@ -58,8 +58,8 @@ async fn outages(bench: &Bench, fault: Fault) -> Result<Samples> {
     let mut samples = Samples::default();
     for round in 0..scale::FAULTS {
         let whole = cluster.whole().await?;
-        let survivors = survivors(cluster, &whole, &format!("{fault:?}-{round}").to_lowercase(), bench.protocol);
-        let survivors = survivors.await?;
+        let prefix = format!("{fault:?}-{round}").to_lowercase();
+        let survivors = survivors(cluster, &whole, &prefix, bench.protocol).await?;
         let leader = cluster.pid(&whole.leader)?;
         let begun = env::monotonic();
         fault.begin(leader)?;

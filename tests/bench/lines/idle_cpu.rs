@@ -15,7 +15,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let meter = CpuMeter::start(&bench.cluster()?.processes())?;
     env::sleep(scale::IDLE).await;
     let cores = meter.cores()?;
-    let masters: f64 = cores.iter().filter(|(name, _)| name.starts_with("master")).map(|(_, cores)| cores).sum();
+    let masters: f64 =
+        cores.iter().filter(|(name, _)| name.starts_with("master")).map(|(_, cores)| cores).sum();
     let percent = Value::PercentOfCore;
     let row = Row::alone(
         "three idle masters, of one core",

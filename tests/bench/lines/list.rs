@@ -37,7 +37,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
             rows.push(Row::compared(name, list_ms, plain_ms, target));
         }
     }
-    let size = format!("{:.1} MiB of JSON; reads of both sides alternate", body.len() as f64 / f64::from(1 << 20));
+    let size =
+        format!("{:.1} MiB of JSON; reads of both sides alternate", body.len() as f64 / f64::from(1 << 20));
     if let Some(last) = rows.pop() {
         rows.push(last.note(size));
     }

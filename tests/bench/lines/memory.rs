@@ -13,7 +13,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let growth = bench.growth().await?;
     let largest = |sizes: &[(String, u64)]| sizes.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
     let listed = |sizes: &[(String, u64)]| {
-        let texts = sizes.iter().map(|(name, bytes)| format!("{name} {:.1}", *bytes as f64 / f64::from(1 << 20)));
+        let texts =
+            sizes.iter().map(|(name, bytes)| format!("{name} {:.1}", *bytes as f64 / f64::from(1 << 20)));
         format!("MiB: {}", texts.collect::<Vec<_>>().join(", "))
     };
     let idle = Row::alone(

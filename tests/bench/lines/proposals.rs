@@ -19,7 +19,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let etcd_rate = etcd.map(|load| Value::PerSecond(load.per_second()));
     let etcd_p99 = etcd.map(|load| Value::ms(load.latencies.p99()));
     let (rate_name, p99_name) = ("2 KB proposals/s, 256 in flight", "the same, p99");
-    let (rate_target, p99_target) = (Target::RatioAtLeast(RATE_RATIO_MIN), Target::RatioAtMost(P99_RATIO_MAX));
+    let (rate_target, p99_target) =
+        (Target::RatioAtLeast(RATE_RATIO_MIN), Target::RatioAtMost(P99_RATIO_MAX));
     let cluster = bench.cluster()?;
     let entrance = match propose::open(cluster, scale::CONNECTIONS).await {
         Ok(entrance) => entrance,

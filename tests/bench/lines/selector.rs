@@ -31,8 +31,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
         ensure!(size_bytes <= EMPTY_LIST_BYTES_MAX, "the selector matched: {size_bytes} bytes");
     }
     let p50 = Row::alone("p50", Value::ms(latencies.p50()), Target::Printed);
-    let p99 =
-        Row::alone("p99", Value::ms(latencies.p99()), Target::AtMost(Value::Ms(P99_MAX_MS)));
+    let p99 = Row::alone("p99", Value::ms(latencies.p99()), Target::AtMost(Value::Ms(P99_MAX_MS)));
     let note = format!("{} objects; the very first, not counted, took {first:.0?}", scale::MANY_OBJECTS);
     Ok(vec![p50, p99.note(note)])
 }

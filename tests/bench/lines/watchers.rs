@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use base::env;
 use bytes::Bytes;
 use http::Method;
-use http_body_util::BodyExt;
 
 use crate::bench::Bench;
 use crate::keelson::cluster::Whole;
 use crate::keelson::config_maps::{collection, ensure_namespace, stamped_body};
 use crate::keelson::http::{Connection, Protocol, open_many, succeeded};
+use crate::procfs::CpuMeter;
 use crate::report::{Row, Target, Value};
 use crate::scale;
 use crate::server::Server;
@@ -30,34 +30,45 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let writer = Writer::open(bench, &whole).await?;
     let audience = watch(bench, &whole).await?;
     let frame_bytes = writer.frame_bytes(&audience).await?;
-    let bare = bare_rate(frame_bytes).await.context("measuring R, the bare stack's rate")?;
+    let (bare, bare_cpu) = bare_rate(frame_bytes).await.context("measuring R, the bare stack's rate")?;
     let half = bare / 2.0;
     let step = writer.offer(&audience, half).await?;
     let (highest, tried) = search(&writer, &audience, half, &step).await?;
 
-    let share = format!("{:.0} writes/s, {} watchers over all masters, frames of {frame_bytes} bytes",
-        half / scale::WATCHERS as f64, scale::WATCHERS);
+    let share = format!(
+        "{:.0} writes/s, {} watchers over all masters, frames of {frame_bytes} bytes",
+        half / scale::WATCHERS as f64,
+        scale::WATCHERS
+    );
     let offered = step.accepted * scale::WATCHERS as u64;
     let per_second = Value::PerSecond;
     Ok(vec![
         Row::compared("events/s offered, half of R; R", per_second(half), per_second(bare), Target::Printed)
-            .note(share),
-        Row::alone("events delivered, of those offered", Value::Count(step.delivered),
-            Target::Exactly(Value::Count(offered))).note(step.text()),
-        Row::alone("p99 from the moment the write was due", Value::ms(step.latencies.p99()),
-            Target::AtMost(Value::Ms(P99_MAX_MS))),
-        Row::compared("highest events/s with all delivered and p99 kept; R", per_second(highest),
-            per_second(bare), Target::Printed).note(tried),
+            .note(share)
+            .note(bare_cpu),
+        Row::alone(
+            "events delivered, of those offered",
+            Value::Count(step.delivered),
+            Target::Exactly(Value::Count(offered)),
+        )
+        .note(step.text()),
+        Row::alone(
+            "p99 from the moment the write was due",
+            Value::ms(step.latencies.p99()),
+            Target::AtMost(Value::Ms(P99_MAX_MS)),
+        ),
+        Row::compared(
+            "highest events/s with all delivered and p99 kept; R",
+            per_second(highest),
+            per_second(bare),
+            Target::Printed,
+        )
+        .note(tried),
     ])
 }
 
 /// Raises the rate until it is not kept any more, or lowers it until it is.
-async fn search(
-    writer: &Writer,
-    audience: &Audience,
-    half: f64,
-    first: &Step,
-) -> Result<(f64, String)> {
+async fn search(writer: &Writer, audience: &Audience, half: f64, first: &Step) -> Result<(f64, String)> {
     let mut tried = vec![format!("{half:.0}: {}", first.text())];
     let mut highest = if first.is_kept() { first.events_per_second() } else { 0.0 };
     let factor = if first.is_kept() { RAISE } else { LOWER };
@@ -77,7 +88,7 @@ async fn search(
 }
 
 /// Events/s that the same stack pushes to as many clients without Keelson.
-async fn bare_rate(frame_bytes: usize) -> Result<f64> {
+async fn bare_rate(frame_bytes: usize) -> Result<(f64, String)> {
     let server = Server::start(b"").await?;
     let connections = open_many(server.endpoint(), Protocol::Http1, scale::WATCHERS).await?;
     let audience = Audience::new();
@@ -86,10 +97,12 @@ async fn bare_rate(frame_bytes: usize) -> Result<f64> {
         audience.count_bytes(succeeded(answer).await?.into_body());
     }
     env::sleep(scale::WATCH_STEP / 5).await;
+    let meter = CpuMeter::start(&[("server".to_owned(), server.pid())])?;
     let (before, started) = (audience.read_bytes(), env::monotonic());
     env::sleep(scale::WATCH_STEP).await;
     let read_bytes = audience.read_bytes() - before;
-    Ok(read_bytes as f64 / frame_bytes as f64 / started.elapsed().as_secs_f64())
+    let rate = read_bytes as f64 / frame_bytes as f64 / started.elapsed().as_secs_f64();
+    Ok((rate, format!("R alone: {}", meter.text()?)))
 }
 
 /// Opens the watches, spread evenly over the masters, all from one revision.
@@ -97,7 +110,8 @@ async fn watch(bench: &Bench, whole: &Whole) -> Result<Audience> {
     let cluster = bench.cluster()?;
     let masters = [vec![whole.leader.clone()], whole.followers.clone()].concat();
     let connection = cluster.connect(&whole.leader, Protocol::Http1).await?;
-    let list: serde_json::Value = serde_json::from_slice(&connection.get("/api/v1/configmaps?limit=1").await?)?;
+    let list: serde_json::Value =
+        serde_json::from_slice(&connection.get("/api/v1/configmaps?limit=1").await?)?;
     let revision = list["metadata"]["resourceVersion"].as_str().context("the list has no resourceVersion")?;
     let path = format!("/api/v1/configmaps?watch=1&resourceVersion={revision}");
     let audience = Audience::new();
@@ -172,8 +186,11 @@ impl Writer {
         let every = Duration::from_secs_f64(scale::WATCHERS as f64 / events_per_second);
         let started = env::monotonic();
         let mut writes = Vec::new();
-        while started + every * writes.len() as u32 < started + scale::WATCH_STEP {
-            let due = started + every * writes.len() as u32;
+        loop {
+            let due = started + every * (writes.len() as u32);
+            if due >= started + scale::WATCH_STEP {
+                break;
+            }
             env::sleep_until(due).await;
             let connection = Arc::clone(&self.connection);
             let name = format!("{}-{}", delivery.round, writes.len());

@@ -1,12 +1,6 @@
 #![no_main]
 
-#[path = "../laws.rs"]
-mod laws;
-#[path = "../naive.rs"]
-mod naive;
-#[path = "../shapes.rs"]
-mod shapes;
-#[path = "../store.rs"]
-mod store;
+#[path = "../damage.rs"]
+mod damage;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| laws::check_decode(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| damage::check_decode(bytes));

@@ -51,10 +51,13 @@ pub fn batch(txns: Vec<Txn>) -> Batch {
     Batch { time_ms: 1000, txns }
 }
 
+/// The request ids of [`step`] are above this, so that they meet no other.
+pub const STEP: u128 = 1 << 64;
+
 /// Applies one transaction as the next entry, in term 1, with a request id of its own.
 pub fn step(state: &State, guards: Vec<Guard>, writes: Vec<Write>) -> (Applied, Outcome) {
     let index = state.index() + 1;
-    let batch = batch(vec![txn(u128::from(index), guards, writes)]);
+    let batch = batch(vec![txn(STEP + u128::from(index), guards, writes)]);
     let applied = apply(state, &Entry { index, term: 1, batch: &batch });
     assert_eq!(applied.state.validate(), Ok(()));
     let outcome = applied.outcomes[0].1.clone();

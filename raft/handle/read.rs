@@ -1,0 +1,97 @@
+//! Linearizable reads.
+
+use base::env;
+use base::ids::NodeId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{CallError, Handle, ReadError, mismatch};
+use crate::codec::rpc::{Answer, ReadRefused, Request};
+use crate::limits::READ_INDEX_DEADLINE;
+use crate::peer::{Unconfirmed, confirm};
+
+/// Waiting for the next shared answer.
+type Waiting = oneshot::Sender<Result<u64, ReadError>>;
+
+/// Callers of a follower share one outstanding request to the leader. Whoever arrives while one is on
+/// its way waits for the next: the answer under way may be older than a write that was acknowledged
+/// before this call.
+pub(super) struct Reads(mpsc::UnboundedSender<Waiting>);
+
+impl Reads {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Waiting>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+}
+
+impl Handle {
+    /// An index such that any state applied at or after it reflects every write acknowledged, by any
+    /// master, before this call. The caller waits until it applied that index. Resolves within
+    /// [`READ_INDEX_DEADLINE`] and what a request before it takes.
+    ///
+    /// # Errors
+    /// See [`ReadError`]: never an index that is not confirmed by a quorum.
+    pub async fn read_index(&self) -> Result<u64, ReadError> {
+        if self.0.leadership.borrow().am_leader {
+            return self.confirm_here().await;
+        }
+        let (waiting, answer) = oneshot::channel();
+        self.0.reads.0.send(waiting).map_err(|_| ReadError::Stopped)?;
+        answer.await.unwrap_or(Err(ReadError::Stopped))
+    }
+
+    /// openraft lets concurrent reads share a round of heartbeats.
+    async fn confirm_here(&self) -> Result<u64, ReadError> {
+        match env::timeout(READ_INDEX_DEADLINE, confirm(&self.0.raft)).await {
+            Ok(Ok(index)) => Ok(index),
+            Ok(Err(Unconfirmed::Refused(refused))) => Err(refused.into()),
+            Ok(Err(Unconfirmed::Stopped)) => Err(ReadError::Stopped),
+            Err(_elapsed) => Err(ReadError::NoQuorum("no quorum answered in time".to_owned())),
+        }
+    }
+
+    async fn ask_leader(&self) -> Result<u64, ReadError> {
+        let leader = self.0.leadership.borrow().leader.ok_or(ReadError::NoLeader)?;
+        if leader == self.node() {
+            return self.confirm_here().await;
+        }
+        self.ask_read_index(leader).await
+    }
+
+    async fn ask_read_index(&self, leader: NodeId) -> Result<u64, ReadError> {
+        match self.ask(leader, &Request::ReadIndex, READ_INDEX_DEADLINE).await {
+            Ok(Answer::ReadIndex(answer)) => answer.map_err(ReadError::from),
+            Ok(_) => Err(mismatch(leader).into()),
+            Err(CallError::NotMember(_)) => Err(ReadError::NoLeader),
+            Err(CallError::Transport(error)) => Err(error.into()),
+        }
+    }
+
+    /// Answers followers' readers, a group at a time. Runs until the handle's last clone is gone.
+    pub(super) async fn serve_reads(
+        weak: std::sync::Weak<super::Inner>,
+        mut queue: mpsc::UnboundedReceiver<Waiting>,
+    ) {
+        while let Some(first) = queue.recv().await {
+            let mut group = vec![first];
+            while let Ok(next) = queue.try_recv() {
+                group.push(next);
+            }
+            let Some(inner) = weak.upgrade() else { return };
+            let answer = Self(inner).ask_leader().await;
+            for waiting in group {
+                // A closed receiver is a reader that gave up.
+                let _ = waiting.send(answer.clone());
+            }
+        }
+    }
+}
+
+impl From<ReadRefused> for ReadError {
+    fn from(refused: ReadRefused) -> Self {
+        match refused {
+            ReadRefused::NotLeader => Self::NoLeader,
+            ReadRefused::NoQuorum(reason) => Self::NoQuorum(reason),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Group commit: one flusher syncs for everything that was appended while it synced before.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::env::{self, Instant};
+use openraft::storage::IOFlushed;
+use parking_lot::Mutex;
+use storage::LogStore;
+use tokio::sync::{mpsc, watch};
+
+use crate::failure::{Failure, chain};
+use crate::limits::{SIMULATED_SYNC_MAX_US, SYNC_LIMIT, SYNC_WATCH_EVERY};
+use crate::types::TypeConfig;
+
+/// An append whose durability somebody waits for.
+pub(super) struct Append {
+    pub(super) callback: IOFlushed<TypeConfig>,
+    /// Its last index, and the generation of [`Synced`] that it belongs to.
+    pub(super) last: Option<(u64, u64)>,
+}
+
+/// The highest log index known to be on disk. What a truncation removed does not count, even when its
+/// sync returns later: each truncation begins a generation.
+pub(super) struct Synced {
+    generation: Mutex<u64>,
+    index: watch::Sender<u64>,
+}
+
+impl Synced {
+    pub(super) fn new(index: u64) -> Self {
+        Self { generation: Mutex::new(0), index: watch::Sender::new(index) }
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.index.subscribe()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        *self.generation.lock()
+    }
+
+    /// Entries from `next` on are gone.
+    pub(super) fn truncate(&self, next: u64) {
+        let mut generation = self.generation.lock();
+        *generation += 1;
+        self.index.send_if_modified(|index| lower(index, next.saturating_sub(1)));
+    }
+
+    /// Everything up to `index` is durable elsewhere: in a snapshot.
+    pub(super) fn raise(&self, to: u64) {
+        self.index.send_if_modified(|index| raise(index, to));
+    }
+
+    fn publish(&self, appends: &[Append]) {
+        let generation = self.generation.lock();
+        let current = appends.iter().filter_map(|append| append.last);
+        let last = current.filter(|(_, of)| *of == *generation).map(|(last, _)| last).max();
+        if let Some(last) = last {
+            self.index.send_if_modified(|index| raise(index, last));
+        }
+    }
+}
+
+fn raise(index: &mut u64, to: u64) -> bool {
+    let moves = *index < to;
+    *index = to.max(*index);
+    moves
+}
+
+fn lower(index: &mut u64, to: u64) -> bool {
+    let moves = *index > to;
+    *index = to.min(*index);
+    moves
+}
+
+/// When the sync under way began, for the watchdog.
+#[derive(Clone, Default)]
+pub(super) struct UnderWay(Arc<Mutex<Option<Instant>>>);
+
+/// What the flusher works with.
+pub(super) struct Flusher {
+    pub(super) store: Arc<dyn LogStore>,
+    pub(super) synced: Arc<Synced>,
+    pub(super) failure: Failure,
+    pub(super) under_way: UnderWay,
+    pub(super) appends: mpsc::UnboundedReceiver<Append>,
+}
+
+impl Flusher {
+    /// Starts it: a thread of its own, because a sync blocks; a task in a simulation.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    pub(super) fn start(self) -> io::Result<()> {
+        if env::is_simulated() {
+            env::spawn(self.run_simulated());
+        } else {
+            env::thread("raft-flusher", || self.run())?;
+        }
+        Ok(())
+    }
+
+    /// Ends when the log is dropped.
+    fn run(mut self) {
+        while let Some(first) = self.appends.blocking_recv() {
+            self.flush_from(first);
+        }
+    }
+
+    async fn run_simulated(mut self) {
+        while let Some(first) = self.appends.recv().await {
+            let delay_us = env::random_u64() % SIMULATED_SYNC_MAX_US;
+            env::sleep(Duration::from_micros(delay_us)).await;
+            self.flush_from(first);
+        }
+    }
+
+    /// Syncs for `first` and everything that arrived meanwhile; completes in order of arrival.
+    fn flush_from(&mut self, first: Append) {
+        let mut group = vec![first];
+        while let Ok(next) = self.appends.try_recv() {
+            group.push(next);
+        }
+        *self.under_way.0.lock() = Some(env::monotonic());
+        let flushed = self.store.sync();
+        *self.under_way.0.lock() = None;
+        match flushed {
+            Ok(()) => {
+                self.synced.publish(&group);
+                group.into_iter().for_each(|append| append.callback.io_completed(Ok(())));
+            }
+            Err(error) => {
+                let reason = format!("syncing the Raft log failed: {}", chain(&error));
+                self.failure.report(&*reason);
+                group
+                    .into_iter()
+                    .for_each(|append| append.callback.io_completed(Err(io::Error::other(&*reason))));
+            }
+        }
+    }
+}
+
+/// Reports a sync that takes too long. Runs until Raft's runtime ends.
+pub(super) async fn watch_syncs(under_way: UnderWay, failure: Failure) {
+    loop {
+        env::sleep(SYNC_WATCH_EVERY).await;
+        let hung = under_way.0.lock().is_some_and(|began| began.elapsed() > SYNC_LIMIT);
+        if hung {
+            failure
+                .report(format!("a sync of the Raft log takes longer than {SYNC_LIMIT:?}: the disk hangs"));
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(last: u64, generation: u64) -> Append {
+        Append { callback: IOFlushed::noop(), last: Some((last, generation)) }
+    }
+
+    #[test]
+    fn a_sync_of_truncated_entries_publishes_nothing() {
+        let synced = Synced::new(3);
+        let index = synced.subscribe();
+        let before = append(9, synced.generation());
+        synced.truncate(3);
+        assert_eq!(*index.borrow(), 2);
+        synced.publish(&[before]);
+        assert_eq!(*index.borrow(), 2);
+        synced.publish(&[append(4, synced.generation())]);
+        assert_eq!(*index.borrow(), 4);
+        synced.raise(3);
+        assert_eq!(*index.borrow(), 4);
+    }
+}

@@ -1,0 +1,196 @@
+//! The twin in memory: one State, applied at once. Fails on demand.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use base::env;
+use parking_lot::Mutex;
+use replica::{
+    AtLeastError, Committed, Event, Gone, Moment, ProposeError, Unavailable, View, ViewError, WatchEnd,
+};
+use state::{Batch, Entry, State, Txn};
+use tokio::sync::watch;
+
+use super::{Backend, Changes};
+
+/// A cluster of one, in memory.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    moments: watch::Sender<Arc<Moment>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    events: VecDeque<Arc<Event>>,
+    moments: Vec<Arc<Moment>>,
+    /// Reads and watches before this revision are refused.
+    floor: u64,
+    /// What [`Backend::moment`] shows instead of the newest.
+    stale: Option<Arc<Moment>>,
+    without_quorum: bool,
+    /// What the next proposal answers instead of being applied.
+    propose_error: Option<ProposeError>,
+    /// Transactions that somebody else gets in before the next proposal.
+    intruders: VecDeque<Txn>,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        let first = Arc::new(Moment { state: State::default(), index: 0, term: 1 });
+        Self { moments: watch::Sender::new(first), shared: Arc::default() }
+    }
+
+    /// Shows readers of what is local an old moment.
+    pub(crate) fn lag(&self, moment: Arc<Moment>) {
+        self.shared.lock().stale = Some(moment);
+    }
+
+    pub(crate) fn lose_quorum(&self) {
+        self.shared.lock().without_quorum = true;
+    }
+
+    pub(crate) fn fail_next(&self, error: ProposeError) {
+        self.shared.lock().propose_error = Some(error);
+    }
+
+    /// Lets `txn` in just before the next proposal.
+    pub(crate) fn intrude(&self, txn: Txn) {
+        self.shared.lock().intruders.push_back(txn);
+    }
+
+    /// Forgets history up to now.
+    pub(crate) fn compact(&self) {
+        let revision = self.newest().revision();
+        let mut shared = self.shared.lock();
+        shared.floor = revision;
+        shared.events.clear();
+        shared.moments.retain(|moment| moment.revision() >= revision);
+    }
+
+    fn newest(&self) -> Arc<Moment> {
+        Arc::clone(&self.moments.borrow())
+    }
+
+    pub(crate) fn apply(&self, txn: Txn) -> Committed {
+        let before = self.newest();
+        let index = before.index + 1;
+        let batch = Batch { time_ms: env::wall_ms().max(before.state.time_ms()), txns: vec![txn] };
+        let applied = state::apply(&before.state, &Entry { index, term: 1, batch: &batch });
+        let mut shared = self.shared.lock();
+        let events =
+            applied.changes.into_iter().map(|change| Arc::new(Event { change, frame: OnceLock::new() }));
+        shared.events.extend(events);
+        let moment = Arc::new(Moment { state: applied.state, index, term: 1 });
+        shared.moments.push(Arc::clone(&moment));
+        drop(shared);
+        self.moments.send_replace(Arc::clone(&moment));
+        let (_, outcome) = applied.outcomes.into_iter().next().expect("one transaction, one outcome");
+        Committed { outcome, moment }
+    }
+}
+
+#[async_trait::async_trait]
+impl Backend for Memory {
+    fn moment(&self) -> Arc<Moment> {
+        let stale = self.shared.lock().stale.clone();
+        stale.unwrap_or_else(|| self.newest())
+    }
+
+    async fn linearizable(&self) -> Result<Arc<Moment>, Unavailable> {
+        if self.shared.lock().without_quorum {
+            return Err(Unavailable { reason: "no quorum of masters answered in time".into() });
+        }
+        Ok(self.newest())
+    }
+
+    async fn at_least(&self, revision: u64) -> Result<Arc<Moment>, AtLeastError> {
+        let newest = self.newest();
+        let current = newest.revision();
+        if current >= revision { Ok(newest) } else { Err(AtLeastError::TooLarge { revision, current }) }
+    }
+
+    async fn exact(&self, _: &str, revision: u64) -> Result<View, ViewError> {
+        let shared = self.shared.lock();
+        let found = shared.moments.iter().find(|moment| moment.revision() >= revision).cloned();
+        match found.filter(|_| revision >= shared.floor) {
+            Some(moment) => Ok(View::Memory(moment)),
+            None => Err(Gone { revision, floor: shared.floor }.into()),
+        }
+    }
+
+    async fn propose(&self, txn: Txn) -> Result<Committed, ProposeError> {
+        let mut shared = self.shared.lock();
+        if let Some(error) = shared.propose_error.take() {
+            return Err(error);
+        }
+        if shared.without_quorum {
+            return Err(ProposeError::Unavailable { reason: "no master leads".into() });
+        }
+        let intruder = shared.intruders.pop_front();
+        drop(shared);
+        if let Some(intruder) = intruder {
+            self.apply(intruder);
+        }
+        Ok(self.apply(txn))
+    }
+
+    fn watch(&self, prefix: &str, revision: u64) -> Result<Box<dyn Changes>, WatchEnd> {
+        let floor = self.shared.lock().floor;
+        if revision < floor {
+            return Err(Gone { revision, floor }.into());
+        }
+        let changes = MemoryChanges {
+            memory: self.clone(),
+            moments: self.moments.subscribe(),
+            prefix: prefix.to_owned(),
+            cursor: revision,
+        };
+        Ok(Box::new(changes))
+    }
+
+    fn leading_term(&self) -> Option<u64> {
+        Some(1)
+    }
+}
+
+struct MemoryChanges {
+    memory: Memory,
+    moments: watch::Receiver<Arc<Moment>>,
+    prefix: String,
+    cursor: u64,
+}
+
+impl MemoryChanges {
+    /// The events after the cursor.
+    fn waiting(&self) -> Result<Vec<Arc<Event>>, WatchEnd> {
+        let shared = self.memory.shared.lock();
+        let (revision, floor) = (self.cursor, shared.floor);
+        if revision < floor {
+            return Err(Gone { revision, floor }.into());
+        }
+        let is_wanted = |event: &&Arc<Event>| {
+            event.change.revision > revision && event.change.object.key.as_str().starts_with(&self.prefix)
+        };
+        Ok(shared.events.iter().filter(is_wanted).cloned().collect())
+    }
+}
+
+#[async_trait::async_trait]
+impl Changes for MemoryChanges {
+    async fn next(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
+        loop {
+            self.moments.borrow_and_update();
+            let events = self.waiting()?;
+            if let Some(last) = events.last() {
+                self.cursor = last.change.revision;
+                return Ok(events);
+            }
+            self.moments.changed().await.map_err(|_| WatchEnd::Reset)?;
+        }
+    }
+
+    fn progress(&mut self) -> u64 {
+        self.cursor.max(self.memory.newest().revision())
+    }
+}

@@ -1,0 +1,124 @@
+//! The whole router over a cluster in memory.
+
+mod reads;
+mod transport;
+mod watches;
+mod writes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use base::shutdown::{self, Trigger};
+use base::telemetry::Metrics;
+use http::Request;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::backend::memory::Memory;
+use crate::server::Context;
+use crate::user::{MASTERS, Peer, User};
+use crate::{bootstrap, routes};
+
+/// A server without sockets, and its cluster.
+struct Api {
+    router: Router,
+    memory: Memory,
+    trigger: Trigger,
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    code: u16,
+    body: Value,
+    warnings: Vec<String>,
+}
+
+impl Answer {
+    /// Code and message of a failure.
+    fn failure(&self) -> (u16, &str) {
+        (self.code, self.body["message"].as_str().unwrap_or_default())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let items = self.body["items"].as_array().expect("a list");
+        items.iter().map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    fn revision(&self) -> u64 {
+        self.body["metadata"]["resourceVersion"]
+            .as_str()
+            .expect("a resourceVersion")
+            .parse()
+            .expect("a number")
+    }
+}
+
+impl Api {
+    /// With the system namespaces.
+    fn new() -> Self {
+        let memory = Memory::new();
+        for txn in bootstrap::missing(&crate::Backend::moment(&memory).state) {
+            memory.apply(txn);
+        }
+        let (trigger, shutdown) = shutdown::channel();
+        let context = Context::new(Arc::new(memory.clone()), Metrics::new(), shutdown);
+        Self { router: routes::router(context, Router::new(), Router::new()), memory, trigger }
+    }
+
+    /// A request of a user of `system:masters`.
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(body.into()).expect("a request");
+        request.extensions_mut().insert(Peer(Some(User::authenticated("admin", [MASTERS.to_owned()]))));
+        self.router.clone().oneshot(request).await.expect("the router answers")
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let response = self.send(method, path, headers, body).await;
+        let code = response.status().as_u16();
+        let warnings = response.headers().get_all("warning").iter();
+        let warnings = warnings.map(|value| value.to_str().expect("text").to_owned()).collect();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
+        Answer { code, body, warnings }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], Body::empty()).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask("POST", path, &[], body.to_string()).await
+    }
+
+    async fn put(&self, path: &str, body: Value) -> Answer {
+        self.ask("PUT", path, &[], body.to_string()).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, &[], Body::empty()).await
+    }
+
+    /// Creates a ConfigMap in `default`.
+    async fn config_map(&self, name: &str, labels: Value) -> Answer {
+        let created =
+            self.post(MAPS, json!({"metadata": {"name": name, "labels": labels}, "data": {"a": "b"}})).await;
+        assert_eq!(created.code, 201, "{created:?}");
+        created
+    }
+}
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";

@@ -1,0 +1,199 @@
+//! Get, list, discovery, health.
+
+use axum::body::Body;
+use serde_json::json;
+
+use super::{Api, MAPS};
+
+const TABLE: (&str, &str) = ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
+
+#[tokio::test]
+async fn lists_copy_bytes() {
+    let api = Api::new();
+    assert_eq!(
+        api.get(MAPS).await.body.to_string(),
+        r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"4"},"items":[]}"#
+    );
+    let one = api.config_map("a", json!({})).await.body;
+    let two = api.config_map("b", json!({})).await.body;
+    let expect = format!(
+        r#"{{"kind":"ConfigMapList","apiVersion":"v1","metadata":{{"resourceVersion":"6"}},"items":[{one},{two}]}}"#
+    );
+    assert_eq!(api.get(MAPS).await.body.to_string(), expect);
+    assert_eq!(api.get("/api/v1/configmaps").await.body.to_string(), expect);
+    assert_eq!(
+        api.get("/api/v1/namespaces").await.names(),
+        ["default", "kube-node-lease", "kube-public", "kube-system"]
+    );
+}
+
+#[tokio::test]
+async fn long_lists_come_in_chunks_that_fit_together() {
+    let api = Api::new();
+    let names: Vec<String> = (0..40).map(|at| format!("x{at:02}")).collect();
+    for name in &names {
+        api.post(MAPS, json!({"metadata": {"name": name}, "data": {"a": "x".repeat(20_000)}})).await;
+    }
+    let response = api.send("GET", MAPS, &[], Body::empty()).await;
+    let length: usize =
+        response.headers()["content-length"].to_str().expect("text").parse().expect("a number");
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
+    assert_eq!(body.len(), length);
+    assert_eq!(api.get(MAPS).await.names(), names);
+}
+
+#[tokio::test]
+async fn selectors() {
+    let api = Api::new();
+    api.config_map("a", json!({"app": "web"})).await;
+    api.config_map("b", json!({"app": "db"})).await;
+    let cases: [(&str, &[&str]); 6] = [
+        ("labelSelector=app%3Dweb", &["a"]),
+        ("labelSelector=app%20in%20(web,db)", &["a", "b"]),
+        ("labelSelector=none", &[]),
+        ("fieldSelector=metadata.name%3Db", &["b"]),
+        ("fieldSelector=metadata.name!%3Db", &["a"]),
+        ("fieldSelector=metadata.name%3Da&labelSelector=app%3Ddb", &[]),
+    ];
+    for (query, expect) in cases {
+        assert_eq!(api.get(&format!("{MAPS}?{query}")).await.names(), expect, "{query}");
+    }
+    let all =
+        api.get("/api/v1/configmaps?fieldSelector=metadata.namespace%3Ddefault,metadata.name%3Da").await;
+    assert_eq!(all.names(), ["a"], "also over all namespaces");
+    assert_eq!(api.get(&format!("{MAPS}?labelSelector=%3D")).await.code, 400);
+    assert_eq!(
+        api.get(&format!("{MAPS}?fieldSelector=data%3Dx")).await.failure(),
+        (400, "field label not supported: data")
+    );
+}
+
+#[tokio::test]
+async fn pages_show_one_revision() {
+    let api = Api::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        api.config_map(name, json!({})).await;
+    }
+    let first = api.get(&format!("{MAPS}?limit=2")).await;
+    assert_eq!(
+        (first.names(), &first.body["metadata"]["remainingItemCount"]),
+        (vec!["a".into(), "b".into()], &json!(3))
+    );
+    api.config_map("bb", json!({})).await;
+    api.delete(&format!("{MAPS}/d")).await;
+    let token = first.body["metadata"]["continue"].as_str().expect("a token").to_owned();
+    let second = api.get(&format!("{MAPS}?limit=2&continue={token}")).await;
+    assert_eq!((second.names(), second.revision()), (vec!["c".into(), "d".into()], first.revision()));
+    assert_eq!(second.body["metadata"]["remainingItemCount"], 1);
+    let token = second.body["metadata"]["continue"].as_str().expect("a token").to_owned();
+    let third = api.get(&format!("{MAPS}?limit=2&continue={token}")).await;
+    assert_eq!((third.names(), third.revision()), (vec!["e".to_owned()], first.revision()));
+    assert_eq!(
+        third.body["metadata"].as_object().expect("metadata").len(),
+        1,
+        "nothing follows the last page"
+    );
+
+    api.memory.compact();
+    let expired = api.get(&format!("{MAPS}?limit=2&continue={token}")).await;
+    assert_eq!((expired.code, &expired.body["reason"]), (410, &json!("Expired")));
+    let resume = expired.body["metadata"]["continue"].as_str().expect("a token").to_owned();
+    let resumed = api.get(&format!("{MAPS}?limit=2&continue={resume}")).await;
+    assert_eq!(resumed.names(), ["e"]);
+    assert!(resumed.revision() > first.revision());
+    assert_eq!(api.get(&format!("{MAPS}?limit=2&continue=x")).await.code, 400);
+}
+
+#[tokio::test]
+async fn resource_versions_of_reads() {
+    let api = Api::new();
+    let before = crate::Backend::moment(&api.memory);
+    let created = api.config_map("x", json!({})).await;
+    api.memory.lag(before);
+    let path = format!("{MAPS}/x");
+    assert_eq!(api.get(&path).await.code, 200, "the newest");
+    assert_eq!(api.get(&format!("{path}?resourceVersion=0")).await.code, 404, "whatever is here");
+    assert_eq!(
+        api.get(&format!("{path}?resourceVersion={}", created.revision())).await.code,
+        200,
+        "not older"
+    );
+    let future = api.get(&format!("{path}?resourceVersion=99")).await;
+    assert_eq!(future.failure(), (504, "Timeout: Too large resource version: 99, current: 5"));
+    assert_eq!(api.get(&format!("{path}?resourceVersion=x")).await.code, 400);
+    let exact = api.get(&format!("{MAPS}?resourceVersion=4&resourceVersionMatch=Exact")).await;
+    assert_eq!((exact.names().len(), exact.revision()), (0, 4));
+    api.memory.lose_quorum();
+    let lost = api.get(&path).await;
+    assert_eq!((lost.code, &lost.body["reason"]), (503, &json!("ServiceUnavailable")));
+    assert_eq!(api.get("/livez").await.code, 200);
+    let ready = api.get("/readyz").await;
+    assert_eq!(
+        ready.body,
+        json!(
+            "[+]ping ok\n[-]quorum failed: no quorum of masters answered in time\n[+]shutdown ok\nreadyz check failed\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn tables_and_partial_objects() {
+    let api = Api::new();
+    api.config_map("x", json!({})).await;
+    let table = api.ask("GET", &format!("{MAPS}?limit=500"), &[TABLE], Body::empty()).await.body;
+    assert_eq!((&table["kind"], &table["apiVersion"]), (&json!("Table"), &json!("meta.k8s.io/v1")));
+    let columns: Vec<_> =
+        table["columnDefinitions"].as_array().expect("columns").iter().map(|one| &one["name"]).collect();
+    assert_eq!(columns, ["Name", "Data", "Age"]);
+    assert_eq!(table["rows"][0]["cells"], json!(["x", 1, "0s"]));
+    assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
+    let one = api.ask("GET", &format!("{MAPS}/x"), &[TABLE], Body::empty()).await.body;
+    assert_eq!(
+        (&one["rows"][0]["cells"][0], &one["metadata"]["resourceVersion"]),
+        (&json!("x"), &json!("5"))
+    );
+    let partial = [("accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")];
+    let list = api.ask("GET", MAPS, &partial, Body::empty()).await;
+    assert_eq!(
+        (&list.body["kind"], list.names()),
+        (&json!("PartialObjectMetadataList"), vec!["x".to_owned()])
+    );
+    assert_eq!(api.ask("GET", MAPS, &[("accept", "text/html")], Body::empty()).await.code, 406);
+}
+
+#[tokio::test]
+async fn documents() {
+    let api = Api::new();
+    assert_eq!(api.get("/api").await.body["versions"], json!(["v1"]));
+    assert_eq!(api.get("/apis").await.body["kind"], "APIGroupList");
+    assert_eq!(api.get("/api/v1").await.body["resources"][0]["name"], "configmaps");
+    assert_eq!(api.get("/version").await.body["gitVersion"], "v1.37.0");
+    assert_eq!(api.get("/api/v2").await.code, 404);
+    let root = api.get("/openapi/v3").await.body;
+    let url = root["paths"]["api/v1"]["serverRelativeURL"].as_str().expect("a URL").to_owned();
+    assert_eq!(api.get(&url).await.body["openapi"], "3.0.0");
+    let response = api.send("GET", "/openapi/v2", &[], Body::empty()).await;
+    let tag = response.headers()["etag"].to_str().expect("text").to_owned();
+    assert_eq!(api.ask("GET", "/openapi/v2", &[("if-none-match", &tag)], Body::empty()).await.code, 304);
+    let aggregated =
+        [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json")];
+    let response = api.send("GET", "/api", &aggregated, Body::empty()).await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    );
+    let metrics = api.get("/metrics").await;
+    assert!(
+        metrics
+            .body
+            .as_str()
+            .is_some_and(|text| text.contains("keelson_apiserver_requests_total{verb=\"get\"")),
+        "{metrics:?}"
+    );
+    assert_eq!(
+        api.get("/readyz?verbose").await.body,
+        json!("[+]ping ok\n[+]quorum ok\n[+]shutdown ok\nreadyz check passed\n")
+    );
+    assert_eq!(api.get("/nothing").await.code, 404);
+    assert_eq!(api.delete(MAPS).await.code, 405);
+}

@@ -1,0 +1,314 @@
+//! One master: everything put together, and its end.
+//!
+//! # Flow
+//! data directory -> who am I ([`crate::identity`]) -> stores -> replica -> Raft -> (init or join) -> API.
+//! Then it waits for a signal or a failure.
+//!
+//! # Guarantees
+//! - On SIGTERM or SIGINT leadership is handed over before the API stops, within bounds, exit code 0.
+//! - When Raft's core, the disk or the log flusher fails, it logs why and exits with a code that is
+//!   not 0: it never serves on.
+
+mod retention;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use apiserver::Backend;
+use base::env;
+use base::ids::ClusterId;
+use base::shutdown::{self, Shutdown};
+use base::telemetry::Metrics;
+use raft::transport::tls::{self, TlsTransport};
+use raft::{Member, PeerService};
+use replica::Replica;
+use storage::rocks::{RocksOptions, RocksStores};
+use storage::snapshot::Stores;
+use tokio::net::TcpListener;
+
+use crate::address::HostPort;
+use crate::cli::until_signalled;
+use crate::cluster::orders::Peers;
+use crate::cluster::{self, Cluster, ask};
+use crate::data_dir::DataDir;
+use crate::identity::{Identity, Stage, Start, Wanted, decide, look};
+use crate::pki::Authority;
+use crate::{failure, files, init};
+use retention::HISTORY_BYTES_MAX;
+
+/// How long a stop waits for another master to take leadership over: more than the longest election.
+const HAND_OVER_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Runs a master to its end.
+///
+/// # Errors
+/// When it cannot start, or something it cannot live without failed.
+pub fn run(directory: &Path, wanted: Wanted) -> anyhow::Result<()> {
+    failure::exit_on_core_panic();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.thread_name("api").enable_all().build().context("starting the runtime")?;
+    let ended = runtime.block_on(async {
+        let shutdown = until_signalled()?;
+        // Boxed: the largest future of the program, on the smallest stack.
+        Box::pin(live(directory, wanted, shutdown)).await
+    });
+    // Tasks that still run must not hold up the exit: what they do is nothing that was acknowledged.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn live(directory: &Path, wanted: Wanted, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    let data = DataDir::new(directory);
+    files::make_directory(data.path())?;
+    let Some(_lock) = files::try_lock(&data.lock())? else {
+        bail!("another process runs the master in {}: stop it first", data.path().display());
+    };
+    let identity = tokio::select! {
+        biased;
+        // Cancel-safe: an attempt to join that is cut off is taken up by the next start.
+        () = shutdown.wait() => return Ok(()),
+        identity = identify(&data, wanted) => identity?,
+    };
+    let master = Master::start(data, identity).await?;
+    let served = master.serve(&mut shutdown).await;
+    match &served {
+        Ok(()) => tracing::info!("stopped"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "failed"),
+    }
+    served
+}
+
+/// Finds out, or makes, who this master is.
+async fn identify(data: &DataDir, wanted: Wanted) -> anyhow::Result<Identity> {
+    let found = look(data)?;
+    let begun = wanted.bootstrap.is_some();
+    match decide(found, wanted)? {
+        Start::Init(master, cluster) => init::prepare(data, master, cluster),
+        Start::Join(master, through, token) => ask::join(data, master, through, &token).await,
+        Start::Resume(identity) => {
+            if begun {
+                tracing::info!("the data directory is initialized: --init and --join are ignored");
+            }
+            Ok(identity)
+        }
+    }
+}
+
+/// A master whose Raft runs.
+struct Master {
+    data: DataDir,
+    identity: Identity,
+    cluster: cluster::Handle,
+    api: TcpListener,
+    metrics: Metrics,
+    peers: shutdown::Trigger,
+}
+
+impl Master {
+    async fn start(data: DataDir, mut identity: Identity) -> anyhow::Result<Self> {
+        let id = identity.cluster()?;
+        let authority =
+            data.authority()?.context("pki/ca.key is missing in the data directory: put it back")?;
+        // Before anything is opened: a port in use is the commonest mistake.
+        let api = listen("API", &identity.api).await?;
+        let peers = listen("peer", &identity.peer).await?;
+        let stores = open_stores(&data).await?;
+        if !identity.started {
+            identity.started = true;
+            data.save_identity(&identity)?;
+        }
+        let metrics = Metrics::new();
+        let shown = peer_identity(id, &identity, &authority)?;
+        let Core { replica, service, peers } = start_core(&identity, shown, stores, peers, &metrics).await?;
+        let cluster = Arc::new(Cluster { id, node: identity.node, authority, replica });
+        service.attach(Arc::clone(&cluster));
+        tracing::info!(name = identity.name, node = identity.node, cluster = %id, "started");
+        Ok(Self { data, identity, cluster, api, metrics, peers })
+    }
+
+    /// Serves until the shutdown or a failure.
+    async fn serve(mut self, shutdown: &mut Shutdown) -> anyhow::Result<()> {
+        let cluster = Arc::clone(&self.cluster);
+        tokio::select! {
+            biased;
+            // None of these is taken up again: whichever ends first ends the master's way in.
+            () = shutdown.wait() => {
+                cluster.replica.raft().shutdown().await;
+                return Ok(());
+            }
+            reason = failed(&cluster.replica) => bail!("{reason}"),
+            entered = self.enter() => entered?,
+        }
+        self.serve_api(shutdown).await
+    }
+
+    /// Becomes a voting member, if it is not one yet.
+    async fn enter(&mut self) -> anyhow::Result<()> {
+        match self.identity.stage.clone() {
+            Stage::Member => return Ok(()),
+            Stage::Init => self.found().await?,
+            Stage::Join { through } => self.cluster.become_voter(&self.identity.name, &through).await?,
+        }
+        self.data.save_member(&mut self.identity)?;
+        tracing::info!("votes");
+        Ok(())
+    }
+
+    /// Makes the cluster out of this one master.
+    async fn found(&self) -> anyhow::Result<()> {
+        match self.cluster.replica.raft().initialize().await {
+            // Not pristine: an earlier start came this far.
+            Ok(()) | Err(raft::InitializeError::NotPristine(_)) => {}
+            Err(error) => return Err(anyhow!(error).context("making the cluster's log")),
+        }
+        init::record(&self.cluster, &self.data, &self.identity).await?;
+        let moment = self.cluster.replica.linearizable().await.context("reading the new cluster's state")?;
+        for txn in apiserver::bootstrap::missing(&moment.state) {
+            self.cluster.replica.propose(txn).await.context("making the system namespaces")?;
+        }
+        Ok(())
+    }
+
+    async fn serve_api(self, shutdown: &mut Shutdown) -> anyhow::Result<()> {
+        let Self { identity, cluster, api, metrics, peers: _peers, .. } = self;
+        let (stop, stopping) = shutdown::channel();
+        let backend: Arc<dyn Backend> = Arc::new(cluster.replica.clone());
+        let options = api_options(&identity, &cluster, api, metrics)?;
+        let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
+        env::spawn(apiserver::namespaces::run(backend, stopping.clone()));
+        let mut serving = env::spawn(service.run(stopping));
+        let replica = &cluster.replica;
+        tokio::select! {
+            biased;
+            // Cancel-safe, all of them: they only wait.
+            () = shutdown.wait() => {}
+            reason = failed(replica) => bail!("{reason}"),
+            removed = cluster.until_removed(&identity.name) => return Err(removed),
+            ended = &mut serving => bail!("the API server ended: {ended:?}"),
+        }
+        tracing::info!("stopping");
+        // Leadership first, while requests are still served: then nobody waits for an election.
+        let leads = hand_over(replica).await;
+        stop.fire();
+        serving.await.context("draining the API server")?;
+        // A leader that nobody takes over from (all masters are being stopped, mostly) would only wait
+        // for that once more. Nothing is lost by an end without it: what was acknowledged is synced.
+        if !leads {
+            replica.raft().shutdown().await;
+        }
+        Ok(())
+    }
+}
+
+/// Hands leadership over, if this master leads. Returns whether it still does.
+async fn hand_over(replica: &Replica) -> bool {
+    if !replica.raft().leadership().borrow().am_leader {
+        return false;
+    }
+    match env::timeout(HAND_OVER_DEADLINE, replica.raft().transfer(None)).await {
+        Ok(Ok(leader)) => {
+            tracing::info!(leader, "handed leadership over");
+            return false;
+        }
+        Ok(Err(error)) => tracing::info!(%error, "leadership was not handed over"),
+        Err(_) => tracing::info!("nobody took leadership over in time"),
+    }
+    true
+}
+
+/// Resolves with the reason when something failed that the master cannot live without.
+async fn failed(replica: &Replica) -> String {
+    let raft = replica.raft();
+    tokio::select! {
+        biased;
+        reason = raft.failed() => reason,
+        reason = replica.failed() => reason,
+    }
+}
+
+fn api_options(
+    identity: &Identity,
+    cluster: &cluster::Handle,
+    listener: TcpListener,
+    telemetry: Metrics,
+) -> anyhow::Result<apiserver::Options> {
+    let mut names = vec![identity.api.host.clone(), identity.peer.host.clone(), identity.name.clone()];
+    names.extend(identity.names.iter().cloned());
+    let (chain, key) = cluster.authority.api_server(&names)?.der()?;
+    Ok(apiserver::Options {
+        listener,
+        tls: apiserver::tls::config(chain, key, cluster.authority.certificate().clone())?,
+        telemetry,
+        guarded: cluster::http::for_masters(Arc::clone(cluster)),
+        open: cluster::http::for_anybody(Arc::clone(cluster)),
+    })
+}
+
+async fn listen(what: &str, address: &HostPort) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind((address.host.as_str(), address.port)).await;
+    listener.with_context(|| format!("listening on {address} for {what} connections"))
+}
+
+async fn open_stores(data: &DataDir) -> anyhow::Result<Arc<dyn Stores>> {
+    let directory = data.store();
+    let opened = env::blocking(move || RocksStores::open(&directory, RocksOptions::default())).await;
+    Ok(Arc::new(opened.with_context(|| format!("opening the store in {}", data.store().display()))?))
+}
+
+/// What of a master runs before it serves its API.
+struct Core {
+    replica: Replica,
+    service: Arc<Peers>,
+    /// Ends the peer transport when dropped: the last thing of all.
+    peers: shutdown::Trigger,
+}
+
+/// Starts Raft and what stands on it, and lets the peers in.
+async fn start_core(
+    identity: &Identity,
+    shown: tls::Identity,
+    stores: Arc<dyn Stores>,
+    listener: TcpListener,
+    metrics: &Metrics,
+) -> anyhow::Result<Core> {
+    let options = replica::Options { retention: retention::rules(), history_bytes_max: HISTORY_BYTES_MAX };
+    let opening = Arc::clone(&stores);
+    let opened = env::blocking(move || replica::open(opening, options)).await;
+    let (opened, machine) = opened.context("restoring the state from the store")?;
+    let service = Arc::new(Peers::new(opened.peer_service()));
+    let transport = Arc::new(TlsTransport::new(&shown)?);
+    let raft = raft::start(
+        raft_options(identity, &shown, Arc::clone(&stores)),
+        stores,
+        machine,
+        transport,
+        Arc::clone(&service) as Arc<dyn PeerService>,
+        metrics.clone(),
+    );
+    let raft = raft.await?;
+    let (peers, stopping) = shutdown::channel();
+    let serving = tls::serve(listener.into_std()?, shown, raft.frames(), stopping);
+    raft.runtime().spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "serving other masters failed");
+        }
+    });
+    Ok(Core { replica: opened.attach(raft), service, peers })
+}
+
+fn raft_options(identity: &Identity, shown: &tls::Identity, stores: Arc<dyn Stores>) -> raft::Options {
+    let me = Member { name: identity.name.clone(), peer: identity.peer.to_string(), api: identity.api.url() };
+    raft::Options {
+        space_is_low: Arc::new(move || stores.space().is_low),
+        ..raft::Options::new(shown.cluster, shown.node, me)
+    }
+}
+
+/// What this master shows to others, and expects of them.
+fn peer_identity(id: ClusterId, identity: &Identity, authority: &Authority) -> anyhow::Result<tls::Identity> {
+    let (chain, key) = authority.peer(identity.node, std::slice::from_ref(&identity.peer.host))?.der()?;
+    let ca = authority.certificate().clone();
+    Ok(tls::Identity { cluster: id, node: identity.node, chain, key, ca })
+}

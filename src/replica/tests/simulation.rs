@@ -1,0 +1,279 @@
+//! Three masters in one thread on virtual time: the whole replica, from proposal to version store, over
+//! a simulated network and disks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Key;
+use base::env;
+use base::ids::{ClusterId, NodeId, RequestId};
+use base::telemetry::Metrics;
+use raft::Member;
+use raft::transport::simulated::{Conditions, SimulatedNetwork, Trace};
+use replica::{Committed, Options, ProposeError, Replica};
+use state::{Guard, Meta, Outcome, Stamp, Txn, Write};
+use storage::memory::MemoryStores;
+
+const CLUSTER: ClusterId = ClusterId(7);
+/// Long enough for several elections.
+const PATIENCE: Duration = Duration::from_secs(20);
+const GLANCE: Duration = Duration::from_millis(10);
+
+struct Master {
+    node: NodeId,
+    stores: MemoryStores,
+    replica: Replica,
+}
+
+struct Cluster {
+    network: SimulatedNetwork,
+    trace: Trace,
+    masters: Vec<Master>,
+}
+
+fn member(node: NodeId) -> Member {
+    Member { name: format!("master-{node}"), peer: format!("10.0.0.{node}:1"), api: format!("https://10.0.0.{node}") }
+}
+
+async fn boot(network: &SimulatedNetwork, node: NodeId, stores: MemoryStores) -> Master {
+    let options = Options { retention: vec![], history_bytes_max: u64::MAX };
+    let (opened, machine) = replica::open(Arc::new(stores.clone()), options).expect("opens");
+    let service = opened.peer_service();
+    let options = raft::Options::new(CLUSTER, node, member(node));
+    let transport = network.transport(node);
+    let started =
+        raft::start(options, Arc::new(stores.clone()), machine, transport, service, Metrics::new()).await;
+    let handle = started.expect("raft starts");
+    network.attach(node, handle.frames());
+    Master { node, stores, replica: opened.attach(handle) }
+}
+
+impl Cluster {
+    /// Three voters with a leader.
+    async fn of_three() -> Self {
+        let trace = Trace::default();
+        let network = SimulatedNetwork::new(trace.clone());
+        let mut masters = Vec::new();
+        for node in 1..=3 {
+            masters.push(boot(&network, node, MemoryStores::new()).await);
+        }
+        let cluster = Self { network, trace, masters };
+        cluster.masters[0].replica.raft().initialize().await.expect("initializes");
+        for node in 2..=3 {
+            let leader = cluster.leader().await;
+            // A member can be added once the change before it is committed.
+            leader.replica.linearizable().await.expect("the first member is a quorum");
+            leader.replica.raft().add(node, member(node)).await.expect("joins");
+        }
+        cluster
+    }
+
+    /// The one that leads, among those that are attached.
+    async fn leader(&self) -> &Master {
+        let leads = |master: &&Master| master.replica.raft().leadership().borrow().am_leader;
+        let found = env::wait_until(PATIENCE, GLANCE, || self.masters.iter().any(|master| leads(&master))).await;
+        assert!(found, "nobody leads");
+        self.masters.iter().find(leads).expect("just seen")
+    }
+
+    /// Waits until all have applied what the furthest has, and returns (index, hash) of each.
+    async fn settle(&self) -> Vec<(u64, u128)> {
+        let furthest = self.masters.iter().map(|master| master.replica.moment().index).max().unwrap_or(0);
+        let mut seen = Vec::new();
+        for master in &self.masters {
+            let caught_up =
+                env::wait_until(PATIENCE, GLANCE, || master.replica.moment().index >= furthest).await;
+            assert!(caught_up, "{} stays behind {furthest}", master.node);
+            let hash = master.replica.hash_at(furthest).await.expect("a recent index");
+            seen.push((furthest, hash));
+        }
+        seen
+    }
+}
+
+fn key(name: &str) -> Key {
+    Key::object("", "configmaps", "default", name)
+}
+
+fn put(name: &str, value: &str, guards: Vec<Guard>) -> Txn {
+    let head = format!(r#"{{"metadata":{{"name":"{name}","uid":"{name}","#);
+    let body = format!(r#"{head}"labels":{{}}}},"data":"{value}"}}"#);
+    Txn {
+        stamp: Stamp { request: RequestId::random().0, actor: "tester".to_owned() },
+        guards,
+        writes: vec![Write::Put {
+            key: key(name),
+            body: body.into(),
+            splice: Some(head.len() as u32),
+            meta: Meta { uid: name.to_owned(), ..Meta::default() },
+        }],
+    }
+}
+
+fn create(name: &str) -> Txn {
+    put(name, "x", vec![Guard::Absent { key: key(name) }])
+}
+
+fn is_committed(result: &Result<Committed, ProposeError>) -> bool {
+    matches!(result, Ok(Committed { outcome: Outcome::Committed { .. }, .. }))
+}
+
+/// Writes through every master while the leader is cut off and comes back; returns what two runs with
+/// one seed must agree on.
+async fn eventful_run() -> ((u64, u64), Vec<(u64, u128)>) {
+    let cluster = Cluster::of_three().await;
+    let mut acknowledged = Vec::new();
+    for round in 0..6 {
+        let isolated = (round % 3 == 1).then(|| cluster.masters[round % 3].node);
+        if let Some(node) = isolated {
+            cluster.network.isolate(node, &[1, 2, 3]);
+        }
+        let writes = cluster.masters.iter().flat_map(|master| {
+            (0..5).map(move |number| {
+                let name = format!("r{round}-m{}-{number}", master.node);
+                async move { (is_committed(&master.replica.propose(create(&name)).await), name) }
+            })
+        });
+        for (committed, name) in futures::future::join_all(writes).await {
+            if committed {
+                acknowledged.push(name);
+            }
+        }
+        cluster.network.heal();
+    }
+    assert!(acknowledged.len() >= 60, "only {} of 90 writes were acknowledged", acknowledged.len());
+    let hashes = cluster.settle().await;
+    for master in &cluster.masters {
+        let moment = master.replica.moment();
+        for name in &acknowledged {
+            assert!(moment.state.get(key(name).as_str()).is_some(), "{name} is lost on {}", master.node);
+        }
+    }
+    (cluster.trace.sum(), hashes)
+}
+
+#[test]
+fn one_seed_gives_one_run_and_all_masters_agree() {
+    let first = env::simulate(11, eventful_run());
+    let second = env::simulate(11, eventful_run());
+    assert_eq!(first, second, "the same seed ran differently");
+    assert!(first.1.iter().all(|seen| *seen == first.1[0]), "the masters' states differ: {:?}", first.1);
+    let other = env::simulate(12, eventful_run());
+    assert_ne!(first.0, other.0, "the trace does not depend on the seed");
+}
+
+#[test]
+fn a_write_through_any_master_is_readable_there_at_once_and_linearizably_everywhere() {
+    env::simulate(1, async {
+        let cluster = Cluster::of_three().await;
+        for master in &cluster.masters {
+            let name = format!("via-{}", master.node);
+            let committed = master.replica.propose(create(&name)).await.expect("is applied");
+            assert!(committed.moment.state.get(key(&name).as_str()).is_some());
+            for reader in &cluster.masters {
+                let moment = reader.replica.linearizable().await.expect("a quorum answers");
+                assert!(moment.state.get(key(&name).as_str()).is_some(), "{name} not seen by {}", reader.node);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_retried_request_is_applied_once() {
+    env::simulate(2, async {
+        let cluster = Cluster::of_three().await;
+        let txn = put("twice", "x", vec![]);
+        let first = cluster.masters[0].replica.propose(txn.clone()).await.expect("is applied");
+        let second = cluster.masters[1].replica.propose(txn).await.expect("is applied");
+        assert_eq!(first.outcome, second.outcome);
+    });
+}
+
+#[test]
+fn lost_messages_lose_no_write() {
+    env::simulate(3, async {
+        let cluster = Cluster::of_three().await;
+        let bad = Conditions { loss_permille: 50, ..Conditions::default() };
+        cluster.network.set_conditions(bad);
+        let writes = (0..60).map(|number| {
+            let master = &cluster.masters[number % 3];
+            async move {
+                let name = format!("n{number}");
+                (is_committed(&master.replica.propose(create(&name)).await), name)
+            }
+        });
+        let written = futures::future::join_all(writes).await;
+        cluster.network.set_conditions(Conditions::default());
+        cluster.settle().await;
+        let state = cluster.masters[0].replica.linearizable().await.expect("a quorum answers").state.clone();
+        for (committed, name) in written {
+            assert!(!committed || state.get(key(&name).as_str()).is_some(), "{name} is lost");
+        }
+    });
+}
+
+#[test]
+fn a_master_without_a_quorum_refuses_within_its_timeout() {
+    env::simulate(4, async {
+        let cluster = Cluster::of_three().await;
+        cluster.settle().await;
+        let lonely = &cluster.masters[2];
+        cluster.network.isolate(lonely.node, &[1, 2, 3]);
+        let begun = env::monotonic();
+        assert!(lonely.replica.linearizable().await.is_err(), "a stale read was served as fresh");
+        assert!(begun.elapsed() <= replica::limits::READ_TIMEOUT * 2);
+        let begun = env::monotonic();
+        assert!(lonely.replica.propose(create("alone")).await.is_err());
+        assert!(begun.elapsed() <= replica::limits::PROPOSE_TIMEOUT + Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_watch_from_any_revision_gives_the_suffix_of_history() {
+    env::simulate(5, async {
+        let cluster = Cluster::of_three().await;
+        let replica = &cluster.masters[1].replica;
+        for number in 0..20 {
+            replica.propose(create(&format!("n{number}"))).await.expect("is applied");
+        }
+        let newest = replica.moment().revision();
+        let floor = newest - 20;
+        for start in floor..newest {
+            let mut watch = replica.watch("core/configmaps/", start).expect("history reaches back");
+            let mut revisions = Vec::new();
+            while revisions.last() != Some(&newest) {
+                let events = watch.next().await.expect("goes on");
+                revisions.extend(events.iter().map(|event| event.change.revision));
+            }
+            assert_eq!(revisions, (start + 1..=newest).collect::<Vec<_>>(), "from {start}");
+            assert_eq!(watch.progress(), newest);
+        }
+    });
+}
+
+#[test]
+fn a_restarted_master_resumes_from_its_disk_and_serves_older_watches_from_history() {
+    env::simulate(6, async {
+        let mut cluster = Cluster::of_three().await;
+        for number in 0..10 {
+            cluster.masters[0].replica.propose(create(&format!("n{number}"))).await.expect("is applied");
+        }
+        let before = cluster.settle().await;
+        let newest = cluster.masters[0].replica.moment().revision();
+        let follower = cluster.masters.iter().position(|master| !master.replica.raft().leadership().borrow().am_leader);
+        let position = follower.expect("two of three follow");
+        let gone = cluster.masters.remove(position);
+        let durable = env::wait_until(PATIENCE, GLANCE, || gone.replica.persisted_revision() == newest).await;
+        assert!(durable, "the version store never caught up");
+        cluster.network.detach(gone.node);
+        gone.replica.raft().shutdown().await;
+        let back = boot(&cluster.network, gone.node, gone.stores.reopen()).await;
+        cluster.masters.push(back);
+        let after = cluster.settle().await;
+        assert!(after.iter().all(|seen| seen.1 == after[0].1 && seen.0 >= before[0].0));
+        let replica = &cluster.masters.last().expect("just pushed").replica;
+        let mut watch = replica.watch("core/configmaps/", newest - 10).expect("history reaches back");
+        let events = watch.next().await.expect("goes on");
+        assert_eq!(events.first().map(|event| event.change.revision), Some(newest - 9));
+    });
+}

@@ -1,0 +1,150 @@
+//! A session with kubectl, the oldest and the newest one installed: what it prints is what it prints
+//! against any Kubernetes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base::env;
+use chaos::process;
+use chaos::{Cluster, Need, Options};
+use expect_test::expect;
+
+/// How long one command may take.
+const KUBECTL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The kubectl in the path, or where several versions lie beside it (`kubectl.1.27`...), the oldest and
+/// the newest of those.
+fn programs() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let Some(found) =
+        std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|p| p.is_file())
+    else {
+        return Vec::new();
+    };
+    let beside = found.canonicalize().ok().and_then(|real| real.parent().map(PathBuf::from));
+    let entries = beside.and_then(|directory| directory.read_dir().ok()).into_iter().flatten().flatten();
+    let minor = |path: &PathBuf| path.to_string_lossy().rsplit("kubectl.1.").next()?.parse::<u32>().ok();
+    let mut versions: Vec<(u32, PathBuf)> =
+        entries.map(|entry| entry.path()).filter_map(|path| Some((minor(&path)?, path))).collect();
+    versions.sort();
+    match (versions.first(), versions.last()) {
+        (Some(oldest), Some(newest)) if oldest != newest => vec![oldest.1.clone(), newest.1.clone()],
+        (Some(only), _) => vec![only.1.clone()],
+        _ => vec![found],
+    }
+}
+
+/// Runs kubectl command lines, one after the other on the next master, and returns what a terminal
+/// would show. Ages are replaced by `AGE`.
+async fn session(cluster: &Cluster, program: &str, script: &[&str]) -> Result<String> {
+    let masters = cluster.masters();
+    let mut screen = String::new();
+    for (turn, line) in script.iter().enumerate() {
+        let mut command = cluster.kubectl(program, Some(&masters[turn % masters.len()]))?;
+        let ended = process::capture(command.args(line.split(' ')), KUBECTL_TIMEOUT).await?;
+        let said = ended.stdout + &ended.stderr;
+        screen.push_str(&format!("$ kubectl {line}\n"));
+        said.lines().for_each(|line| screen.push_str(&format!("{}\n", without_age(line))));
+        if !said.is_empty() && !said.ends_with('\n') {
+            screen.push('\n');
+        }
+    }
+    Ok(screen)
+}
+
+/// A table's line with its last column replaced when it is an age, like `5s` or `2m10s`.
+fn without_age(line: &str) -> String {
+    let Some((rest, last)) = line.rsplit_once(' ') else { return line.to_owned() };
+    let is_age = last.starts_with(|c: char| c.is_ascii_digit())
+        && last.ends_with(['s', 'm', 'h'])
+        && last.chars().all(|c| c.is_ascii_digit() || "smh".contains(c));
+    if is_age { format!("{} AGE", rest.trim_end()) } else { line.to_owned() }
+}
+
+const SCRIPT: &[&str] = &[
+    "create namespace shop",
+    "create configmap web -n shop --from-literal=color=red",
+    "get configmap web -n shop",
+    "get configmap web -n shop -o jsonpath={.data}",
+    "create configmap web -n shop --from-literal=color=blue",
+    "get configmaps -n shop",
+    "get cm/nothing -n shop",
+    "create configmap lost -n nowhere",
+    "create configmap Bad_Name -n shop",
+    "create secret generic key -n shop --from-literal=password=1234",
+    "get secret key -n shop",
+    "get secret key -n shop -o jsonpath={.data.password}",
+    "get configmaps,secrets -n shop -o name",
+    "delete configmap web -n shop",
+    "get configmap web -n shop",
+    "get configmaps -n shop",
+    "delete namespace shop",
+    "get secrets -n shop",
+    "get namespace shop",
+    "get namespaces",
+    "get pods",
+];
+
+#[test]
+fn a_session_shows_what_kubernetes_shows() {
+    chaos::run(&chaos::programs!(), &[Need::Kubectl], async |machine| {
+        let cluster = Cluster::start(machine, Options::default()).await?;
+        for program in programs() {
+            println!("with {}", program.display());
+            let screen = session(&cluster, &program.to_string_lossy(), SCRIPT).await?;
+            expect![[r#""#]].assert_eq(&screen);
+        }
+        Ok(())
+    });
+}
+
+/// Waits until a file holds `lines` lines, and returns it.
+async fn wait_for_lines(path: &std::path::Path, lines: usize) -> Result<String> {
+    let read = || std::fs::read_to_string(path).unwrap_or_default();
+    let is_there =
+        env::wait_until(KUBECTL_TIMEOUT, Duration::from_millis(20), || read().lines().count() >= lines);
+    ensure!(is_there.await, "fewer than {lines} lines in {KUBECTL_TIMEOUT:?}: {}", read());
+    Ok(read())
+}
+
+#[test]
+fn a_watch_on_any_master_shows_what_happens_on_the_others() {
+    chaos::run(&chaos::programs!(), &[Need::Kubectl], async |machine| {
+        let cluster = Cluster::start(machine, Options::default()).await?;
+        let masters = cluster.masters();
+        for program in programs() {
+            let program = program.to_string_lossy().into_owned();
+            session(&cluster, &program, &["create configmap seen --from-literal=a=1"]).await?;
+            let mut watches = Vec::new();
+            for master in &masters {
+                let path = cluster.directory().join(format!("watch-{master}"));
+                let mut command = cluster.kubectl(&program, Some(master))?;
+                command.args(["get", "configmaps", "-w", "--output-watch-events", "-o", "name"]);
+                command.kill_on_drop(true).stdout(std::fs::File::create(&path)?);
+                watches.push((path, command.spawn().context("kubectl get -w")?));
+            }
+            for (path, _) in &watches {
+                wait_for_lines(path, 1).await?;
+            }
+            session(
+                &cluster,
+                &program,
+                &["create configmap new --from-literal=a=1", "delete configmap new seen"],
+            )
+            .await?;
+            for (path, mut watch) in watches {
+                let screen = wait_for_lines(&path, 4).await?;
+                expect![[r#"
+                    ADDED      configmap/seen
+                    ADDED      configmap/new
+                    DELETED    configmap/new
+                    DELETED    configmap/seen
+                "#]]
+                .assert_eq(&screen);
+                watch.kill().await?;
+            }
+        }
+        Ok(())
+    });
+}
