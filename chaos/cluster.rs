@@ -34,6 +34,9 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 /// Lines of each log that a failed test shows.
 const LOG_LINES_SHOWN: usize = 12;
 
+/// Characters of each such line.
+const LOG_LINE_CHARS_SHOWN: usize = 240;
+
 /// What the masters' data directories are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disks {
@@ -339,7 +342,7 @@ impl Cluster {
             let lines: Vec<&str> = log.lines().collect();
             text.push_str(&format!("--- {name}\n"));
             for line in &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..] {
-                text.push_str(&format!("{line}\n"));
+                text.extend(line.chars().take(LOG_LINE_CHARS_SHOWN).chain(['\n']));
             }
         }
         text

@@ -55,6 +55,6 @@ pub fn run(programs: &Programs, needs: &[Need], test: impl AsyncFnOnce(&Arc<Mach
         .build()
         .expect("a runtime needs only threads");
     if let Err(failure) = runtime.block_on(test(&machine)) {
-        panic!("{failure:?}");
+        panic!("{failure:#}");
     }
 }

@@ -22,6 +22,9 @@ use crate::watch::EventKind;
 /// The object whose creation ends every watch.
 const LAST_OBJECT: &str = "last";
 
+/// What the names of all objects that writers make begin with.
+const WRITER_PREFIX: char = 'w';
+
 /// How long a writer that was turned away waits before it goes to the next master.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 
@@ -230,13 +233,17 @@ fn listing(master: &str, items: &[serde_json::Value]) -> Result<Listing> {
     let mut objects = BTreeMap::new();
     for item in items {
         let name = item["metadata"]["name"].as_str().unwrap_or_default();
-        // A namespace comes with its authority's bundle; only what was written here counts.
-        if name.starts_with('w') || name == LAST_OBJECT {
+        if is_written_here(name) {
             let value = item["data"]["value"].as_str().unwrap_or_default();
             objects.insert(name.to_owned(), (first_word(value), revision(item)?));
         }
     }
     Ok(Listing { master: master.to_owned(), objects })
+}
+
+/// Whether an object is a writer's: a namespace may come with objects of its own, and with the last one.
+fn is_written_here(name: &str) -> bool {
+    name.starts_with(WRITER_PREFIX)
 }
 
 /// What the checks look at, without the padding.
@@ -251,7 +258,7 @@ async fn write_until_stopped(shared: Arc<Shared>, writer: usize) {
         if shared.is_stopped() {
             return;
         }
-        let name = format!("w{writer}-{number}");
+        let name = format!("{WRITER_PREFIX}{writer}-{number}");
         let (_, client) = shared.master(turn);
         let mut at = shared.write(client, &name, Operation::Create, 0).await;
         if let (Some(revision), 0) = (at, number % 2) {
@@ -321,7 +328,7 @@ async fn watch_once(
                 event.value = first_word(&event.value);
                 *last = event.revision.max(*last);
                 let is_last = event.name == LAST_OBJECT;
-                if !is_last && (event.kind == EventKind::Bookmark || event.name.starts_with('w')) {
+                if event.kind == EventKind::Bookmark || is_written_here(&event.name) {
                     log.events.push(event);
                 }
                 if is_last {

@@ -70,6 +70,11 @@ impl Handle {
         self.look(|metrics| membership::summary(metrics.membership_config.membership()))
     }
 
+    /// The highest index in this master's log, committed or not, on disk or not; `None` before the first.
+    pub fn last(&self) -> Option<u64> {
+        self.look(|metrics| metrics.last_log_index)
+    }
+
     /// The highest index known to be committed here; `None` before the first.
     pub fn committed(&self) -> Option<u64> {
         self.look(|metrics| metrics.local_committed.map(|log_id| log_id.index))

@@ -107,6 +107,7 @@ impl Follower {
         // Nobody else is there: an election would only disturb.
         options.timing.election_min = Duration::from_secs(100);
         options.timing.election_max = Duration::from_secs(200);
+        options.timing.quorum_loss_probe = Duration::from_secs(500);
         let transport = SimulatedNetwork::new(Trace::default()).transport(FOLLOWER);
         let handle = start(options, shared, machine, transport, Arc::new(NoService), Metrics::new()).await;
         Self { handle: handle.expect("starts"), stores, probe }

@@ -73,7 +73,7 @@ async fn check_status(cluster: &Cluster) -> Result<()> {
     let leader = status.leader.context("no leader")?;
     ensure!(status.term > 0, "term {}", status.term);
     for member in &status.members {
-        let expect = if member.name == leader { "leader" } else { "follower" };
+        let expect = if member.name == leader { "leader" } else { "voter" };
         ensure!(member.role == expect, "{} is a {}, not a {expect}", member.name, member.role);
         let address = cluster.client(&member.name)?.address().to_owned();
         ensure!(

@@ -36,6 +36,10 @@ impl TailCache {
 
     /// Adds an entry that was appended to the log.
     pub(super) fn push(&mut self, entry: RaftEntry) {
+        if self.count() == 0 {
+            // An empty log may go on anywhere.
+            self.begin = entry.log_id.index;
+        }
         self.bytes += cost(&entry);
         self.next = entry.log_id.index + 1;
         self.entries.push_back(entry);
@@ -47,6 +51,8 @@ impl TailCache {
 
     /// Drops entries from `next` on.
     pub(super) fn truncate(&mut self, next: u64) {
+        // What was purged does not come back.
+        let next = next.max(self.begin);
         while self.next > next {
             self.next -= 1;
             if let Some(entry) = self.entries.pop_back() {
@@ -169,5 +175,9 @@ mod tests {
         assert_eq!((cache.begin(), cache.count(), cache.bytes), (20, 0, 0));
         cache.push(entry(20));
         check(&cache, 0..30, 9, "[20]");
+        cache.truncate(0);
+        assert_eq!((cache.begin(), cache.count(), cache.bytes), (20, 0, 0));
+        cache.push(entry(25));
+        check(&cache, 0..30, 9, "[25]");
     }
 }

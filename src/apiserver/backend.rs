@@ -92,7 +92,7 @@ impl Backend for Replica {
     }
 
     fn leading_term(&self) -> Option<u64> {
-        let leadership = self.raft().leadership().borrow().clone();
+        let leadership = *self.raft().leadership().borrow();
         leadership.am_leader.then_some(leadership.term)
     }
 }

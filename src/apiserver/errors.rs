@@ -18,7 +18,9 @@ impl From<Status> for Failure {
 
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
-        Status::unavailable(error.to_string()).with_retry_after(1).into()
+        // No Retry-After: this master has waited through elections already, and client libraries would keep
+        // a person waiting for ten more rounds of it.
+        Status::unavailable(error.to_string()).into()
     }
 }
 
@@ -35,7 +37,7 @@ impl From<AtLeastError> for Failure {
 impl From<ProposeError> for Failure {
     fn from(error: ProposeError) -> Self {
         match &error {
-            ProposeError::Unavailable { reason } => Status::unavailable(reason.clone()).with_retry_after(1),
+            ProposeError::Unavailable { reason } => Status::unavailable(reason.clone()),
             ProposeError::OutOfSpace => Status::insufficient_storage(error.to_string()),
             ProposeError::TooLarge(what) => Status::too_large(what),
             ProposeError::Unknown => Status::timeout(&error.to_string(), 0),
@@ -113,5 +115,13 @@ mod tests {
             assert_eq!(status.code, code, "{status:?}");
             assert!(status.message.starts_with(start), "{status:?}");
         }
+    }
+
+    #[test]
+    fn a_lost_quorum_does_not_send_clients_into_retries() {
+        let lost = Failure::from(Unavailable { reason: "no quorum".into() }).into_response();
+        assert!(!lost.headers().contains_key(RETRY_AFTER));
+        let behind = Failure::from(AtLeastError::TooLarge { revision: 9, current: 5 }).into_response();
+        assert_eq!(behind.headers()[RETRY_AFTER], "1");
     }
 }

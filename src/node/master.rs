@@ -207,15 +207,14 @@ async fn hand_over(replica: &Replica) -> bool {
     if !replica.raft().leadership().borrow().am_leader {
         return false;
     }
-    match env::timeout(HAND_OVER_DEADLINE, replica.raft().transfer(None)).await {
-        Ok(Ok(leader)) => {
-            tracing::info!(leader, "handed leadership over");
-            return false;
-        }
-        Ok(Err(error)) => tracing::info!(%error, "leadership was not handed over"),
-        Err(_) => tracing::info!("nobody took leadership over in time"),
-    }
-    true
+    let transferred = env::timeout(HAND_OVER_DEADLINE, replica.raft().transfer(None)).await;
+    let outcome = match &transferred {
+        Ok(Ok(leader)) => format!("to master {leader}"),
+        Ok(Err(error)) => format!("to nobody: {error}"),
+        Err(_) => "to nobody in time".to_owned(),
+    };
+    tracing::info!(outcome, "handed leadership over");
+    !matches!(transferred, Ok(Ok(_)))
 }
 
 /// Resolves with the reason when something failed that the master cannot live without.

@@ -42,7 +42,15 @@ pub enum ViewError {
     Gone(#[from] Gone),
     /// The version store could not be read.
     #[error("history cannot be read: {0}")]
-    History(#[from] StorageError),
+    History(#[source] StorageError),
+}
+
+/// A failed read at `revision`. A compaction may overtake a read: that is [`Gone`], not damage.
+fn failed_at(revision: u64) -> impl Fn(StorageError) -> ViewError {
+    move |error| match error {
+        StorageError::Compacted { floor } => ViewError::Gone(Gone { revision, floor }),
+        error => ViewError::History(error),
+    }
 }
 
 impl View {
@@ -67,7 +75,8 @@ impl View {
                 let from = if after.is_empty() { prefix.to_owned() } else { format!("{after}\0") };
                 let (versions, revision, to) = (Arc::clone(versions), *revision, end_of(prefix));
                 let read = move || versions.range_at(&from, &to, revision, limit);
-                env::blocking(read).await?.into_iter().map(|version| Ok(Arc::new(object_of(version)?))).collect()
+                let found = env::blocking(read).await.map_err(failed_at(revision))?;
+                found.into_iter().map(|version| Ok(Arc::new(decoded(version)?))).collect()
             }
         }
     }
@@ -82,7 +91,7 @@ impl Shared {
         let versions = self.versions();
         let (reader, prefix) = (Arc::clone(&versions), prefix.to_owned());
         let found = env::blocking(move || {
-            let floor = reader.floor(&prefix)?;
+            let floor = reader.floor(&prefix).map_err(failed_at(revision))?;
             if revision < floor {
                 return Err(ViewError::Gone(Gone { revision, floor }));
             }
@@ -94,12 +103,13 @@ impl Shared {
 
 /// The last revision written by the transaction that wrote `revision`.
 fn end_of_transaction(versions: &dyn VersionStore, revision: u64) -> Result<u64, ViewError> {
-    let (following, _) = versions.since("", revision.saturating_sub(1), state::limits::WRITES_MAX + 1)?;
+    let following = versions.since("", revision.saturating_sub(1), state::limits::WRITES_MAX + 1);
+    let (following, _) = following.map_err(failed_at(revision))?;
     let mut end = revision;
     let mut request = None;
     for version in following {
         let at = version.revision;
-        let wrote = object_of(version)?.request;
+        let wrote = decoded(version)?.request;
         if *request.get_or_insert(wrote) != wrote {
             break;
         }
@@ -115,27 +125,38 @@ pub(crate) fn changes_since(
     revision: u64,
     limit: usize,
 ) -> Result<(Vec<Change>, u64), WatchEnd> {
-    let floor = versions.floor(prefix).map_err(unreadable)?;
-    if revision < floor {
-        return Err(Gone { revision, floor }.into());
-    }
-    let (found, complete_to) = versions.since(prefix, revision, limit).map_err(unreadable)?;
-    let changes: Result<Vec<Change>, ViewError> =
-        found.into_iter().map(|version| change_of(versions, version)).collect();
-    Ok((changes.map_err(|error| WatchEnd::History(error.to_string()))?, complete_to))
-}
-
-fn unreadable(error: StorageError) -> WatchEnd {
-    WatchEnd::History(error.to_string())
+    let read = || {
+        let floor = versions.floor(prefix).map_err(failed_at(revision))?;
+        if revision < floor {
+            return Err(ViewError::Gone(Gone { revision, floor }));
+        }
+        let (found, complete_to) = versions.since(prefix, revision, limit).map_err(failed_at(revision))?;
+        let changes: Result<Vec<Change>, ViewError> =
+            found.into_iter().map(|version| change_of(versions, version)).collect();
+        Ok((changes?, complete_to))
+    };
+    read().map_err(|error| match error {
+        ViewError::Gone(gone) => WatchEnd::Gone(gone),
+        ViewError::History(error) => WatchEnd::History(error.to_string()),
+    })
 }
 
 fn change_of(versions: &dyn VersionStore, version: Version) -> Result<Change, ViewError> {
     let previous = match version.previous {
         0 => None,
-        before => versions.at(&version.key, before)?.map(object_of).transpose()?.map(Arc::new),
+        // Asked for by the moment before the write: its own revision may lie below the floor.
+        _ => {
+            let before = version.revision - 1;
+            let found = versions.at(&version.key, before).map_err(failed_at(before))?;
+            found.map(decoded).transpose()?.map(Arc::new)
+        }
     };
     let (revision, deleted) = (version.revision, version.deleted);
-    Ok(Change { revision, object: Arc::new(object_of(version)?), previous, deleted })
+    Ok(Change { revision, object: Arc::new(decoded(version)?), previous, deleted })
+}
+
+fn decoded(version: Version) -> Result<Object, ViewError> {
+    object_of(version).map_err(ViewError::History)
 }
 
 /// Decodes a stored version; damage is the store's error.

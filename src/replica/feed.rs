@@ -191,12 +191,16 @@ impl Watch {
             if *self.tip.borrow_and_update() == RESET {
                 return Err(WatchEnd::Reset);
             }
-            let events = match self.window_events() {
-                Some(events) => events,
-                None => self.history_events().await?,
+            let (events, in_memory) = match self.window_events() {
+                Some(events) => (events, true),
+                None => (self.history_events().await?, false),
             };
             if !events.is_empty() {
                 return Ok(events);
+            }
+            // A page of history without a match: on to the next, until the window is reached.
+            if !in_memory {
+                continue;
             }
             // Nothing is lost between the look and the wait: the tip was marked as seen before it.
             if self.tip.changed().await.is_err() {

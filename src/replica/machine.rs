@@ -123,9 +123,9 @@ impl Machine for ReplicaMachine {
 
     async fn install(&mut self, prepared: Box<dyn Prepared>) -> Result<(), MachineError> {
         let prepared: Box<dyn Any> = prepared;
-        let prepared = prepared
-            .downcast::<PreparedReplica>()
-            .map_err(|_| MachineError("a snapshot prepared by another machine cannot be installed".to_owned()))?;
+        let prepared = prepared.downcast::<PreparedReplica>().map_err(|_| {
+            MachineError("a snapshot prepared by another machine cannot be installed".to_owned())
+        })?;
         let adopted = self.persist.adopt(Arc::clone(&prepared.versions)).await;
         adopted.map_err(broken("a received snapshot could not be adopted"))?;
         self.restored = prepared.restored;

@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn a_forwarded_group_arrives_as_it_was_sent() {
         let to = Address { leader: 3, term: 9 };
-        let (decoded_to, txns) = decode_propose(encode_propose(to, &[encoded(1), encoded(2)])).expect("decodes");
+        let (decoded_to, txns) =
+            decode_propose(encode_propose(to, &[encoded(1), encoded(2)])).expect("decodes");
         assert_eq!(decoded_to, to);
         assert_eq!(txns.iter().map(|txn| txn.request).collect::<Vec<_>>(), [1, 2]);
     }

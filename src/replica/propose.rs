@@ -40,7 +40,9 @@ pub enum ProposeError {
         reason: String,
     },
     /// Certainly not applied: the leader's disk is full.
-    #[error("the leading master's disk is full: free space in its data directory, or transfer leadership with `kctl cluster transfer`")]
+    #[error(
+        "the leading master's disk is full: free space in its data directory, or transfer leadership with `kctl cluster transfer`"
+    )]
     OutOfSpace,
     /// Certainly not applied: too large for an entry.
     #[error("{0}")]
@@ -60,7 +62,8 @@ impl Replica {
             state::codec::encode_txn(&txn).map_err(|error| ProposeError::TooLarge(error.to_string()))?;
         let encoded = Encoded { request: txn.stamp.request, bytes };
         let waiting = self.shared().waiters.register(encoded.request);
-        let mut attempt = Attempt { replica: self, encoded, waiting, deadline: env::monotonic() + PROPOSE_TIMEOUT };
+        let mut attempt =
+            Attempt { replica: self, encoded, waiting, deadline: env::monotonic() + PROPOSE_TIMEOUT };
         let (outcome, moment) = attempt.run().await?;
         Ok(Committed { outcome, moment })
     }
@@ -101,7 +104,8 @@ impl Attempt<'_> {
     /// Hands the transaction to the lane of `to` and waits for the verdict.
     async fn send(&self, to: Address) -> Verdict {
         let shared = self.replica.shared();
-        let lane = if to.leader == self.replica.raft().node() { &shared.append_lane } else { &shared.forward_lane };
+        let lane =
+            if to.leader == self.replica.raft().node() { &shared.append_lane } else { &shared.forward_lane };
         let (verdict, told) = oneshot::channel();
         let item = Item { to, txns: vec![self.encoded.clone()], verdict };
         let sent = async {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::limits::{READ_TIMEOUT, REVISION_TIMEOUT};
+use base::env::{self, Instant};
+
+use crate::limits::{LEADER_RETRY, READ_TIMEOUT, REVISION_TIMEOUT};
 use crate::moment::Moment;
 use crate::replica::Replica;
 
@@ -38,11 +40,8 @@ impl Replica {
     /// # Errors
     /// [`Unavailable`] within [`READ_TIMEOUT`] when no quorum confirms who leads.
     pub async fn linearizable(&self) -> Result<Arc<Moment>, Unavailable> {
-        let index = match base::env::timeout(READ_TIMEOUT, self.raft().read_index()).await {
-            Ok(Ok(index)) => index,
-            Ok(Err(error)) => return Err(Unavailable { reason: error.to_string() }),
-            Err(_) => return Err(no_quorum()),
-        };
+        let deadline = env::monotonic() + READ_TIMEOUT;
+        let index = self.confirmed_index(deadline).await?;
         let newest = self.moment();
         if newest.index >= index {
             return Ok(newest);
@@ -51,6 +50,22 @@ impl Replica {
         applied.ok_or_else(|| Unavailable {
             reason: format!("this master is behind: log index {index} was not applied here in time"),
         })
+    }
+
+    /// A read index, asked for again while an election is under way.
+    async fn confirmed_index(&self, deadline: Instant) -> Result<u64, Unavailable> {
+        let mut reason = "no quorum of masters answered in time".to_owned();
+        loop {
+            match env::timeout_at(deadline, self.raft().read_index()).await {
+                Ok(Ok(index)) => return Ok(index),
+                Ok(Err(error)) => reason = error.to_string(),
+                Err(_elapsed) => return Err(Unavailable { reason }),
+            }
+            if env::monotonic() + LEADER_RETRY >= deadline {
+                return Err(Unavailable { reason });
+            }
+            env::sleep(LEADER_RETRY).await;
+        }
     }
 
     /// A State at `revision` or newer.
@@ -72,8 +87,4 @@ impl Replica {
     pub async fn hash_at(&self, index: u64) -> Option<u128> {
         self.shared().moments.wait_for_hash(index).await
     }
-}
-
-fn no_quorum() -> Unavailable {
-    Unavailable { reason: "no quorum of masters answered in time".to_owned() }
 }

@@ -118,7 +118,10 @@ mod tests {
         let cases = [
             Restored::default(),
             Restored { applied: Some(position), membership: None },
-            Restored { applied: Some(position), membership: Some((position, Bytes::from_static(b"members"))) },
+            Restored {
+                applied: Some(position),
+                membership: Some((position, Bytes::from_static(b"members"))),
+            },
         ];
         for restored in cases {
             let state = State::default();

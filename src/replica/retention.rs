@@ -55,7 +55,10 @@ async fn sweep(
         age /= 2;
         if age < WATCH_WINDOW {
             let window_s = WATCH_WINDOW.as_secs();
-            warn!(age_s = age.as_secs(), window_s, "history exceeds its bytes: cutting into the watch window");
+            warn!(
+                age_s = age.as_secs(),
+                window_s, "history exceeds its bytes: cutting into the watch window"
+            );
         }
         compact(versions, "", now_ms.saturating_sub(age.as_millis() as u64)).await?;
     }

@@ -135,16 +135,13 @@ impl Cluster {
         }
     }
 
-    /// Waits until all of `among` applied what the leader committed, and agree on it.
+    /// Waits until all of `among` applied the leader's whole log, and agree on it.
     pub async fn converge(&self, among: &[NodeId]) {
         eventually("all agree", || {
             let contents: Vec<_> = among.iter().map(|node| self.nodes[node].probe.content()).collect();
-            contents.iter().all(|content| *content == contents[0])
-                && self.agreed_leader(among).is_some_and(|leader| {
-                    let handle = self.handle(leader);
-                    handle.committed().is_some()
-                        && handle.committed() == contents[0].restored.applied.map(|at| at.index)
-                })
+            let last = self.agreed_leader(among).and_then(|leader| self.handle(leader).last());
+            let applied = contents[0].restored.applied.map(|at| at.index);
+            contents.iter().all(|content| *content == contents[0]) && last.is_some() && last == applied
         })
         .await;
     }

@@ -46,25 +46,21 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     let options = Options::of(&call)?;
     let prefix = call.row.prefix(&call.path.namespace);
     let start = start(&context, &options, &prefix).await?;
-    let (changes, pending) = match context.backend.watch(&prefix, start.revision) {
-        Ok(changes) => (Some(changes), VecDeque::new()),
-        Err(end) => (None, VecDeque::from([error_frame(end)])),
+    let (changes, start) = match context.backend.watch(&prefix, start.revision) {
+        Ok(changes) => (Some(changes), start),
+        Err(end) => (None, Start::lost(end)),
     };
-    let mut stream = Stream {
+    let stream = Stream {
         changes,
         encoder,
-        pending,
+        pending: start.pending,
         initial: start.initial,
-        ends: options.bookmarks.then_some(start.revision).filter(|_| options.initial == Some(true)),
+        ends: start.ends,
         deadline: env::monotonic() + options.duration,
         bookmark_at: options.bookmarks.then(|| env::monotonic() + BOOKMARK_INTERVAL),
         shutdown: context.shutdown.clone(),
         _open: context.metrics.open_watch(call.row),
     };
-    if stream.changes.is_none() {
-        stream.initial = Vec::new().into_iter();
-        stream.ends = None;
-    }
     let chunks = futures::stream::unfold(stream, |mut stream| async move {
         let chunk = stream.next().await?;
         Some((Ok::<_, Infallible>(chunk), stream))
@@ -121,21 +117,32 @@ fn invalid(why: &str) -> Status {
     Status::invalid(kind, "", &[FieldError::forbidden("resourceVersionMatch", why)])
 }
 
-/// Where a watch begins.
+/// Where a watch begins, and what is told before any change.
 struct Start {
     revision: u64,
+    pending: VecDeque<Bytes>,
     initial: std::vec::IntoIter<Arc<Object>>,
+    /// The revision of the bookmark behind the initial objects, if one is wanted.
+    ends: Option<u64>,
+}
+
+impl Start {
+    /// A watch that cannot begin tells why, and nothing else.
+    fn lost(end: WatchEnd) -> Self {
+        let pending = VecDeque::from([error_frame(end)]);
+        Self { revision: 0, pending, initial: Vec::new().into_iter(), ends: None }
+    }
 }
 
 async fn start(context: &Context, options: &Options, prefix: &str) -> Result<Start, Failure> {
     let moment = moment_for(&*context.backend, options.revision).await?;
-    let initial =
-        if options.wants_initial() { moment.state.range(prefix).cloned().collect() } else { Vec::new() };
-    let revision = match options.revision {
-        Some(given @ 1..) if !options.wants_initial() => given,
-        _ => moment.revision(),
+    let (revision, initial): (_, Vec<_>) = match options.revision {
+        _ if options.wants_initial() => (moment.revision(), moment.state.range(prefix).cloned().collect()),
+        Some(given @ 1..) => (given, Vec::new()),
+        _ => (moment.revision(), Vec::new()),
     };
-    Ok(Start { revision, initial: initial.into_iter() })
+    let ends = (options.bookmarks && options.initial == Some(true)).then_some(revision);
+    Ok(Start { revision, pending: VecDeque::new(), initial: initial.into_iter(), ends })
 }
 
 /// A watch on its way to one client. Polled only as fast as the client reads.

@@ -3,7 +3,8 @@
 //! # Guarantees
 //! - What a client stated (a resourceVersion, a uid) is checked by the decision, so a guard that fails
 //!   only says that the moment was old: the next decision sees what stood in the way.
-//! - A refusal decided on a moment that may be behind is decided once more after a linearizable read.
+//! - What is answered without a proposal (a refusal, nothing to change) from a moment that may be behind
+//!   is decided once more after a linearizable read.
 
 use api::{Key, Prepared, Resource, Status};
 use axum::response::Response;
@@ -69,9 +70,11 @@ pub(super) async fn run(
     for _ in 0..ATTEMPTS_MAX {
         let plan = match decide(&moment) {
             Ok(Decision::Propose(plan)) => plan,
-            Ok(Decision::Answer(answer)) => return Ok(respond_unwritten(answer, call.row, form)),
+            Ok(Decision::Answer(answer)) if is_fresh => {
+                return Ok(respond_unwritten(answer, call.row, form));
+            }
             Err(refusal) if is_fresh || !depends_on_state(&refusal) => return Err(refusal.into()),
-            Err(_) => {
+            Ok(Decision::Answer(_)) | Err(_) => {
                 moment = backend.linearizable().await?;
                 is_fresh = true;
                 continue;

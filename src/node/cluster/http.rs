@@ -74,11 +74,11 @@ async fn admit(State(cluster): State<Handle>, Path(name): Path<String>, body: By
     let Ok(admission) = serde_json::from_slice::<Admission>(&body) else {
         return refusal(Status::bad_request("the body is not {\"node\": ID}"));
     };
-    answer(cluster.order(Order::Admit { name, node: admission.node }).await.map(|()| Done::done()))
+    answer(cluster.order(Order::Admit { name, node: admission.node }).await.map(|()| DONE))
 }
 
 async fn remove(State(cluster): State<Handle>, Path(name): Path<String>) -> Response {
-    answer(cluster.remove(&name).await.map(|()| Done::done()))
+    answer(cluster.remove(&name).await.map(|()| DONE))
 }
 
 #[derive(Deserialize)]
@@ -87,7 +87,7 @@ struct TransferTo {
 }
 
 async fn transfer(State(cluster): State<Handle>, Query(transfer): Query<TransferTo>) -> Response {
-    answer(cluster.transfer(transfer.to.as_deref()).await.map(|()| Done::done()))
+    answer(cluster.transfer(transfer.to.as_deref()).await.map(|()| DONE))
 }
 
 async fn issue_token(State(cluster): State<Handle>) -> Response {
@@ -108,11 +108,7 @@ struct Done {
     status: &'static str,
 }
 
-impl Done {
-    fn done() -> Self {
-        Self { status: "Success" }
-    }
-}
+const DONE: Done = Done { status: "Success" };
 
 fn answer<T: Serialize>(result: Result<T, ClusterError>) -> Response {
     match result {
@@ -135,4 +131,28 @@ fn status(error: &ClusterError) -> Status {
 fn refusal(status: Status) -> Response {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (code, [(header::CONTENT_TYPE, "application/json")], status.to_json()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::TokenRefusal;
+
+    #[test]
+    fn what_is_final_for_a_client_is_told_by_the_code() {
+        let text = || "why".to_owned();
+        let cases = [
+            (ClusterError::Refused(text()), 409, "Conflict"),
+            (ClusterError::NotAllowed(TokenRefusal::Expired), 401, "Unauthorized"),
+            (ClusterError::NoSuchMember(text()), 404, "NotFound"),
+            (ClusterError::Unavailable(text()), 503, "ServiceUnavailable"),
+            (ClusterError::Unknown(text()), 504, "Timeout"),
+        ];
+        for (error, code, reason) in cases {
+            let status = status(&error);
+            let json: serde_json::Value = serde_json::from_slice(&status.to_json()).expect("json");
+            assert_eq!((status.code, json["reason"].as_str()), (code, Some(reason)), "{error:?}");
+            assert!(status.message.contains(&error.to_string()));
+        }
+    }
 }

@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cluster, ClusterError, Handle, records};
 
-/// Kind of the peer call that carries an order. Kinds below [`KINDS_OURS`] are the replica's.
-const ORDER: u8 = 64;
-/// The first kind that is this crate's.
-const KINDS_OURS: u8 = 64;
+/// Kind of the peer call that carries an order. Kinds from 1 up are the replica's.
+const ORDER: u8 = 255;
 
 /// How long an order may take, catching up included, before the caller is told to ask again. Below the
 /// API server's bound for a request.
@@ -210,7 +208,6 @@ impl PeerService for Peers {
                 let report = self.order(&body).await;
                 serde_json::to_vec(&report).expect("a report cannot fail to serialize").into()
             }
-            KINDS_OURS.. => Bytes::new(),
             _ => self.replica.serve(from, kind, body).await,
         }
     }

@@ -76,3 +76,68 @@ fn role(membership: &Membership, leader: Option<NodeId>, node: NodeId) -> Role {
         Role::Learner
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use expect_test::{Expect, expect};
+    use raft::Member;
+
+    use super::*;
+
+    fn member(name: &str) -> Member {
+        Member { name: name.to_owned(), peer: format!("{name}:2"), api: format!("https://{name}:1") }
+    }
+
+    fn check(leader: Option<NodeId>, applied: [Option<u64>; 3], expect: Expect) {
+        let members = BTreeMap::from([(1, member("c")), (7, member("a")), (9, member("b"))]);
+        let membership = Membership { members, voters: [1, 7].into() };
+        let status = |applied| PeerStatus { applied, sync_p99_us: 1_500, feature_level_max: 1 };
+        let answers: Vec<_> = [1, 7, 9].into_iter().zip(applied.map(|at| at.map(status))).collect();
+        let view = view("id", &membership, leader, 4, &answers);
+        let lines = view.members.iter().map(|member| {
+            let MemberView { name, role, applied, lag, sync_p99_ms, .. } = member;
+            format!("{name} {role:?} {applied:?} {lag:?} {sync_p99_ms:?}\n")
+        });
+        expect.assert_eq(&format!("{:?}\n{}", view.leader, lines.collect::<String>()));
+    }
+
+    #[test]
+    fn members_come_by_name_with_their_lag_behind_the_leader() {
+        check(
+            Some(1),
+            [Some(40), Some(38), Some(41)],
+            expect![[r#"
+                Some("c")
+                a Voter Some(38) Some(2) Some(1.5)
+                b Learner Some(41) Some(0) Some(1.5)
+                c Leader Some(40) Some(0) Some(1.5)
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_made_up() {
+        check(
+            Some(1),
+            [None, Some(38), None],
+            expect![[r#"
+                Some("c")
+                a Voter Some(38) None Some(1.5)
+                b Learner None None None
+                c Leader None None None
+            "#]],
+        );
+        check(
+            None,
+            [Some(1), Some(1), Some(1)],
+            expect![[r"
+                None
+                a Voter Some(1) None Some(1.5)
+                b Learner Some(1) None Some(1.5)
+                c Voter Some(1) None Some(1.5)
+            "]],
+        );
+    }
+}

@@ -163,7 +163,7 @@ pub fn choose_subnet(cluster: ClusterId, used: &[Subnet]) -> Option<Ipv4Addr> {
     let count = (SUBNET_LAST - SUBNET_FIRST + 1) * 256;
     let start = (cluster.0 % u64::from(count)) as u32;
     (0..count)
-        .map(|step| (10 << 24) + (SUBNET_FIRST << 16) + ((start + step) % count << 8))
+        .map(|step| (10 << 24) + (SUBNET_FIRST << 16) + (((start + step) % count) << 8))
         .map(Ipv4Addr::from_bits)
         .find(|address| !used.iter().any(|used| used.overlaps(Subnet { address: *address, length: 24 })))
 }

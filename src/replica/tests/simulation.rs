@@ -32,7 +32,11 @@ struct Cluster {
 }
 
 fn member(node: NodeId) -> Member {
-    Member { name: format!("master-{node}"), peer: format!("10.0.0.{node}:1"), api: format!("https://10.0.0.{node}") }
+    Member {
+        name: format!("master-{node}"),
+        peer: format!("10.0.0.{node}:1"),
+        api: format!("https://10.0.0.{node}"),
+    }
 }
 
 async fn boot(network: &SimulatedNetwork, node: NodeId, stores: MemoryStores) -> Master {
@@ -71,7 +75,8 @@ impl Cluster {
     /// The one that leads, among those that are attached.
     async fn leader(&self) -> &Master {
         let leads = |master: &&Master| master.replica.raft().leadership().borrow().am_leader;
-        let found = env::wait_until(PATIENCE, GLANCE, || self.masters.iter().any(|master| leads(&master))).await;
+        let found =
+            env::wait_until(PATIENCE, GLANCE, || self.masters.iter().any(|master| leads(&master))).await;
         assert!(found, "nobody leads");
         self.masters.iter().find(leads).expect("just seen")
     }
@@ -172,7 +177,11 @@ fn a_write_through_any_master_is_readable_there_at_once_and_linearizably_everywh
             assert!(committed.moment.state.get(key(&name).as_str()).is_some());
             for reader in &cluster.masters {
                 let moment = reader.replica.linearizable().await.expect("a quorum answers");
-                assert!(moment.state.get(key(&name).as_str()).is_some(), "{name} not seen by {}", reader.node);
+                assert!(
+                    moment.state.get(key(&name).as_str()).is_some(),
+                    "{name} not seen by {}",
+                    reader.node
+                );
             }
         }
     });
@@ -260,7 +269,8 @@ fn a_restarted_master_resumes_from_its_disk_and_serves_older_watches_from_histor
         }
         let before = cluster.settle().await;
         let newest = cluster.masters[0].replica.moment().revision();
-        let follower = cluster.masters.iter().position(|master| !master.replica.raft().leadership().borrow().am_leader);
+        let follower =
+            cluster.masters.iter().position(|master| !master.replica.raft().leadership().borrow().am_leader);
         let position = follower.expect("two of three follow");
         let gone = cluster.masters.remove(position);
         let durable = env::wait_until(PATIENCE, GLANCE, || gone.replica.persisted_revision() == newest).await;

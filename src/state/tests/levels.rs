@@ -17,7 +17,7 @@ fn log(raise_to: Option<u32>) -> Vec<Bytes> {
     if let Some(level) = raise_to {
         txns[2].writes.push(raise(level));
     }
-    txns.into_iter().map(|txn| encode_batch(&batch(vec![txn])).unwrap()).collect()
+    txns.into_iter().map(|txn| encode_batch(&batch(vec![txn])).expect("within the limits")).collect()
 }
 
 /// A program that knows `levels`: the hash after each entry, up to where it stops.

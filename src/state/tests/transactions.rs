@@ -13,7 +13,7 @@ const A: &str = "core/configmaps/ns/a";
 const B: &str = "core/configmaps/ns/b";
 
 fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    std::str::from_utf8(bytes).expect("JSON is text")
 }
 
 #[test]

@@ -9,7 +9,7 @@ use state::{Applied, Batch, Entry, Guard, Meta, Outcome, Stamp, State, Txn, Writ
 pub const SPLICE: u32 = 13;
 
 pub fn key(text: &str) -> Key {
-    Key::parse(text).unwrap()
+    Key::parse(text).expect("tests write sound keys")
 }
 
 pub fn body(name: &str) -> Bytes {
