@@ -406,7 +406,8 @@ async fn eventful() -> (u64, u64) {
 fn a_seed_decides_every_frame_and_every_apply() {
     let run = |seed| env::simulate(seed, eventful());
     let first = run(77);
-    assert!(first.1 > 1_000, "{first:?}");
+    // Entries travel in batches: some hundred frames carry them all.
+    assert!(first.1 > 100, "{first:?}");
     assert_eq!(run(77), first);
     assert_ne!(run(78).0, first.0);
 }

@@ -77,7 +77,7 @@ fn judge(mine: u128, others: &[u128]) -> Agreement {
 
 /// As the leader: raises the level to the highest that every member's binary knows.
 async fn raise_feature_level(replica: &Replica) {
-    let leadership = replica.raft().leadership().borrow().clone();
+    let leadership = *replica.raft().leadership().borrow();
     let level = replica.moment().state.feature_level();
     if leadership.leader != Some(replica.raft().node()) || level >= state::FEATURE_LEVEL_MAX {
         return;

@@ -133,6 +133,32 @@ impl SlotState {
             connection.close("the master left");
         }
     }
+
+    /// Notes how a try to connect to `peer` ended. One that was overtaken, by another address or because
+    /// the master left meanwhile, ends here: nobody could close its connection any more.
+    fn settle(
+        &mut self,
+        peer: &str,
+        connected: Result<Arc<Connection>, String>,
+    ) -> Result<Arc<Connection>, String> {
+        if self.peer != peer || !matches!(self.link, Link::Connecting(_)) {
+            if let Ok(connection) = &connected {
+                connection.close("the master left");
+            }
+            return Err("the try to connect was overtaken".to_owned());
+        }
+        self.link = match &connected {
+            Ok(connection) => {
+                self.backoff.reset();
+                Link::Up(Arc::clone(connection))
+            }
+            Err(reason) => {
+                let retry = env::monotonic() + self.backoff.next_delay();
+                Link::Refused { reason: reason.clone(), retry }
+            }
+        };
+        connected
+    }
 }
 
 impl Slot {
@@ -190,21 +216,7 @@ impl Slot {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_elapsed) => Err("connecting takes too long".to_owned()),
         };
-        {
-            let mut state = slot.state.lock();
-            if state.peer == peer {
-                state.link = match &connected {
-                    Ok(connection) => {
-                        state.backoff.reset();
-                        Link::Up(Arc::clone(connection))
-                    }
-                    Err(reason) => {
-                        let retry = env::monotonic() + state.backoff.next_delay();
-                        Link::Refused { reason: reason.clone(), retry }
-                    }
-                };
-            }
-        }
+        let connected = slot.state.lock().settle(&peer, connected);
         told.send_replace(Some(connected));
     }
 }
