@@ -46,9 +46,6 @@ async fn session(cluster: &Cluster, program: &str, script: &[&str]) -> Result<St
         let said = ended.stdout + &ended.stderr;
         screen.push_str(&format!("$ kubectl {line}\n"));
         said.lines().for_each(|line| screen.push_str(&format!("{}\n", without_age(line))));
-        if !said.is_empty() && !said.ends_with('\n') {
-            screen.push('\n');
-        }
     }
     Ok(screen)
 }
@@ -59,7 +56,7 @@ fn without_age(line: &str) -> String {
     let is_age = last.starts_with(|c: char| c.is_ascii_digit())
         && last.ends_with(['s', 'm', 'h'])
         && last.chars().all(|c| c.is_ascii_digit() || "smh".contains(c));
-    if is_age { format!("{} AGE", rest.trim_end()) } else { line.to_owned() }
+    if is_age { format!("{rest} AGE") } else { line.to_owned() }
 }
 
 const SCRIPT: &[&str] = &[
@@ -93,7 +90,59 @@ fn a_session_shows_what_kubernetes_shows() {
         for program in programs() {
             println!("with {}", program.display());
             let screen = session(&cluster, &program.to_string_lossy(), SCRIPT).await?;
-            expect![[r#""#]].assert_eq(&screen);
+            expect![[r#"
+                $ kubectl create namespace shop
+                namespace/shop created
+                $ kubectl create configmap web -n shop --from-literal=color=red
+                configmap/web created
+                $ kubectl get configmap web -n shop
+                NAME   DATA   AGE
+                web    1      AGE
+                $ kubectl get configmap web -n shop -o jsonpath={.data}
+                {"color":"red"}
+                $ kubectl create configmap web -n shop --from-literal=color=blue
+                error: failed to create configmap: configmaps "web" already exists
+                $ kubectl get configmaps -n shop
+                NAME   DATA   AGE
+                web    1      AGE
+                $ kubectl get cm/nothing -n shop
+                Error from server (NotFound): configmaps "nothing" not found
+                $ kubectl create configmap lost -n nowhere
+                error: failed to create configmap: namespaces "nowhere" not found
+                $ kubectl create configmap Bad_Name -n shop
+                error: failed to create configmap: ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
+                $ kubectl create secret generic key -n shop --from-literal=password=1234
+                secret/key created
+                $ kubectl get secret key -n shop
+                NAME   TYPE     DATA   AGE
+                key    Opaque   1      AGE
+                $ kubectl get secret key -n shop -o jsonpath={.data.password}
+                MTIzNA==
+                $ kubectl get configmaps,secrets -n shop -o name
+                configmap/web
+                secret/key
+                $ kubectl delete configmap web -n shop
+                configmap "web" deleted
+                $ kubectl get configmap web -n shop
+                Error from server (NotFound): configmaps "web" not found
+                $ kubectl get configmaps -n shop
+                No resources found in shop namespace.
+                $ kubectl delete namespace shop
+                namespace "shop" deleted
+                $ kubectl get secrets -n shop
+                No resources found in shop namespace.
+                $ kubectl get namespace shop
+                Error from server (NotFound): namespaces "shop" not found
+                $ kubectl get namespaces
+                NAME              STATUS   AGE
+                default           Active   AGE
+                kube-node-lease   Active   AGE
+                kube-public       Active   AGE
+                kube-system       Active   AGE
+                $ kubectl get pods
+                error: the server doesn't have a resource type "pods"
+            "#]]
+            .assert_eq(&screen);
         }
         Ok(())
     });
@@ -120,12 +169,12 @@ fn a_watch_on_any_master_shows_what_happens_on_the_others() {
             for master in &masters {
                 let path = cluster.directory().join(format!("watch-{master}"));
                 let mut command = cluster.kubectl(&program, Some(master))?;
-                command.args(["get", "configmaps", "-w", "--output-watch-events", "-o", "name"]);
+                command.args(["get", "configmaps", "-w", "--output-watch-events"]);
                 command.kill_on_drop(true).stdout(std::fs::File::create(&path)?);
                 watches.push((path, command.spawn().context("kubectl get -w")?));
             }
             for (path, _) in &watches {
-                wait_for_lines(path, 1).await?;
+                wait_for_lines(path, 2).await?;
             }
             session(
                 &cluster,
@@ -134,14 +183,14 @@ fn a_watch_on_any_master_shows_what_happens_on_the_others() {
             )
             .await?;
             for (path, mut watch) in watches {
-                let screen = wait_for_lines(&path, 4).await?;
+                let screen: Vec<String> = wait_for_lines(&path, 5).await?.lines().map(without_age).collect();
                 expect![[r#"
-                    ADDED      configmap/seen
-                    ADDED      configmap/new
-                    DELETED    configmap/new
-                    DELETED    configmap/seen
-                "#]]
-                .assert_eq(&screen);
+                    EVENT      NAME   DATA   AGE
+                    ADDED      seen   1      AGE
+                    ADDED      new    1      AGE
+                    DELETED    new    1      AGE
+                    DELETED    seen   1      AGE"#]]
+                .assert_eq(&screen.join("\n"));
                 watch.kill().await?;
             }
         }

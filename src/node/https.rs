@@ -36,6 +36,22 @@ pub struct HttpsError {
     pub reason: String,
 }
 
+/// The operation of an [`HttpsError`] that no further try can mend: the server is somebody else.
+const TRUSTING: &str = "trusting";
+
+impl HttpsError {
+    /// Whether the server showed a certificate of another authority.
+    pub fn is_untrusted(&self) -> bool {
+        self.operation == TRUSTING
+    }
+}
+
+/// Which operation a failed handshake was: a certificate that is refused is not a connection that broke.
+fn handshake_step(error: &std::io::Error) -> &'static str {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) { TRUSTING } else { "verifying" }
+}
+
 /// An answer, whatever its status.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -126,8 +142,10 @@ impl Https {
         let name = ServerName::try_from(server.host.clone())
             .map_err(|_| failed("connecting to", "not a host name or address".to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.0));
-        let stream =
-            connector.connect(name, stream).await.map_err(|error| failed("verifying", error.to_string()))?;
+        let stream = connector
+            .connect(name, stream)
+            .await
+            .map_err(|error| failed(handshake_step(&error), error.to_string()))?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| failed("asking", error.to_string()))?;

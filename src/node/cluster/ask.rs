@@ -98,6 +98,11 @@ async fn ask_for_id(through: &HostPort, token: &Token, request: &JoinRequest) ->
             }
             Ok(reply) if is_final(reply.status) => bail!("{through} refused: {}", reply.message()),
             Ok(reply) => reply.message(),
+            Err(error) if error.is_untrusted() => {
+                bail!(
+                    "{through} is not a master of the cluster that the token is for: ask that cluster for a token"
+                )
+            }
             Err(error) => error.to_string(),
         };
         if env::monotonic() >= deadline {
