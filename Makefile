@@ -61,7 +61,9 @@ bench: ## The table of measurements, each a ratio (ARGS=...); release build
 soak: ## The long hunts, by hand
 	@.ci/deps test
 	@$(MAKE) --no-print-directory rocksdb
-	cargo test --release --locked -p raft -- --ignored --nocapture $(ARGS)
+	cargo test --release --locked -p raft --test soak -- --ignored --nocapture $(ARGS)
+	cargo build --workspace --locked --features storage/mutants --bins
+	cargo test --workspace --locked --features storage/mutants --test durability power_cuts_on -- --ignored --nocapture
 
 fuzz: ## Fuzzes each target (SECONDS=60)
 	@.ci/fuzz $(SECONDS)
