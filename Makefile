@@ -63,7 +63,7 @@ soak: ## The long hunts, by hand
 	@$(MAKE) --no-print-directory rocksdb
 	cargo test --release --locked -p raft --test soak -- --ignored --nocapture $(ARGS)
 	cargo build --workspace --locked --features storage/mutants --bins
-	cargo test --workspace --locked --features storage/mutants --test durability power_cuts_on -- --ignored --nocapture
+	KEELSON_POWER_CUTS=1000 cargo test --workspace --locked --features storage/mutants --test durability power_cuts_on -- --nocapture
 
 fuzz: ## Fuzzes each target (SECONDS=60)
 	@.ci/fuzz $(SECONDS)

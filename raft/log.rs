@@ -20,10 +20,10 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
 use storage::{LogRecord, LogStore, StorageError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use self::cache::{Found, TailCache};
-use self::flusher::{Append, Flusher, Synced, UnderWay, watch_syncs};
+use self::flusher::{Append, Flusher, Flushing, Synced, UnderWay, watch_syncs};
 use crate::codec::record::{
     decode_entry, decode_log_id, decode_marker, decode_vote, encode_entry, encode_marker, encode_vote,
     raft_index, stored_index,
@@ -40,7 +40,7 @@ struct Shared {
     store: Arc<dyn LogStore>,
     cache: Mutex<TailCache>,
     synced: Arc<Synced>,
-    appends: mpsc::UnboundedSender<Append>,
+    flushing: Flushing,
     under_way: UnderWay,
     failure: Failure,
     /// Bytes of records held at start and appended since.
@@ -58,24 +58,23 @@ impl Log {
         store.sync().map_err(to_io)?;
         let begin = state.purged.map_or(0, |marker| raft_index(marker.index) + 1);
         let next = state.last.map_or(begin, |record| raft_index(record.index) + 1);
-        let (appends, receiver) = mpsc::unbounded_channel();
+        let synced = Arc::new(Synced::new(next.saturating_sub(1)));
+        let under_way = UnderWay::default();
+        let flusher = Flusher {
+            store: Arc::clone(&store),
+            synced: Arc::clone(&synced),
+            failure: failure.clone(),
+            under_way: under_way.clone(),
+        };
         let shared = Shared {
             cache: Mutex::new(TailCache::new(begin, next, CACHE_BYTES_MAX)),
-            synced: Arc::new(Synced::new(next.saturating_sub(1))),
-            appends,
-            under_way: UnderWay::default(),
+            synced,
+            flushing: flusher.start()?,
+            under_way,
             appended_bytes: AtomicU64::new(store.size_bytes()),
             failure,
             store,
         };
-        let flusher = Flusher {
-            store: Arc::clone(&shared.store),
-            synced: Arc::clone(&shared.synced),
-            failure: shared.failure.clone(),
-            under_way: shared.under_way.clone(),
-            appends: receiver,
-        };
-        flusher.start()?;
         Ok(Self(Arc::new(shared)))
     }
 
@@ -255,10 +254,9 @@ impl RaftLogStorage<TypeConfig> for Log {
         I::IntoIter: OptionalSend,
     {
         let last = self.append_now(entries.into_iter().collect())?;
-        // The flusher outlives every log; it ends early only by a panic, which the error below reports.
-        if let Err(refused) = self.0.appends.send(Append { callback, last }) {
+        if let Err(refused) = self.0.flushing.push(Append { callback, last }) {
             self.0.failure.report("the flusher of the Raft log ended");
-            refused.0.callback.io_completed(Err(io::Error::other("the flusher of the Raft log ended")));
+            refused.callback.io_completed(Err(io::Error::other("the flusher of the Raft log ended")));
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! The `keelson` binary: a master, or a whole cluster on one machine.
 
-fn main() -> std::process::ExitCode {
+fn main() {
     node::main()
 }

@@ -14,6 +14,7 @@ pub mod latency;
 pub mod log;
 mod manifest;
 pub mod memory;
+pub mod mutant;
 pub mod rocks;
 pub mod snapshot;
 pub mod space;

@@ -39,7 +39,6 @@ fn on(disks: Disks) -> Options {
 }
 
 #[test]
-#[ignore = "takes longer than a test run may: by hand with `make soak`"]
 fn power_cuts_on_all_masters_lose_nothing() {
     chaos::run(&chaos::programs!(), &[Need::Fuse], async |machine| {
         let count = std::env::var("KEELSON_POWER_CUTS").ok().and_then(|text| text.parse().ok());
@@ -81,7 +80,6 @@ fn power_cuts_catch_a_log_that_is_not_synced() {
 }
 
 #[test]
-#[ignore = "the log store does not honour this mutant yet"]
 fn power_cuts_catch_an_acknowledgement_before_the_flush() {
     check_mutant("ack-before-flush");
 }
@@ -159,7 +157,6 @@ fn a_full_disk_on_the_leader_loses_nothing_and_heals() {
 }
 
 #[test]
-#[ignore = "not seen to pass yet: fresh reads on a follower without space are refused only after 5 s"]
 fn a_full_disk_on_a_follower_loses_nothing_and_heals() {
     check_full_disk(false);
 }

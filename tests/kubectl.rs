@@ -1,7 +1,8 @@
 //! A session with kubectl, the oldest and the newest one installed: what it prints is what it prints
 //! against any Kubernetes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,26 +14,34 @@ use expect_test::expect;
 /// How long one command may take.
 const KUBECTL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The kubectl in the path, or where several versions lie beside it (`kubectl.1.27`...), the oldest and
-/// the newest of those.
+/// The oldest and the newest kubectl that can be found: every one in the path, and the versions that lie
+/// beside it (`kubectl.1.27`...) where it only chooses between them.
 fn programs() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let Some(found) =
-        std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|p| p.is_file())
-    else {
-        return Vec::new();
-    };
-    let beside = found.canonicalize().ok().and_then(|real| real.parent().map(PathBuf::from));
-    let entries = beside.and_then(|directory| directory.read_dir().ok()).into_iter().flatten().flatten();
-    let minor = |path: &PathBuf| path.to_string_lossy().rsplit("kubectl.1.").next()?.parse::<u32>().ok();
+    let found = std::env::split_paths(&path).map(|directory| directory.join("kubectl"));
+    let found = found.filter_map(|program| program.canonicalize().ok());
     let mut versions: Vec<(u32, PathBuf)> =
-        entries.map(|entry| entry.path()).filter_map(|path| Some((minor(&path)?, path))).collect();
+        found.flat_map(|program| beside(&program)).filter_map(|path| Some((minor(&path)?, path))).collect();
     versions.sort();
-    match (versions.first(), versions.last()) {
-        (Some(oldest), Some(newest)) if oldest != newest => vec![oldest.1.clone(), newest.1.clone()],
-        (Some(only), _) => vec![only.1.clone()],
-        _ => vec![found],
-    }
+    versions.dedup_by_key(|(minor, _)| *minor);
+    let newest = if versions.len() > 1 { versions.pop() } else { None };
+    versions.into_iter().take(1).chain(newest).map(|(_, path)| path).collect()
+}
+
+/// The versions that lie beside `program`; itself where there are none.
+fn beside(program: &Path) -> Vec<PathBuf> {
+    let entries = program.parent().and_then(|directory| directory.read_dir().ok()).into_iter().flatten();
+    let paths = entries.flatten().map(|entry| entry.path());
+    let versions: Vec<PathBuf> =
+        paths.filter(|path| path.to_string_lossy().contains("/kubectl.1.")).collect();
+    if versions.is_empty() { vec![program.to_owned()] } else { versions }
+}
+
+/// The minor version that a kubectl says it has.
+fn minor(program: &Path) -> Option<u32> {
+    let output = Command::new(program).args(["version", "--client", "--output=json"]).output().ok()?;
+    let version: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok()
 }
 
 /// Runs kubectl command lines, one after the other on the next master, and returns what a terminal
@@ -45,7 +54,8 @@ async fn session(cluster: &Cluster, program: &str, script: &[&str]) -> Result<St
         let ended = process::capture(command.args(line.split(' ')), KUBECTL_TIMEOUT).await?;
         let said = ended.stdout + &ended.stderr;
         screen.push_str(&format!("$ kubectl {line}\n"));
-        said.lines().for_each(|line| screen.push_str(&format!("{}\n", without_age(line))));
+        let shown = said.lines().map(|line| without_place(&without_age(line)));
+        shown.for_each(|line| screen.push_str(&format!("{line}\n")));
     }
     Ok(screen)
 }
@@ -57,6 +67,14 @@ fn without_age(line: &str) -> String {
         && last.ends_with(['s', 'm', 'h'])
         && last.chars().all(|c| c.is_ascii_digit() || "smh".contains(c));
     if is_age { format!("{rest} AGE") } else { line.to_owned() }
+}
+
+/// The line without the namespace that kubectl names since 1.34 when it deletes something.
+fn without_place(line: &str) -> String {
+    match line.split_once(" deleted from ") {
+        Some((what, _)) => format!("{what} deleted"),
+        None => line.to_owned(),
+    }
 }
 
 const SCRIPT: &[&str] = &[

@@ -27,7 +27,7 @@ impl Handle {
         if size_bytes > PAYLOAD_BYTES_MAX {
             return Err(AppendError::TooLarge { size_bytes, size_bytes_max: PAYLOAD_BYTES_MAX });
         }
-        if (self.0.options.space_is_low)() {
+        if self.space_is_low() {
             return Err(AppendError::OutOfSpace);
         }
         self.check_leads(term)?;
@@ -46,6 +46,11 @@ impl Handle {
             Ok(()) = appended => Ok(()),
             outcome = told_outcome => verdict(outcome.ok()),
         }
+    }
+
+    /// Whether this master takes no new entries, its own or a leader's, for lack of disk space.
+    pub fn space_is_low(&self) -> bool {
+        (self.0.options.space_is_low)()
     }
 
     /// Refuses early what openraft would refuse too, without waiting for room in flight.

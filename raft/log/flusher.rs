@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use base::env::{self, Instant};
@@ -13,6 +14,9 @@ use tokio::sync::{mpsc, watch};
 use crate::failure::{Failure, chain};
 use crate::limits::{SIMULATED_SYNC_MAX_US, SYNC_LIMIT, SYNC_WATCH_EVERY};
 use crate::types::TypeConfig;
+
+/// A build made to misbehave syncs after one group of this many, on average.
+const MUTANT_GROUPS: u64 = 16;
 
 /// An append whose durability somebody waits for.
 pub(super) struct Append {
@@ -85,7 +89,39 @@ pub(super) struct Flusher {
     pub(super) synced: Arc<Synced>,
     pub(super) failure: Failure,
     pub(super) under_way: UnderWay,
-    pub(super) appends: mpsc::UnboundedReceiver<Append>,
+}
+
+/// The way to a flusher. It ends when this is dropped, and with a thread of its own is waited for: the
+/// store must not be closed behind the back of a process that is ending.
+pub(super) struct Flushing {
+    /// `None` only while this is dropped.
+    appends: Option<mpsc::UnboundedSender<Append>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flushing {
+    /// Queues an append. Its callback is completed in any case.
+    ///
+    /// # Errors
+    /// When the flusher ended, which it does early only by a panic: the append is handed back.
+    pub(super) fn push(&self, append: Append) -> Result<(), Append> {
+        match &self.appends {
+            Some(appends) => appends.send(append).map_err(|refused| refused.0),
+            None => Err(append),
+        }
+    }
+}
+
+impl Drop for Flushing {
+    fn drop(&mut self) {
+        self.appends = None;
+        // Completing a callback may drop the last handle to the log, in the flusher itself.
+        let here = std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != here) {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Flusher {
@@ -93,51 +129,57 @@ impl Flusher {
     ///
     /// # Errors
     /// When the operating system refuses a thread.
-    pub(super) fn start(self) -> io::Result<()> {
-        if env::is_simulated() {
-            env::spawn(self.run_simulated());
+    pub(super) fn start(self) -> io::Result<Flushing> {
+        let (sender, appends) = mpsc::unbounded_channel();
+        let thread = if env::is_simulated() {
+            env::spawn(self.run_simulated(appends));
+            None
         } else {
-            env::thread("raft-flusher", || self.run())?;
-        }
-        Ok(())
+            Some(env::thread("raft-flusher", || self.run(appends))?)
+        };
+        Ok(Flushing { appends: Some(sender), thread })
     }
 
     /// Ends when the log is dropped.
-    fn run(mut self) {
-        while let Some(first) = self.appends.blocking_recv() {
-            self.flush_from(first);
+    fn run(self, mut appends: mpsc::UnboundedReceiver<Append>) {
+        while let Some(first) = appends.blocking_recv() {
+            self.flush_from(first, &mut appends);
         }
     }
 
-    async fn run_simulated(mut self) {
-        while let Some(first) = self.appends.recv().await {
+    async fn run_simulated(self, mut appends: mpsc::UnboundedReceiver<Append>) {
+        while let Some(first) = appends.recv().await {
             let delay_us = env::random_u64() % SIMULATED_SYNC_MAX_US;
             env::sleep(Duration::from_micros(delay_us)).await;
-            self.flush_from(first);
+            self.flush_from(first, &mut appends);
         }
     }
 
     /// Syncs for `first` and everything that arrived meanwhile; completes in order of arrival.
-    fn flush_from(&mut self, first: Append) {
+    fn flush_from(&self, first: Append, appends: &mut mpsc::UnboundedReceiver<Append>) {
         let mut group = vec![first];
-        while let Ok(next) = self.appends.try_recv() {
+        while let Ok(next) = appends.try_recv() {
             group.push(next);
+        }
+        if storage::mutant::acknowledges_early() {
+            self.complete(std::mem::take(&mut group), Ok(()));
+            if !env::random_u64().is_multiple_of(MUTANT_GROUPS) {
+                return;
+            }
         }
         *self.under_way.0.lock() = Some(env::monotonic());
         let flushed = self.store.sync();
         *self.under_way.0.lock() = None;
-        match flushed {
-            Ok(()) => {
-                self.synced.publish(&group);
-                group.into_iter().for_each(|append| append.callback.io_completed(Ok(())));
-            }
-            Err(error) => {
-                let reason = format!("syncing the Raft log failed: {}", chain(&error));
-                self.failure.report(&*reason);
-                group
-                    .into_iter()
-                    .for_each(|append| append.callback.io_completed(Err(io::Error::other(&*reason))));
-            }
+        self.complete(group, flushed.map_err(|error| format!("syncing the Raft log failed: {}", chain(&error))));
+    }
+
+    fn complete(&self, group: Vec<Append>, flushed: Result<(), String>) {
+        match &flushed {
+            Ok(()) => self.synced.publish(&group),
+            Err(reason) => self.failure.report(&**reason),
+        }
+        for append in group {
+            append.callback.io_completed(flushed.clone().map_err(io::Error::other));
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context;
 use base::ids::ClusterId;
@@ -15,7 +14,7 @@ use crate::identity::{Bootstrap, Wanted};
 use crate::token::Token;
 use crate::up::host::Linux;
 use crate::up::{NetworkChoice, UpOptions};
-use crate::{balancer, files, master, up};
+use crate::{balancer, failure, files, master, up};
 
 /// Where `up` and `down` keep a cluster unless told otherwise.
 const CLUSTER_DIRECTORY: &str = ".keelson";
@@ -131,20 +130,22 @@ impl ServerArgs {
 }
 
 /// Runs the `keelson` command.
-pub fn main() -> ExitCode {
+pub fn main() -> ! {
     let cli = Cli::parse();
     base::telemetry::init_logs();
-    match run(cli.verb) {
+    let code = match run(cli.verb) {
         Ok(told) => {
+            let mut stdout = std::io::stdout();
             // Whoever closed the pipe does not want to know.
-            let _ = std::io::stdout().write_all(told.as_bytes());
-            ExitCode::SUCCESS
+            let _ = stdout.write_all(told.as_bytes()).and_then(|()| stdout.flush());
+            0
         }
         Err(error) => {
             eprintln!("keelson: {}", chain(&error));
-            ExitCode::FAILURE
+            1
         }
-    }
+    };
+    failure::leave(code)
 }
 
 /// An error and its causes, each told once: some texts already end in their cause's.

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::env;
 use base::ids::NodeId;
@@ -43,7 +44,19 @@ pub(crate) enum Verdict {
 pub(crate) struct Item {
     pub(crate) to: Address,
     pub(crate) txns: Vec<Encoded>,
+    pub(crate) claim: Claim,
     pub(crate) verdict: oneshot::Sender<Verdict>,
+}
+
+/// Whose an item is: whoever takes it first, the lane to send it or the caller to give up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Whether nobody took it before.
+    pub(crate) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// One encoded transaction and its request id.
@@ -61,6 +74,15 @@ struct Group {
 }
 
 impl Group {
+    fn to(to: Address) -> Self {
+        Self { to, txns: Vec::new(), verdicts: Vec::new() }
+    }
+
+    fn push(&mut self, item: Item) {
+        self.txns.extend(item.txns);
+        self.verdicts.push(item.verdict);
+    }
+
     fn tell(self, verdict: Verdict) {
         for waiting in self.verdicts {
             // A closed receiver is a caller that gave up.
@@ -91,20 +113,24 @@ impl Lane {
 
     /// Everything that waits for one address, up to the bounds of an entry.
     fn next_group(&mut self) -> Option<Group> {
-        let first = self.held.take().or_else(|| self.items.try_recv().ok())?;
-        let mut bytes = size_of(&first);
-        let mut group = Group { to: first.to, txns: first.txns, verdicts: vec![first.verdict] };
-        while let Ok(item) = self.items.try_recv() {
+        let mut group: Option<Group> = None;
+        let mut bytes = 0;
+        while let Some(item) = self.held.take().or_else(|| self.items.try_recv().ok()) {
             bytes += size_of(&item);
-            let fits = bytes <= ENTRY_BYTES_MAX && group.txns.len() + item.txns.len() <= ENTRY_TXNS_MAX;
-            if item.to != group.to || !fits {
+            let joins = group.as_ref().is_none_or(|group| {
+                let count = group.txns.len() + item.txns.len();
+                item.to == group.to && bytes <= ENTRY_BYTES_MAX && count <= ENTRY_TXNS_MAX
+            });
+            if !joins {
                 self.held = Some(item);
                 break;
             }
-            group.txns.extend(item.txns);
-            group.verdicts.push(item.verdict);
+            // Otherwise its caller gave up.
+            if item.claim.take() {
+                group.get_or_insert_with(|| Group::to(item.to)).push(item);
+            }
         }
-        Some(group)
+        group
     }
 }
 

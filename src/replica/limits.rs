@@ -6,8 +6,16 @@ use std::time::Duration;
 /// fit into it.
 pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// No attempt starts later than this before [`PROPOSE_TIMEOUT`] ends: its outcome would not be learned
+/// in time, and "unknown" is worse than "not written".
+pub const LAST_ATTEMPT: Duration = Duration::from_millis(500);
+
 /// How long a linearizable read waits for a quorum before the answer is "unavailable" (503).
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it waits instead on a master that takes no entries because its disk is nearly full: only for
+/// what stands in its log already.
+pub const READ_TIMEOUT_WITHOUT_SPACE: Duration = Duration::from_millis(500);
 
 /// How long a read or watch waits for a revision that is not applied yet, as Kubernetes' watch cache
 /// does (3 s) before 'Too large resource version'.

@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use raft::PeerService;
 use tokio::sync::oneshot;
 
-use crate::appender::{Address, Encoded, Item, Verdict};
+use crate::appender::{Address, Claim, Encoded, Item, Verdict};
 use crate::limits::ENTRY_TXNS_MAX;
 use crate::replica::Shared;
 
@@ -133,7 +133,7 @@ impl Service {
     async fn propose(&self, body: Bytes) -> Verdict {
         let Some((to, txns)) = decode_propose(body) else { return Verdict::NotAppended };
         let (verdict, told) = oneshot::channel();
-        if self.0.append_lane.send(Item { to, txns, verdict }).await.is_err() {
+        if self.0.append_lane.send(Item { to, txns, claim: Claim::default(), verdict }).await.is_err() {
             return Verdict::NotAppended;
         }
         told.await.unwrap_or(Verdict::Unknown)

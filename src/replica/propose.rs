@@ -15,8 +15,8 @@ use base::env::{self, Instant};
 use state::{Outcome, Txn};
 use tokio::sync::oneshot;
 
-use crate::appender::{Address, Encoded, Item, Verdict};
-use crate::limits::{LEADER_RETRY, PROPOSE_TIMEOUT};
+use crate::appender::{Address, Claim, Encoded, Item, Verdict};
+use crate::limits::{LAST_ATTEMPT, LEADER_RETRY, PROPOSE_TIMEOUT};
 use crate::moment::Moment;
 use crate::replica::Replica;
 use crate::waiters::{Told, Waiting};
@@ -81,7 +81,8 @@ impl Attempt<'_> {
         loop {
             let Some(to) = self.leader().await else { return Err(no_leader()) };
             match self.send(to).await {
-                Verdict::NotAppended => self.pause().await?,
+                // Lets a new leader come up.
+                Verdict::NotAppended => env::sleep(LEADER_RETRY).await,
                 Verdict::OutOfSpace => return Err(ProposeError::OutOfSpace),
                 // Without an outcome a later term was applied: it is in no log that can still commit.
                 Verdict::Appended | Verdict::Unknown => {
@@ -93,11 +94,15 @@ impl Attempt<'_> {
         }
     }
 
-    /// Waits until somebody leads.
+    /// Waits until somebody leads, while there is time for an attempt.
     async fn leader(&self) -> Option<Address> {
+        let last_attempt = self.deadline - LAST_ATTEMPT;
         let mut leadership = self.replica.raft().leadership();
         let known = leadership.wait_for(|leadership| leadership.leader.is_some());
-        let leadership = env::timeout_at(self.deadline, known).await.ok()?.ok()?;
+        let leadership = env::timeout_at(last_attempt, known).await.ok()?.ok()?;
+        if env::monotonic() >= last_attempt {
+            return None;
+        }
         Some(Address { leader: leadership.leader?, term: leadership.term })
     }
 
@@ -107,14 +112,20 @@ impl Attempt<'_> {
         let lane =
             if to.leader == self.replica.raft().node() { &shared.append_lane } else { &shared.forward_lane };
         let (verdict, told) = oneshot::channel();
-        let item = Item { to, txns: vec![self.encoded.clone()], verdict };
+        let claim = Claim::default();
+        let item = Item { to, txns: vec![self.encoded.clone()], claim: claim.clone(), verdict };
         let sent = async {
             match lane.send(item).await {
                 Ok(()) => told.await.unwrap_or(Verdict::Unknown),
                 Err(_) => Verdict::NotAppended,
             }
         };
-        env::timeout_at(self.deadline, sent).await.unwrap_or(Verdict::Unknown)
+        match env::timeout_at(self.deadline, sent).await {
+            Ok(verdict) => verdict,
+            // Taken back before it went anywhere.
+            Err(_elapsed) if claim.take() => Verdict::NotAppended,
+            Err(_elapsed) => Verdict::Unknown,
+        }
     }
 
     /// Waits for the outcome; `None` once an entry of a term after `term` was applied without it.
@@ -131,15 +142,6 @@ impl Attempt<'_> {
                 Ok(moment.state.outcome(request).map(|outcome| (outcome, Arc::clone(&moment))))
             }
         }
-    }
-
-    /// Lets a new leader come up after a refusal.
-    async fn pause(&self) -> Result<(), ProposeError> {
-        if env::monotonic() + LEADER_RETRY >= self.deadline {
-            return Err(no_leader());
-        }
-        env::sleep(LEADER_RETRY).await;
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::env::{self, Instant};
 
-use crate::limits::{LEADER_RETRY, READ_TIMEOUT, REVISION_TIMEOUT};
+use crate::limits::{LEADER_RETRY, READ_TIMEOUT, READ_TIMEOUT_WITHOUT_SPACE, REVISION_TIMEOUT};
 use crate::moment::Moment;
 use crate::replica::Replica;
 
@@ -46,9 +46,14 @@ impl Replica {
         if newest.index >= index {
             return Ok(newest);
         }
-        let applied = self.shared().moments.wait_for(READ_TIMEOUT, |moment| moment.index >= index).await;
+        let (timeout, why) = if self.raft().space_is_low() {
+            (READ_TIMEOUT_WITHOUT_SPACE, "; its disk is nearly full: free space there, or ask another master")
+        } else {
+            (READ_TIMEOUT, "")
+        };
+        let applied = self.shared().moments.wait_for(timeout, |moment| moment.index >= index).await;
         applied.ok_or_else(|| Unavailable {
-            reason: format!("this master is behind: log index {index} was not applied here in time"),
+            reason: format!("this master is behind: log index {index} was not applied here in time{why}"),
         })
     }
 

@@ -146,7 +146,7 @@ impl RocksLog {
         };
         self.health.guard(|| {
             let started = monotonic();
-            let flushed = self.db.flush_wal(!super::mutant::skips_sync());
+            let flushed = self.db.flush_wal(!crate::mutant::skips_sync());
             flushed.map_err(|error| classify("syncing the log", &self.directory, error))?;
             self.sync_latency.record(monotonic().saturating_duration_since(started));
             self.seal.advance(position, label)

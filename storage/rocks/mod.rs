@@ -18,7 +18,6 @@ mod compact;
 mod directory;
 mod failure;
 mod log;
-mod mutant;
 mod options;
 mod pointer;
 mod reads;

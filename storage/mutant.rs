@@ -1,0 +1,17 @@
+//! Deliberate faults, in builds made for testing the tests: the power cuts of `tests/durability.rs` must
+//! find them. `KEELSON_MUTANT` names one; without the feature `mutants` there are none.
+
+/// `no-fsync`: a sync of the log writes nothing to disk.
+pub(crate) fn skips_sync() -> bool {
+    is_on("no-fsync")
+}
+
+/// `ack-before-flush`: appends are acknowledged first and synced with later ones. For whoever completes
+/// appends.
+pub fn acknowledges_early() -> bool {
+    is_on("ack-before-flush")
+}
+
+fn is_on(name: &str) -> bool {
+    cfg!(feature = "mutants") && std::env::var_os("KEELSON_MUTANT").is_some_and(|mutant| mutant == name)
+}
