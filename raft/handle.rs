@@ -118,24 +118,19 @@ impl Handle {
         body: Bytes,
         deadline: Duration,
     ) -> Result<Bytes, CallError> {
-        match self.ask(to, &Request::Peer { kind, body }, deadline).await? {
-            Answer::Peer(body) => Ok(body),
-            _ => Err(mismatch(to).into()),
-        }
+        let answer = self.ask(to, &Request::Peer { kind, body }, deadline).await?;
+        Ok(called(to, answer)?)
     }
 
     /// One request on the lane for calls.
     async fn ask(&self, to: NodeId, request: &Request, deadline: Duration) -> Result<Answer, CallError> {
         let member = self.member(to).ok_or(CallError::NotMember(to))?;
-        let frame = request.encode();
-        let answer = if to == self.node() {
-            let served = self.0.frames.serve(to, Lane::Call, frame).await;
-            served.map_err(|reason| TransportError::Refused { node: to, reason })?
-        } else {
-            self.0.transport.call(to, &member, Lane::Call, frame, deadline).await?
-        };
-        let decoded = Answer::decode(answer);
-        decoded.map_err(|error| TransportError::Refused { node: to, reason: error.to_string() }.into())
+        if to == self.node() {
+            let served = self.0.frames.serve(to, Lane::Call, request.encode()).await;
+            let answer = served.map_err(|reason| TransportError::Refused { node: to, reason })?;
+            return Ok(decoded(to, answer)?);
+        }
+        Ok(ask(&*self.0.transport, to, &member, request, deadline).await?)
     }
 
     fn member(&self, node: NodeId) -> Option<Member> {
@@ -156,6 +151,44 @@ impl Handle {
     /// A copy, for whoever is not quick.
     pub(crate) fn metrics(&self) -> RaftMetrics<TypeConfig> {
         self.look(RaftMetrics::clone)
+    }
+}
+
+/// A request to the layer above on a master, from a process that is none but holds a master's
+/// certificate: [`Handle::call`] from outside.
+///
+/// # Errors
+/// See [`TransportError`]; returns within `deadline`.
+pub async fn call(
+    transport: &dyn Transport,
+    to: NodeId,
+    member: &Member,
+    kind: u8,
+    body: Bytes,
+    deadline: Duration,
+) -> Result<Bytes, TransportError> {
+    called(to, ask(transport, to, member, &Request::Peer { kind, body }, deadline).await?)
+}
+
+async fn ask(
+    transport: &dyn Transport,
+    to: NodeId,
+    member: &Member,
+    request: &Request,
+    deadline: Duration,
+) -> Result<Answer, TransportError> {
+    decoded(to, transport.call(to, member, Lane::Call, request.encode(), deadline).await?)
+}
+
+fn decoded(from: NodeId, answer: Bytes) -> Result<Answer, TransportError> {
+    let decoded = Answer::decode(answer);
+    decoded.map_err(|error| TransportError::Refused { node: from, reason: error.to_string() })
+}
+
+fn called(from: NodeId, answer: Answer) -> Result<Bytes, TransportError> {
+    match answer {
+        Answer::Peer(body) => Ok(body),
+        _ => Err(mismatch(from)),
     }
 }
 

@@ -40,7 +40,7 @@ mod types;
 
 pub use handle::{
     AppendError, CallError, ChangeError, Handle, InitializeError, Leadership, MemberStatus, Options,
-    ReadError, Role, SpaceCheck, StartError, Timing, TransferError, start,
+    ReadError, Role, SpaceCheck, StartError, Timing, TransferError, call, start,
 };
 pub use machine::{Entry, Machine, MachineError, Payload, Position, Restored};
 pub use member::{Member, Membership};

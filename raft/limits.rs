@@ -52,9 +52,9 @@ pub const APPEND_BYTES_MAX: usize = 1 << 20;
 /// A learner this few entries behind counts as caught up, and may vote.
 pub const CAUGHT_UP_ENTRIES: u64 = 64;
 
-/// Largest payload of one entry. Above the largest group of transactions (see `replica`) and low
-/// enough that a heartbeat never waits behind one on a shared disk.
-pub const PAYLOAD_BYTES_MAX: usize = 8 << 20;
+/// Largest payload of one entry: state's largest batch (16 MiB) and room for its frame; `replica` checks
+/// that it fits. An exception: groups of transactions are cut at 1 MiB unless a single one is larger.
+pub const PAYLOAD_BYTES_MAX: usize = (16 << 20) + (4 << 10);
 
 /// Bytes of entries accepted by the leader whose fate is still open. What does not fit waits.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
@@ -96,7 +96,7 @@ pub const PURGE_BATCH_ENTRIES: u64 = 1_024;
 pub const TRIM_EVERY: Duration = Duration::from_millis(500);
 
 /// Worker threads of the runtime that Raft has to itself: one for the core, one for the rest.
-pub const RAFT_THREADS: usize = 2;
+pub const RAFT_THREADS: usize = 1;
 
 /// How long a graceful stop waits for another leader.
 pub const SHUTDOWN_TRANSFER: Duration = Duration::from_secs(2);

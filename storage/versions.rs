@@ -78,7 +78,8 @@ pub struct Compacted {
 ///   durable.
 /// - A read sees all batches whose `write` returned, and one consistent moment.
 /// - A question about a moment below [`VersionStore::floor`] is refused
-///   ([`crate::StorageError::Compacted`]), also when a compaction overtakes it.
+///   ([`crate::StorageError::Compacted`]), also when a compaction overtakes it. What is asked of the
+///   versions held ([`VersionStore::history`], [`VersionStore::following`]) never is.
 /// - Damaged bytes are an error ([`crate::StorageError::is_corrupt`]), never a wrong answer.
 pub trait VersionStore: Send + Sync + 'static {
     /// The image the content corresponds to; `None` when nothing was ever written.
@@ -113,6 +114,10 @@ pub trait VersionStore: Send + Sync + 'static {
     /// Writes after `revision` in order of revision, of keys starting with `prefix`, at most `limit`,
     /// and the revision up to which the answer is complete: ask again from there for more.
     fn since(&self, prefix: &str, revision: u64, limit: usize) -> Result<(Vec<Version>, u64)>;
+
+    /// The versions still held after `revision`, of all keys, in order of revision, at most `limit`.
+    /// Answers also below every floor: compacted ones are then missing from it.
+    fn following(&self, revision: u64, limit: usize) -> Result<Vec<Version>>;
 
     /// The lowest revision from which [`VersionStore::since`] is complete for keys under `prefix`, and
     /// at which [`VersionStore::range_at`] is exact.

@@ -20,7 +20,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/replica", &["api", "base", "raft", "state", "storage"]),
     ("src/state", &["api"]),
     ("storage", &["base"]),
-    ("tests/bench", &["api", "base", "chaos"]),
+    ("tests/bench", &["api", "base", "chaos", "node", "raft", "replica", "state"]),
 ];
 
 /// The longest file, in lines: tests and comments count, for they are read as well.

@@ -12,7 +12,7 @@ use base::shutdown::Shutdown;
 use state::{Guard, State, Write};
 
 use crate::backend::Backend;
-use crate::limits::{NAMESPACE_SWEEP_INTERVAL, NAMESPACE_SWEEP_OBJECTS};
+use crate::limits::{NAMESPACE_SWEEP_BYTES, NAMESPACE_SWEEP_INTERVAL, NAMESPACE_SWEEP_OBJECTS};
 use crate::verbs::delete::mark;
 use crate::verbs::write::{put, transaction};
 
@@ -57,7 +57,8 @@ pub async fn run(backend: Arc<dyn Backend>, mut shutdown: Shutdown) {
 /// Takes steps until there is none, or one fails: then the next sweep starts from what is there.
 async fn sweep(backend: &dyn Backend, term: u64) {
     let mut state = backend.moment().state.clone();
-    while let Some(Step { mut guards, writes }) = plan(&state) {
+    let now_ms = env::wall_ms();
+    while let Some(Step { mut guards, writes }) = plan(&state, now_ms) {
         guards.push(Guard::LeaderTerm { term });
         match backend.propose(transaction(ACTOR, guards, writes)).await {
             Ok(committed) if matches!(committed.outcome, state::Outcome::Committed { .. }) => {
@@ -75,20 +76,22 @@ async fn sweep(backend: &dyn Backend, term: u64) {
     }
 }
 
-/// The next step for any namespace that is going; `None` when all wait for somebody else.
-pub fn plan(state: &State) -> Option<Step> {
+/// The next step for any namespace that is going; `None` when all wait for somebody else. What it marks is
+/// marked as deleted at `now_ms`.
+pub fn plan(state: &State, now_ms: u64) -> Option<Step> {
     let row = &namespace::RESOURCE;
-    state.range(&row.prefix("")).filter(|found| found.meta.deleting).find_map(|found| step(state, found))
+    let mut going = state.range(&row.prefix("")).filter(|found| found.meta.deleting);
+    going.find_map(|found| step(state, found, now_ms))
 }
 
-fn step(state: &State, found: &state::Object) -> Option<Step> {
+fn step(state: &State, found: &state::Object, now_ms: u64) -> Option<Step> {
     let name = found.key.name();
     let mut guards = Vec::new();
     for row in RESOURCES.iter().filter(|row| row.namespaced) {
         let prefix = row.prefix(name);
         if state.count(&prefix) > 0 {
             // What waits for its own finalizers keeps the namespace; other kinds may go meanwhile.
-            if let Some(step) = empty(state, row, &prefix) {
+            if let Some(step) = empty(state, row, &prefix, now_ms) {
                 return Some(step);
             }
             guards.push(None);
@@ -101,15 +104,21 @@ fn step(state: &State, found: &state::Object) -> Option<Step> {
 }
 
 /// Deletes some of what a namespace holds of one resource, or marks it as going.
-fn empty(state: &State, row: &'static Resource, prefix: &str) -> Option<Step> {
+fn empty(state: &State, row: &'static Resource, prefix: &str, now_ms: u64) -> Option<Step> {
     let mut step = Step { guards: Vec::new(), writes: Vec::new() };
+    let mut bytes = 0;
     let waiting = state.range(prefix).filter(|object| !(object.meta.deleting && object.meta.finalizers));
     for object in waiting.take(NAMESPACE_SWEEP_OBJECTS) {
+        if bytes >= NAMESPACE_SWEEP_BYTES {
+            break;
+        }
         let key = object.key.clone();
         let write = if object.meta.finalizers {
             let Ok(mut marked) = Object::read(&object.bytes, row) else { continue };
-            mark(&mut marked, row);
-            put(key.clone(), &marked.prepare(row))
+            mark(&mut marked, row, now_ms);
+            let prepared = marked.prepare(row);
+            bytes += prepared.body.len();
+            put(key.clone(), &prepared)
         } else {
             Write::Delete { key: key.clone() }
         };

@@ -54,10 +54,15 @@ impl FromStr for ClusterId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u128);
 
+/// Milliseconds since the epoch fit into so many bits until the year 10889.
+const TIME_BITS: u32 = 48;
+
 impl RequestId {
-    /// A fresh id.
-    pub fn random() -> Self {
-        Self(crate::env::random_u128())
+    /// A fresh id: 48 bits of wall-clock milliseconds, then 80 random ones. Ids that are made together
+    /// lie together in ordered maps, which makes remembering them several times cheaper.
+    pub fn fresh() -> Self {
+        let random = crate::env::random_u128() >> TIME_BITS;
+        Self(u128::from(crate::env::wall_ms()) << (u128::BITS - TIME_BITS) | random)
     }
 }
 

@@ -4,8 +4,9 @@ use std::panic::PanicHookInfo;
 
 /// Exit code after a panic in a core thread. Rust's own code for a panicked main thread.
 pub const PANIC_EXIT_CODE: i32 = 101;
-/// How the names of threads begin that a master cannot live without.
-const CORE_THREADS: [&str; 3] = ["apply", "raft", "storage"];
+/// How the names of threads begin that a master cannot live without: Raft's runtime, which also applies, and
+/// the log's flusher. What fails on an `api` thread is reported by its task ([`replica::Replica::failed`]).
+const CORE_THREADS: &str = "raft";
 
 /// Makes a panic in a core thread end the process, after the usual report. Elsewhere a panic ends only
 /// the request or task it happened in.
@@ -30,7 +31,7 @@ pub fn leave(code: i32) -> ! {
 }
 
 fn is_core(thread: &str) -> bool {
-    CORE_THREADS.iter().any(|name| thread.starts_with(name))
+    thread.starts_with(CORE_THREADS)
 }
 
 #[cfg(test)]
@@ -39,9 +40,7 @@ mod tests {
 
     #[test]
     fn which_threads_a_master_cannot_live_without() {
-        for (thread, core) in
-            [("raft", true), ("storage-flusher", true), ("apply", true), ("api-worker", false)]
-        {
+        for (thread, core) in [("raft", true), ("raft-flusher", true), ("api", false), ("main", false)] {
             assert_eq!(is_core(thread), core, "{thread}");
         }
     }

@@ -3,11 +3,13 @@
 //! # Guarantees
 //! - There is one authority per cluster. Every master holds its key: it came with the join, over a
 //!   connection verified by the authority's hash.
-//! - What masters and administrators show is signed anew at each start and kept in memory, so nothing
-//!   on disk can expire while a master is down or be half-written by a crash.
+//! - What masters show is signed anew at each start and kept in memory, so nothing of theirs on disk can
+//!   expire while one is down or be half-written by a crash. Administrators' certificates are on disk: a
+//!   kubeconfig holds one, written whole by `--init` and by `keelson up`.
 //!
 //! # Caveats
-//! A process that runs longer than [`LEAF_DAYS`] must be restarted before they end.
+//! A process that runs longer than [`LEAF_DAYS`] must be restarted before they end; a kubeconfig older than
+//! that must be made anew.
 
 use std::fmt;
 use std::time::Duration;

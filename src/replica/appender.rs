@@ -36,6 +36,8 @@ pub(crate) enum Verdict {
     NotAppended,
     /// The leader's disk is full; not in any log.
     OutOfSpace,
+    /// Larger than an entry may be; not in any log, now or later.
+    TooLarge,
     /// Perhaps appended, perhaps not.
     Unknown,
 }
@@ -202,7 +204,7 @@ async fn append(shared: &Shared, raft: &Handle, group: Group, permit: OwnedSemap
     let verdict = match state::codec::encode_batch_of(time_ms, &bodies) {
         Ok(payload) => verdict_of(raft.append(group.to.term, payload).await),
         // Every transaction was checked when it arrived, and a group is smaller than an entry may be.
-        Err(_) => Verdict::NotAppended,
+        Err(_) => Verdict::TooLarge,
     };
     if verdict != Verdict::Appended {
         shared.in_flight.release(first_request);
@@ -215,7 +217,8 @@ fn verdict_of(appended: Result<(), AppendError>) -> Verdict {
         Ok(()) => Verdict::Appended,
         Err(AppendError::NotAppended { .. }) => Verdict::NotAppended,
         Err(AppendError::OutOfSpace) => Verdict::OutOfSpace,
-        Err(_) => Verdict::Unknown,
+        Err(AppendError::TooLarge { .. }) => Verdict::TooLarge,
+        Err(AppendError::Unknown | AppendError::Stopped) => Verdict::Unknown,
     }
 }
 
@@ -239,5 +242,25 @@ pub(crate) async fn run_forwarder(raft: Handle, items: mpsc::Receiver<Item>) {
             drop(permit);
             group.tell(verdict);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_append_that_may_stand_in_a_log_leaves_the_outcome_open() {
+        let cases = [
+            (Ok(()), Verdict::Appended),
+            (Err(AppendError::NotAppended { leader: None }), Verdict::NotAppended),
+            (Err(AppendError::OutOfSpace), Verdict::OutOfSpace),
+            (Err(AppendError::TooLarge { size_bytes: 9, size_bytes_max: 8 }), Verdict::TooLarge),
+            (Err(AppendError::Unknown), Verdict::Unknown),
+            (Err(AppendError::Stopped), Verdict::Unknown),
+        ];
+        for (appended, verdict) in cases {
+            assert_eq!(verdict_of(appended.clone()), verdict, "{appended:?}");
+        }
     }
 }

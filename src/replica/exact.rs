@@ -88,32 +88,38 @@ impl Shared {
         if let Some(moment) = self.moments.at(revision) {
             return Ok(View::Memory(moment));
         }
-        let versions = self.versions();
-        let (reader, prefix) = (Arc::clone(&versions), prefix.to_owned());
-        let found = env::blocking(move || {
-            let floor = reader.floor(&prefix).map_err(failed_at(revision))?;
-            if revision < floor {
-                return Err(ViewError::Gone(Gone { revision, floor }));
-            }
-            end_of_transaction(&*reader, revision)
-        });
-        Ok(View::History { revision: found.await?, versions })
+        exact(self.versions(), prefix, revision).await
     }
 }
 
-/// The last revision written by the transaction that wrote `revision`.
+/// What was under `prefix` at `revision`, from history.
+async fn exact(versions: Arc<dyn VersionStore>, prefix: &str, revision: u64) -> Result<View, ViewError> {
+    let (reader, prefix) = (Arc::clone(&versions), prefix.to_owned());
+    let found = env::blocking(move || {
+        let floor = reader.floor(&prefix).map_err(failed_at(revision))?;
+        if revision < floor {
+            return Err(ViewError::Gone(Gone { revision, floor }));
+        }
+        end_of_transaction(&*reader, revision)
+    });
+    Ok(View::History { revision: found.await?, versions })
+}
+
+/// The last revision that the transaction that wrote `revision` wrote and that is still held; `revision`
+/// itself when that is not: nobody can tell then whose it was.
 fn end_of_transaction(versions: &dyn VersionStore, revision: u64) -> Result<u64, ViewError> {
-    let following = versions.since("", revision.saturating_sub(1), state::limits::WRITES_MAX + 1);
-    let (following, _) = following.map_err(failed_at(revision))?;
+    let Some(before) = revision.checked_sub(1) else { return Ok(0) };
+    let held = versions.following(before, state::limits::WRITES_MAX).map_err(failed_at(revision))?;
     let mut end = revision;
     let mut request = None;
-    for version in following {
+    for version in held {
         let at = version.revision;
         let wrote = decoded(version)?.request;
-        if *request.get_or_insert(wrote) != wrote {
-            break;
+        match request {
+            None if at == revision => request = Some(wrote),
+            Some(request) if request == wrote => end = at,
+            _ => break,
         }
-        end = at;
     }
     Ok(end)
 }
@@ -181,5 +187,53 @@ fn end_of(prefix: &str) -> String {
     match prefix.strip_suffix('/') {
         Some(stem) => format!("{stem}0"),
         None => format!("{prefix}\u{10ffff}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::versions::Retention;
+
+    use super::*;
+    use crate::testing::History;
+
+    fn compact(versions: &dyn VersionStore, prefix: &str, floor: u64) {
+        let rule = Retention { prefix: prefix.to_owned(), floor };
+        while versions.compact(&rule, 100).expect("compacted").scanned > 0 {}
+    }
+
+    #[test]
+    fn a_transaction_ends_where_it_did_whatever_other_prefixes_dropped() {
+        let mut history = History::new();
+        history.write(1, &[("configmaps", "a"), ("secrets", "b"), ("configmaps", "c")]);
+        history.write(2, &[("configmaps", "a"), ("secrets", "b")]);
+        history.write(3, &[("secrets", "b")]);
+        let versions = &*history.versions;
+        let ends = || -> Vec<u64> {
+            let end = |revision| end_of_transaction(versions, revision).expect("is no question of floors");
+            (0..=7).map(end).collect()
+        };
+        assert_eq!(ends(), [0, 3, 3, 3, 5, 5, 6, 7]);
+        // Drops 2 and 5, which configmaps do not miss.
+        compact(versions, "core/secrets/", 6);
+        assert_eq!(ends(), [0, 3, 2, 3, 4, 5, 6, 7]);
+        // Drops 1, and 4 stays: the prefix is exact at its own floor.
+        compact(versions, "core/configmaps/", 4);
+        assert_eq!(ends(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_prefix_is_exact_at_its_own_floor() {
+        let mut history = History::new();
+        for _ in 0..4 {
+            history.write(1, &[("configmaps", "a"), ("secrets", "b")]);
+        }
+        compact(&*history.versions, "core/configmaps/", 4);
+        compact(&*history.versions, "core/secrets/", 8);
+        let versions = Arc::clone(&history.versions);
+        let found = env::simulate(1, async {
+            exact(versions, "core/configmaps/", 4).await?.page("core/configmaps/", "", 10).await
+        });
+        assert_eq!(found.expect("not gone").iter().map(|object| object.revision).collect::<Vec<_>>(), [3]);
     }
 }

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod appender;
+pub mod entrance;
 pub mod exact;
 pub mod feed;
 pub mod limits;
@@ -26,9 +27,12 @@ pub mod reads;
 pub mod replica;
 mod restore;
 pub mod retention;
+#[cfg(test)]
+mod testing;
 mod upkeep;
 mod waiters;
 
+pub use entrance::Entrance;
 pub use exact::{Gone, View, ViewError};
 pub use feed::{Event, Watch, WatchEnd};
 pub use machine::ReplicaMachine;

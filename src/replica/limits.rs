@@ -31,6 +31,10 @@ pub const PROPOSALS_WAITING_MAX: usize = 4096;
 /// entry crosses the network and the disk in a few milliseconds.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
+// The largest entry there may be, a batch in its frame, is one that Raft takes.
+const _: () =
+    assert!(state::limits::BATCH_BYTES_MAX + state::frame::HEADER_BYTES <= raft::limits::PAYLOAD_BYTES_MAX);
+
 /// Transactions put into one log entry.
 pub const ENTRY_TXNS_MAX: usize = 1024;
 

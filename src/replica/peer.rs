@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use base::env;
 use base::ids::NodeId;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures::future::try_join_all;
 use raft::PeerService;
 use tokio::sync::oneshot;
 
 use crate::appender::{Address, Claim, Encoded, Item, Verdict};
-use crate::limits::ENTRY_TXNS_MAX;
+use crate::limits::{ENTRY_TXNS_MAX, FORWARD_TIMEOUT};
 use crate::replica::Shared;
 
 /// Take these transactions into the log.
 pub(crate) const PROPOSE: u8 = 1;
+/// The same, and answer only when their outcomes are applied on your side.
+pub(crate) const PROPOSE_AND_APPLY: u8 = 4;
 /// Tell how you are.
 pub(crate) const STATUS: u8 = 2;
 /// Tell State's hash at an index.
@@ -77,6 +81,7 @@ fn encode_verdict(verdict: Verdict) -> Bytes {
         Verdict::NotAppended => 1,
         Verdict::OutOfSpace => 2,
         Verdict::Unknown => 3,
+        Verdict::TooLarge => 4,
     }])
 }
 
@@ -86,6 +91,7 @@ pub(crate) fn decode_verdict(reply: &[u8]) -> Verdict {
         [0] => Verdict::Appended,
         [1] => Verdict::NotAppended,
         [2] => Verdict::OutOfSpace,
+        [4] => Verdict::TooLarge,
         _ => Verdict::Unknown,
     }
 }
@@ -124,6 +130,7 @@ impl PeerService for Service {
             PROPOSE => encode_verdict(self.propose(body).await),
             STATUS => encode_status(self.0.status()),
             HASH => self.hash(body).await,
+            PROPOSE_AND_APPLY => encode_verdict(self.propose_and_apply(body).await),
             _ => Bytes::new(),
         }
     }
@@ -131,7 +138,27 @@ impl PeerService for Service {
 
 impl Service {
     async fn propose(&self, body: Bytes) -> Verdict {
+        match decode_propose(body) {
+            Some((to, txns)) => self.append(to, txns).await,
+            None => Verdict::NotAppended,
+        }
+    }
+
+    async fn propose_and_apply(&self, body: Bytes) -> Verdict {
         let Some((to, txns)) = decode_propose(body) else { return Verdict::NotAppended };
+        let waiting: Vec<_> = txns.iter().map(|txn| self.0.waiters.register(txn.request)).collect();
+        let verdict = self.append(to, txns).await;
+        if verdict != Verdict::Appended {
+            return verdict;
+        }
+        let applied = try_join_all(waiting.into_iter().map(|waiting| waiting.told()));
+        match env::timeout(FORWARD_TIMEOUT, applied).await {
+            Ok(Ok(_outcomes)) => Verdict::Appended,
+            _ => Verdict::Unknown,
+        }
+    }
+
+    async fn append(&self, to: Address, txns: Vec<Encoded>) -> Verdict {
         let (verdict, told) = oneshot::channel();
         if self.0.append_lane.send(Item { to, txns, claim: Claim::default(), verdict }).await.is_err() {
             return Verdict::NotAppended;
@@ -186,7 +213,8 @@ mod tests {
 
     #[test]
     fn verdicts_survive_the_wire() {
-        for verdict in [Verdict::Appended, Verdict::NotAppended, Verdict::OutOfSpace, Verdict::Unknown] {
+        use Verdict::{Appended, NotAppended, OutOfSpace, TooLarge, Unknown};
+        for verdict in [Appended, NotAppended, OutOfSpace, TooLarge, Unknown] {
             assert_eq!(decode_verdict(&encode_verdict(verdict)), verdict);
         }
         assert_eq!(decode_verdict(b"?!"), Verdict::Unknown);

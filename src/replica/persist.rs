@@ -176,7 +176,7 @@ fn batch_of(writes: Vec<Write>) -> VersionBatch {
     batch
 }
 
-fn version_of(change: &Change) -> Version {
+pub(crate) fn version_of(change: &Change) -> Version {
     Version {
         key: change.object.key.as_str().to_owned(),
         revision: change.revision,

@@ -84,6 +84,7 @@ impl Attempt<'_> {
                 // Lets a new leader come up.
                 Verdict::NotAppended => env::sleep(LEADER_RETRY).await,
                 Verdict::OutOfSpace => return Err(ProposeError::OutOfSpace),
+                Verdict::TooLarge => return Err(too_large()),
                 // Without an outcome a later term was applied: it is in no log that can still commit.
                 Verdict::Appended | Verdict::Unknown => {
                     if let Some(told) = self.outcome_in(to.term).await? {
@@ -147,4 +148,9 @@ impl Attempt<'_> {
 
 fn no_leader() -> ProposeError {
     ProposeError::Unavailable { reason: "no master leads: a quorum of masters is not reachable".to_owned() }
+}
+
+fn too_large() -> ProposeError {
+    let what = "the change does not fit into one log entry; make it smaller or split it";
+    ProposeError::TooLarge(what.to_owned())
 }

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base::env;
+use base::env::{self, JoinHandle};
 use base::ids::NodeId;
 use raft::{Handle, PeerService};
-use storage::VersionStore;
 use storage::snapshot::Stores;
+use storage::{StorageError, VersionStore};
 use tokio::sync::{mpsc, watch};
 
 use crate::appender::{InFlight, Item, run_appender, run_forwarder};
@@ -111,10 +111,10 @@ impl Opened {
     /// Starts everything that needs Raft.
     pub fn attach(self, raft: Handle) -> Replica {
         let failed = watch::Sender::new(None);
-        let (synced, report) = (raft.synced(), failed.clone());
+        let (persisting, report) = (env::spawn(self.persister.run(raft.synced())), failed.clone());
         env::spawn(async move {
-            if let Err(error) = self.persister.run(synced).await {
-                report.send_replace(Some(format!("the version store cannot be written: {error}")));
+            if let Some(reason) = failure_of(persisting).await {
+                report.send_replace(Some(reason));
             }
         });
         env::spawn(run_appender(Arc::clone(&self.shared), raft.clone(), self.append_items));
@@ -124,6 +124,15 @@ impl Opened {
         let replica = Replica { shared: self.shared, raft, failed: failed.subscribe() };
         env::spawn(upkeep::run(replica.clone(), failed));
         replica
+    }
+}
+
+/// Why the persister ended, a panic included; `None` when it was told to.
+async fn failure_of(persisting: JoinHandle<Result<(), StorageError>>) -> Option<String> {
+    match persisting.await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("the version store cannot be written: {error}")),
+        Err(ended) => Some(format!("the version store is not written any more: {ended}")),
     }
 }
 
@@ -193,5 +202,19 @@ impl Replica {
             Ok(reason) => reason.clone().unwrap_or_default(),
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_persister_that_panics_is_a_failure_of_the_replica() {
+        env::simulate(1, async {
+            assert_eq!(failure_of(env::spawn(async { Ok(()) })).await, None);
+            let panicked = failure_of(env::spawn(async { panic!("while writing") })).await;
+            assert!(panicked.is_some_and(|reason| reason.contains("while writing")));
+        });
     }
 }

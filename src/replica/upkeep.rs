@@ -92,7 +92,7 @@ async fn raise_feature_level(replica: &Replica) {
         return;
     }
     let txn = Txn {
-        stamp: Stamp { request: RequestId::random().0, actor: ACTOR.to_owned() },
+        stamp: Stamp { request: RequestId::fresh().0, actor: ACTOR.to_owned() },
         guards: vec![Guard::LeaderTerm { term: leadership.term }],
         writes: vec![Write::FeatureLevel { level: common }],
     };

@@ -23,6 +23,13 @@ pub(crate) struct Waiting<'a> {
     pub(crate) told: oneshot::Receiver<Told>,
 }
 
+impl Waiting<'_> {
+    /// Waits for the outcome; an error when the replica ended before.
+    pub(crate) async fn told(mut self) -> Result<Told, oneshot::error::RecvError> {
+        (&mut self.told).await
+    }
+}
+
 impl Waiters {
     pub(crate) fn register(&self, request: u128) -> Waiting<'_> {
         let (sender, told) = oneshot::channel();

@@ -316,6 +316,11 @@ fn questions(store: &dyn VersionStore, model: &Model, random: &mut SmallRng) -> 
     let found = store.range_at(from, to, revision, limit);
     exact(&format!("{from}..{to} at {revision}, {limit}"), found, expected, floor, revision)?;
 
+    let held = model.all.iter().filter(|version| version.revision > revision);
+    let expected: Vec<Version> = held.take(limit).cloned().collect();
+    let found = done("following", store.following(revision, limit))?;
+    expect_eq(&format!("{limit} following {revision}"), found, expected)?;
+
     let prefix = PREFIXES[random.random_range(0..PREFIXES.len())];
     let floor = model.floor(|rule| rule.starts_with(prefix) || prefix.starts_with(rule));
     expect_eq("the floor", done("floor", store.floor(prefix))?, floor)?;

@@ -119,6 +119,11 @@ impl VersionContent {
         Ok((found, self.last_revision.max(revision)))
     }
 
+    pub(super) fn following(&self, revision: u64, limit: usize) -> Vec<Version> {
+        let after = self.records.range(revision.saturating_add(1)..).take(limit);
+        after.map(|(_, version)| (**version).clone()).collect()
+    }
+
     /// Of `key`'s versions those that a floor allows to drop, in any order.
     pub(super) fn droppable(&self, key: &str, floor: u64) -> Vec<u64> {
         let Some(revisions) = self.keys.get(key) else { return Vec::new() };

@@ -105,6 +105,10 @@ impl VersionStore for MemoryVersions {
         self.ask(|content| content.since(prefix, revision, limit))?
     }
 
+    fn following(&self, revision: u64, limit: usize) -> Result<Vec<Version>> {
+        self.ask(|content| content.following(revision, limit))
+    }
+
     fn floor(&self, prefix: &str) -> Result<u64> {
         self.ask(|content| content.floors.of_prefix(prefix))
     }

@@ -11,6 +11,7 @@ use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch};
 
 use super::failure::classify;
 use super::options::Sizing;
+use super::pointer::Pointer;
 use super::seal::{Mark, Seal};
 use crate::error::{Result, StorageError};
 use crate::files;
@@ -101,7 +102,7 @@ impl RocksLog {
     /// Opens the log below `data`, or creates it when there never was one.
     pub(super) fn open(data: &Path, sizing: &Sizing, guard: Arc<Guard>) -> Result<Self> {
         let (directory, side_file) = (data.join("log"), data.join("log.synced"));
-        let expected = expect(&directory, &side_file)?;
+        let expected = expect(data, &directory, &side_file)?;
         let options = sizing.log();
         let db =
             DB::open(&options, &directory).map_err(|error| classify("opening the log", &directory, error))?;
@@ -381,11 +382,16 @@ impl<'a> Reader<'a> {
 }
 
 /// What an instance must hold, checked as far as that goes before RocksDB touches it.
-fn expect(directory: &Path, side_file: &Path) -> Result<Mark> {
+fn expect(data: &Path, directory: &Path, side_file: &Path) -> Result<Mark> {
     let exists = directory.join("CURRENT").exists();
     let Some(mark) = Mark::load(side_file)? else {
         if exists {
             return Err(StorageError::corrupt(side_file, "the side file of the log is missing"));
+        }
+        // The side file is durable before anything else is made: this is no first start that was cut off,
+        // and an empty log would let the master vote once more in a term it has voted in.
+        if Pointer::is_expected(data)? {
+            return Err(StorageError::corrupt(directory, "the log is missing, and its side file with it"));
         }
         Seal::prepare(side_file)?;
         return Ok(Mark::default());

@@ -9,6 +9,9 @@ use crate::frame::{self, Damage, Fields, Kind};
 /// Its name in the data directory.
 const NAME: &str = "current";
 
+/// How the names of version stores, and of what stands beside them, begin.
+pub(super) const STATE_PREFIX: &str = "state-";
+
 /// What is current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pointer {
@@ -38,6 +41,11 @@ impl Pointer {
         files::replace(data, NAME, &frame::seal(Kind::Pointer, 0, b"", &[&body]))
     }
 
+    /// Whether there is a pointer, or a version store that one must have named: the directory was in use.
+    pub(super) fn is_expected(data: &Path) -> Result<bool> {
+        Ok(files::names(data)?.iter().any(|name| name == NAME || name.starts_with(STATE_PREFIX)))
+    }
+
     /// Where the file is, for messages.
     pub(super) fn path(data: &Path) -> PathBuf {
         data.join(NAME)
@@ -46,7 +54,7 @@ impl Pointer {
 
 /// The directory of version store `number`.
 pub(super) fn state_directory(data: &Path, number: u64) -> PathBuf {
-    data.join(format!("state-{number}"))
+    data.join(format!("{STATE_PREFIX}{number}"))
 }
 
 /// The directory of snapshot `number`.

@@ -139,6 +139,21 @@ impl<'a> Reader<'a> {
         Ok((found, last_revision.max(revision)))
     }
 
+    pub(super) fn following(&self, revision: u64, limit: usize) -> Result<Vec<Version>> {
+        let Some(from) = revision.checked_add(1) else { return Ok(Vec::new()) };
+        let mut records = self.iterator(Column::Records, None);
+        records.seek(from.to_be_bytes());
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((key, framed)) = records.item()
+        {
+            found.push(self.version(self.revision_of(key)?, framed)?);
+            records.next();
+        }
+        self.finish(&records)?;
+        Ok(found)
+    }
+
     pub(super) fn image(&self) -> Result<Option<Image>> {
         let Some(framed) = self.meta(IMAGE_KEY)? else { return Ok(None) };
         let frame = self.open(Kind::Image, IMAGE_KEY, &framed)?;

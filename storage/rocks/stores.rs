@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::directory::OwnedDirectory;
 use super::log::RocksLog;
 use super::options::{RocksOptions, Sizing};
-use super::pointer::{Pointer, snapshot_directory, state_directory};
+use super::pointer::{Pointer, STATE_PREFIX, snapshot_directory, state_directory};
 use super::seal::Seal;
 use super::snapshot::{self, ReceivingDirectory, SnapshotDirectory};
 use super::versions::{RocksVersions, side_file};
@@ -229,7 +229,7 @@ fn find_pointer(data: &Path, is_unused: bool) -> Result<Pointer> {
     match Pointer::load(data)? {
         Some(pointer) => Ok(pointer),
         // The pointer is written before the first state is made.
-        None if is_unused && !files::names(data)?.iter().any(|name| name.starts_with("state-")) => {
+        None if is_unused && !Pointer::is_expected(data)? => {
             let first = Pointer { state: 1, snapshot: 0 };
             first.save(data)?;
             Ok(first)
@@ -255,7 +255,7 @@ fn remove_leftovers(data: &Path, pointer: Pointer) -> Result<()> {
     let side = side_file(&state);
     for name in files::names(data)? {
         let path = data.join(&name);
-        let is_leftover = name.starts_with("state-") && path != state && path != side;
+        let is_leftover = name.starts_with(STATE_PREFIX) && path != state && path != side;
         if is_leftover || LEFTOVER_NAMES.contains(&name.as_str()) {
             files::remove(&path);
         }

@@ -331,6 +331,10 @@ impl VersionStore for RocksVersions {
         reader.since(prefix, revision, last_revision, limit)
     }
 
+    fn following(&self, revision: u64, limit: usize) -> Result<Vec<Version>> {
+        self.reader().following(revision, limit)
+    }
+
     fn floor(&self, prefix: &str) -> Result<u64> {
         Ok(self.floors.read().of_prefix(prefix))
     }

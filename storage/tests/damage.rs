@@ -262,6 +262,59 @@ fn a_missing_file_is_harmless_or_named() {
     assert!(damaged.refused > 5, "only {} losses were found", damaged.refused);
 }
 
+/// What is left of a data directory when only these entries are.
+fn remains(from: &Path, entries: &[&str]) -> tempfile::TempDir {
+    let directory = fast_directory();
+    for entry in entries {
+        let (source, target) = (from.join(entry), directory.path().join(entry));
+        if source.is_dir() {
+            copy(&source, &target);
+        } else {
+            fs::copy(source, target).expect("copied");
+        }
+    }
+    directory
+}
+
+#[test]
+fn a_log_that_is_gone_is_missed_by_what_is_left() {
+    let whole = fast_directory();
+    fill(whole.path());
+    let store = ["state-1", "state-1.synced"];
+    for left in [&["current", "state-1", "state-1.synced", "snapshots"][..], &store, &["current"]] {
+        let directory = remains(whole.path(), left);
+        // Twice: the evidence must not be gone at the next try.
+        for attempt in 1..=2 {
+            match open(directory.path()).err() {
+                Some(StorageError::Corrupt { file, remedy, .. }) => {
+                    assert_eq!(file, directory.path().join("log"), "{left:?}, attempt {attempt}");
+                    assert!(!remedy.is_empty());
+                }
+                other => panic!("{left:?}, attempt {attempt}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_first_start_that_was_cut_off_anywhere_is_begun_again() {
+    let begun = fast_directory();
+    drop(open(begun.path()).expect("an empty directory opens"));
+    // In the order in which they are made.
+    let made = ["log.synced", "log", "current", "state-1.synced", "state-1"];
+    for count in 0..=made.len() {
+        let directory = remains(begun.path(), &made[..count]);
+        let opened = open(directory.path());
+        assert!(opened.is_ok(), "only {:?}: {:?}", &made[..count], opened.err());
+    }
+    // Nor does what a crash leaves of the files themselves count for more.
+    for name in ["log.synced.tmp", "current.tmp"] {
+        let directory = fast_directory();
+        fs::write(directory.path().join(name), b"").expect("written");
+        assert!(open(directory.path()).is_ok(), "only {name}");
+    }
+}
+
 #[test]
 fn a_torn_tail_that_was_never_synced_is_dropped() {
     let directory = fast_directory();

@@ -66,6 +66,8 @@ pub(super) async fn write_all(
     let mut buffer = BytesMut::with_capacity(WRITE_BUFFER_BYTES);
     while let Some(frame) = frames.recv().await {
         put(&mut buffer, &frame);
+        // Whoever woke with the first frame's sender may have one too; a system call costs more than that.
+        tokio::task::yield_now().await;
         while buffer.len() < WRITE_BUFFER_BYTES
             && let Ok(frame) = frames.try_recv()
         {

@@ -159,6 +159,9 @@ async fn patches() {
     assert_eq!(api.ask("PATCH", &path, &strategic, "{}").await.code, 415);
 }
 
+/// When sweeps of these tests take place.
+const NOW_MS: u64 = base::env::SIMULATED_EPOCH_MS;
+
 /// Somebody else's write to the ConfigMap `x`, as it is stored now.
 fn intruder(api: &Api, data: Value) -> state::Txn {
     let row = &api::kinds::config_map::RESOURCE;
@@ -197,6 +200,33 @@ async fn a_refusal_for_something_absent_is_checked_again() {
     api.memory.lag(before);
     let created = api.post("/api/v1/namespaces/new/configmaps", json!({"metadata": {"name": "x"}})).await;
     assert_eq!(created.code, 201, "{created:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_by_the_object_of_an_old_moment_is_checked_again() {
+    let api = Api::new();
+    let path = format!("{MAPS}/x");
+    api.post(MAPS, json!({"metadata": {"name": "x"}, "immutable": true, "data": {"a": "b"}})).await;
+    let before = api.memory.moment();
+    let changed = json!({"metadata": {"name": "x"}, "data": {"a": "c"}});
+    assert_eq!(api.put(&path, changed.clone()).await.code, 422);
+    api.delete(&path).await;
+    api.config_map("x", json!({})).await;
+    api.memory.lag(before);
+    let updated = api.put(&path, changed).await;
+    assert_eq!(updated.code, 200, "{updated:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_what_the_newest_state_would_become() {
+    let api = Api::new();
+    api.config_map("x", json!({})).await;
+    api.memory.lag(api.memory.moment());
+    api.memory.apply(intruder(&api, json!({"other": "1"})));
+    let merge = [("content-type", "application/merge-patch+json")];
+    let path = format!("{MAPS}/x?dryRun=All");
+    let patched = api.ask("PATCH", &path, &merge, r#"{"data":{"mine":"1"}}"#).await;
+    assert_eq!((patched.code, &patched.body["data"]), (200, &json!({"mine": "1", "other": "1"})));
 }
 
 #[tokio::test]
@@ -266,9 +296,35 @@ async fn a_namespace_is_emptied_before_it_goes() {
     );
 }
 
+#[tokio::test]
+async fn a_namespace_of_large_held_objects_is_marked_in_transactions_that_fit() {
+    let api = Api::new();
+    let path = "/api/v1/namespaces/a";
+    api.post("/api/v1/namespaces", json!({"metadata": {"name": "a"}})).await;
+    let large = "x".repeat(1_000_000);
+    for at in 0..10 {
+        let meta = json!({"name": format!("x{at}"), "finalizers": ["example.com/hold"]});
+        let created =
+            api.post(&format!("{path}/configmaps"), json!({"metadata": meta, "data": {"a": large}})).await;
+        assert_eq!(created.code, 201);
+    }
+    api.delete(path).await;
+    let step = namespaces::plan(&api.memory.moment().state, NOW_MS).expect("the first step");
+    assert_eq!(
+        step,
+        namespaces::plan(&api.memory.moment().state, NOW_MS).expect("the same"),
+        "plans are pure"
+    );
+    sweep(&api);
+    let held = api.get(&format!("{path}/configmaps")).await;
+    let marked = held.body["items"].as_array().expect("a list").iter();
+    let marks: Vec<_> = marked.map(|object| &object["metadata"]["deletionTimestamp"]).collect();
+    assert_eq!(marks, vec!["2026-01-01T00:00:00Z"; 10]);
+}
+
 /// Takes every step that the leader would take.
 fn sweep(api: &Api) {
-    while let Some(step) = namespaces::plan(&api.memory.moment().state) {
+    while let Some(step) = namespaces::plan(&api.memory.moment().state, NOW_MS) {
         let committed = api.memory.apply(transaction("sweep", step.guards, step.writes));
         assert!(matches!(committed.outcome, state::Outcome::Committed { .. }), "{:?}", committed.outcome);
     }
@@ -279,7 +335,7 @@ async fn a_namespace_that_gets_something_at_the_last_moment_stays() {
     let api = Api::new();
     api.post("/api/v1/namespaces", json!({"metadata": {"name": "a"}})).await;
     api.delete("/api/v1/namespaces/a").await;
-    let step = namespaces::plan(&api.memory.moment().state).expect("the last step");
+    let step = namespaces::plan(&api.memory.moment().state, NOW_MS).expect("the last step");
     assert_eq!(step.writes, [Write::Delete { key: Key::object("", "namespaces", "", "a") }]);
     assert!(step.guards.iter().any(|guard| matches!(guard, Guard::Unwritten { .. })));
 }

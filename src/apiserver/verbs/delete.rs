@@ -53,7 +53,7 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
     if object.meta.is_deleting() {
         return Ok(Decision::Answer(Answer::Stored(found.bytes.clone())));
     }
-    mark(&mut object, row);
+    mark(&mut object, row, env::wall_ms());
     let prepared = object.prepare(row);
     Ok(Decision::Propose(Plan {
         guards,
@@ -62,9 +62,9 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
     }))
 }
 
-/// Marks an object as going.
-pub(crate) fn mark(object: &mut Object, row: &api::Resource) {
-    object.meta.deletion_timestamp = Some(time::rfc3339(env::wall_ms()));
+/// Marks an object as going since `now_ms`.
+pub(crate) fn mark(object: &mut Object, row: &api::Resource, now_ms: u64) {
+    object.meta.deletion_timestamp = Some(time::rfc3339(now_ms));
     object.meta.deletion_grace_period_seconds = Some(0);
     (row.strategy.prepare_delete)(object);
 }

@@ -3,8 +3,8 @@
 //! # Guarantees
 //! - What a client stated (a resourceVersion, a uid) is checked by the decision, so a guard that fails
 //!   only says that the moment was old: the next decision sees what stood in the way.
-//! - What is answered without a proposal (a refusal, nothing to change) from a moment that may be behind
-//!   is decided once more after a linearizable read.
+//! - What is answered without a proposal (a refusal, nothing to change, a dry run) is decided on a moment
+//!   that a linearizable read gave: any refusal may come from an old object, not only a conflict.
 
 use api::{Key, Prepared, Resource, Status};
 use axum::response::Response;
@@ -65,15 +65,16 @@ pub(super) async fn run(
 ) -> Result<Response, Failure> {
     let form = call.form()?;
     let dry_run = call.is_dry_run()?;
-    let mut moment = backend.moment();
-    let mut is_fresh = false;
+    // A dry run is all answer: no guard would notice that its moment was old.
+    let (mut moment, mut is_fresh) =
+        if dry_run { (backend.linearizable().await?, true) } else { (backend.moment(), false) };
     for _ in 0..ATTEMPTS_MAX {
         let plan = match decide(&moment) {
             Ok(Decision::Propose(plan)) => plan,
             Ok(Decision::Answer(answer)) if is_fresh => {
                 return Ok(respond_unwritten(answer, call.row, form));
             }
-            Err(refusal) if is_fresh || !depends_on_state(&refusal) => return Err(refusal.into()),
+            Err(refusal) if is_fresh => return Err(refusal.into()),
             Ok(Decision::Answer(_)) | Err(_) => {
                 moment = backend.linearizable().await?;
                 is_fresh = true;
@@ -96,14 +97,9 @@ pub(super) async fn run(
         .into())
 }
 
-/// Whether a newer moment may decide otherwise: not for what is wrong with the request itself.
-fn depends_on_state(refusal: &Status) -> bool {
-    matches!(refusal.code, 403 | 404 | 409)
-}
-
 /// A transaction by `actor` under a fresh request id.
 pub(crate) fn transaction(actor: &str, guards: Vec<Guard>, writes: Vec<Write>) -> Txn {
-    Txn { stamp: Stamp { request: RequestId::random().0, actor: actor.to_owned() }, guards, writes }
+    Txn { stamp: Stamp { request: RequestId::fresh().0, actor: actor.to_owned() }, guards, writes }
 }
 
 /// The answer to a write at this revision.

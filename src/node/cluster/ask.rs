@@ -79,7 +79,7 @@ fn attempt(data: &DataDir) -> anyhow::Result<String> {
     if let Some(known) = known {
         return Ok(known);
     }
-    let fresh = RequestId::random().to_string();
+    let fresh = RequestId::fresh().to_string();
     files::write(&data.join(), format!("{fresh:?}\n").as_bytes())?;
     Ok(fresh)
 }

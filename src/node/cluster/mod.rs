@@ -77,7 +77,7 @@ impl From<replica::Unavailable> for ClusterError {
 impl Cluster {
     /// Makes one write under one guard. `None` when the guard failed: look again and decide anew.
     async fn write(&self, guard: Guard, write: Write) -> Result<Option<u64>, ClusterError> {
-        let stamp = Stamp { request: RequestId::random().0, actor: peer_common_name(self.node) };
+        let stamp = Stamp { request: RequestId::fresh().0, actor: peer_common_name(self.node) };
         let committed = self.replica.propose(Txn { stamp, guards: vec![guard], writes: vec![write] }).await?;
         match committed.outcome {
             Outcome::Committed { revision } => Ok(Some(revision)),

@@ -11,6 +11,7 @@ use base::telemetry::Metrics;
 use raft::Member;
 use raft::transport::simulated::{Conditions, SimulatedNetwork, Trace};
 use replica::{Committed, Options, ProposeError, Replica};
+use state::txn::{OBJECT_BYTES_MAX, TXN_BYTES_MAX};
 use state::{Guard, Meta, Outcome, Stamp, Txn, Write};
 use storage::memory::MemoryStores;
 
@@ -104,7 +105,7 @@ fn put(name: &str, value: &str, guards: Vec<Guard>) -> Txn {
     let head = format!(r#"{{"metadata":{{"name":"{name}","uid":"{name}","#);
     let body = format!(r#"{head}"labels":{{}}}},"data":"{value}"}}"#);
     Txn {
-        stamp: Stamp { request: RequestId::random().0, actor: "tester".to_owned() },
+        stamp: Stamp { request: RequestId::fresh().0, actor: "tester".to_owned() },
         guards,
         writes: vec![Write::Put {
             key: key(name),
@@ -195,6 +196,42 @@ fn a_retried_request_is_applied_once() {
         let first = cluster.masters[0].replica.propose(txn.clone()).await.expect("is applied");
         let second = cluster.masters[1].replica.propose(txn).await.expect("is applied");
         assert_eq!(first.outcome, second.outcome);
+    });
+}
+
+/// A transaction that is as large as one may be.
+fn largest() -> Txn {
+    let mut txn = put("large", "", vec![]);
+    let overhead = size_of(&txn);
+    txn.writes.clear();
+    let mut room = TXN_BYTES_MAX;
+    while room > 0 {
+        let size = room.min(OBJECT_BYTES_MAX);
+        let name = format!("{:05}", txn.writes.len());
+        txn.writes.extend(put(&name, &"x".repeat(size - overhead), vec![]).writes);
+        room -= size;
+    }
+    txn
+}
+
+fn size_of(txn: &Txn) -> usize {
+    let size_of_write = |write: &Write| match write {
+        Write::Put { key, body, meta, .. } => key.as_str().len() + body.len() + meta.uid.len(),
+        _ => 0,
+    };
+    txn.writes.iter().map(size_of_write).sum()
+}
+
+#[test]
+fn the_largest_transaction_is_applied_from_any_master() {
+    env::simulate(8, async {
+        let cluster = Cluster::of_three().await;
+        for master in &cluster.masters {
+            let txn = largest();
+            assert_eq!(size_of(&txn), TXN_BYTES_MAX);
+            let written = master.replica.propose(txn).await;
+            assert!(is_committed(&written), "through {}: {:?}", master.node, written.err());
+        }
     });
 }
 

@@ -128,6 +128,11 @@ impl Cluster {
             .with_context(|| format!("{name} does not run: {} names nothing", path.display()))
     }
 
+    /// Where a master's data lies.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.directory.path().join("data").join(name)
+    }
+
     /// The running masters by name.
     pub fn processes(&self) -> Vec<(String, Pid)> {
         let names = (1..=MASTERS).map(|number| format!("master-{number}"));

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::bench::Bench;
 use crate::load::{self, Shape};
 use crate::procfs::CpuMeter;
-use crate::propose::{self, Proposers};
+use crate::propose::Proposers;
 use crate::report::{Row, Target, Value};
 use crate::scale;
 
@@ -22,17 +22,12 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let (rate_target, p99_target) =
         (Target::RatioAtLeast(RATE_RATIO_MIN), Target::RatioAtMost(P99_RATIO_MAX));
     let cluster = bench.cluster()?;
-    let entrance = match propose::open(cluster, scale::CONNECTIONS).await {
-        Ok(entrance) => entrance,
-        Err(closed) => {
-            let row = |name, target| Row::not_measured(name, target, closed.to_string());
-            let (rate, p99) = (row(rate_name, rate_target), row(p99_name, p99_target));
-            return Ok(vec![rate.against(etcd_rate), p99.against(etcd_p99)]);
-        }
-    };
+    let whole = cluster.whole().await?;
+    let data = |name: &str| cluster.data(name);
+    let proposers = Proposers::open(data, &whole, scale::CONNECTIONS, scale::VALUE_BYTES)?;
     let shape = Shape { clients: scale::CLIENTS, warm_up: scale::WARM_UP, measured: scale::MEASURED };
     let meter = CpuMeter::start(&cluster.processes())?;
-    let load = load::closed_loop(Arc::new(Proposers::new(entrance, scale::VALUE_BYTES)), shape).await?;
+    let load = load::closed_loop(Arc::new(proposers), shape).await?;
     let rate = Row::alone(rate_name, Value::PerSecond(load.per_second()), rate_target).against(etcd_rate);
     let p99 = Row::alone(p99_name, Value::ms(load.latencies.p99()), p99_target).against(etcd_p99);
     Ok(vec![rate.note(load.text()).note(meter.text()?), p99])
