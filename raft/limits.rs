@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// How often a leader tells followers that it lives. Three beats fit into the shortest election timeout.
-pub const HEARTBEAT: Duration = Duration::from_millis(50);
+/// How often a leader tells followers that it lives. Three beats fit between the last one heard and the
+/// soonest election (a lease and [`ELECTION_MIN`]). The core's clock ticks five times as often, which is
+/// most of what an idle master does.
+pub const HEARTBEAT: Duration = Duration::from_millis(120);
 
 /// Shortest wait of a follower beyond the leader's lease before it campaigns.
 pub const ELECTION_MIN: Duration = Duration::from_millis(150);
@@ -95,8 +97,12 @@ pub const PURGE_BATCH_ENTRIES: u64 = 1_024;
 /// How often log size is compared with the limits.
 pub const TRIM_EVERY: Duration = Duration::from_millis(500);
 
-/// Worker threads of the runtime that Raft has to itself: one for the core, one for the rest.
-pub const RAFT_THREADS: usize = 1;
+/// Worker threads of the runtime that Raft has to itself: one for the core, one for the rest, where the
+/// machine has [`RAFT_THREADS_CORES`]. With fewer, waking the other thread costs more than it takes over.
+pub const RAFT_THREADS_MAX: usize = 2;
+
+/// See [`RAFT_THREADS_MAX`].
+pub const RAFT_THREADS_CORES: usize = 4;
 
 /// How long a graceful stop waits for another leader.
 pub const SHUTDOWN_TRANSFER: Duration = Duration::from_secs(2);

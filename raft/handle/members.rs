@@ -8,7 +8,7 @@ use openraft::ChangeMembers;
 use openraft::errors::{ClientWriteError, InitializeError as RaftInitializeError, RaftError};
 use openraft::raft::ClientWriteResponse;
 
-use super::observe::progress;
+use super::observe::{answers, progress};
 use super::{ChangeError, Handle, InitializeError, TransferError};
 use crate::limits::{
     CATCH_UP_IDLE, CAUGHT_UP_ENTRIES, CHANGE_LIMIT, MEMBER_TEXT_BYTES_MAX, MEMBERS_MAX, PROGRESS_EVERY,
@@ -80,8 +80,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Hands leadership over, to `to` or to the most caught-up other voter, and waits until somebody
-    /// else leads.
+    /// Hands leadership over, to `to` or to the most caught-up other voter that answers, and waits until
+    /// somebody else leads.
     ///
     /// # Errors
     /// See [`TransferError`].
@@ -110,7 +110,9 @@ impl Handle {
             Some(to) => others.contains(&to).then_some(to).ok_or(TransferError::NoTarget),
             None => {
                 // The lowest id among equals: a seed decides the rest of a simulation.
-                others.sort_by_key(|node| (std::cmp::Reverse(progress(&metrics, *node).0), *node));
+                others.sort_by_key(|node| {
+                    (!answers(&metrics, *node), std::cmp::Reverse(progress(&metrics, *node).0), *node)
+                });
                 others.first().copied().ok_or(TransferError::NoTarget)
             }
         }

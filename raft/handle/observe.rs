@@ -6,15 +6,16 @@ use std::time::Duration;
 use base::env;
 use base::ids::NodeId;
 use base::telemetry::Metrics;
-use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal;
 use openraft::metrics::RaftServerMetrics;
+use openraft::{Instant, ServerState};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
 use super::Handle;
 use crate::failure::Failure;
+use crate::limits::ELECTION_MAX;
 use crate::log::Log;
 use crate::member::Member;
 use crate::types::{Raft, TypeConfig};
@@ -83,6 +84,12 @@ pub(super) fn progress(metrics: &RaftMetrics, node: NodeId) -> (Option<u64>, Opt
     let matched = replication.get(&node).and_then(|matched| matched.as_ref()).map(|log_id| log_id.index);
     let count = |last: Option<u64>| last.map_or(0, |index| index + 1);
     (matched, Some(count(metrics.last_log_index).saturating_sub(count(matched))))
+}
+
+/// Whether a member answered the leader within the last election timeout.
+pub(super) fn answers(metrics: &RaftMetrics, node: NodeId) -> bool {
+    let heard = metrics.heartbeat.as_ref().and_then(|heard| heard.get(&node)).and_then(Option::as_ref);
+    heard.is_some_and(|at| at.elapsed() < ELECTION_MAX)
 }
 
 /// How often gauges are set.

@@ -14,8 +14,8 @@ use super::{Handle, Inner, Leadership, Options, Reads, StartError, Timing, trim}
 use crate::adapter::Adapter;
 use crate::failure::Failure;
 use crate::limits::{
-    APPEND_ENTRIES_MAX, CAUGHT_UP_ENTRIES, IN_FLIGHT_BYTES_MAX, PURGE_BATCH_ENTRIES, RAFT_THREADS,
-    SNAPSHOT_CHUNK_BYTES, SNAPSHOT_TRANSFER,
+    APPEND_ENTRIES_MAX, CAUGHT_UP_ENTRIES, IN_FLIGHT_BYTES_MAX, PURGE_BATCH_ENTRIES, RAFT_THREADS_CORES,
+    RAFT_THREADS_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_TRANSFER,
 };
 use crate::log::Log;
 use crate::machine::Machine;
@@ -38,7 +38,9 @@ impl RaftRuntime {
             return Ok(Self { handle: tokio::runtime::Handle::current(), owned: Mutex::new(None) });
         }
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(RAFT_THREADS).thread_name("raft").enable_all().build()?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = if cores >= RAFT_THREADS_CORES { RAFT_THREADS_MAX } else { 1 };
+        let runtime = builder.worker_threads(threads).thread_name("raft").enable_all().build()?;
         Ok(Self { handle: runtime.handle().clone(), owned: Mutex::new(Some(runtime)) })
     }
 

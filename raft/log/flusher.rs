@@ -170,7 +170,10 @@ impl Flusher {
         *self.under_way.0.lock() = Some(env::monotonic());
         let flushed = self.store.sync();
         *self.under_way.0.lock() = None;
-        self.complete(group, flushed.map_err(|error| format!("syncing the Raft log failed: {}", chain(&error))));
+        self.complete(
+            group,
+            flushed.map_err(|error| format!("syncing the Raft log failed: {}", chain(&error))),
+        );
     }
 
     fn complete(&self, group: Vec<Append>, flushed: Result<(), String>) {

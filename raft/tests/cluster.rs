@@ -277,6 +277,18 @@ fn leadership_goes_where_it_is_sent() {
 }
 
 #[test]
+fn leadership_goes_to_a_master_that_answers() {
+    simulated(31, || async {
+        let mut cluster = Cluster::of(3, defaults).await;
+        cluster.append(&ALL, "one").await;
+        cluster.converge(&ALL).await;
+        cluster.stop(2).await;
+        env::sleep(raft::limits::ELECTION_MAX * 2).await;
+        assert_eq!(cluster.handle(1).transfer(None).await, Ok(3));
+    });
+}
+
+#[test]
 fn a_leader_that_shuts_down_is_followed_at_once() {
     simulated(16, || async {
         let mut cluster = Cluster::of(3, defaults).await;

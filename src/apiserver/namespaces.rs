@@ -54,34 +54,41 @@ pub async fn run(backend: Arc<dyn Backend>, mut shutdown: Shutdown) {
     }
 }
 
-/// Takes steps until there is none, or one fails: then the next sweep starts from what is there.
+/// Takes steps as long as any succeeds; what failed is planned anew by the next sweep. One namespace that
+/// cannot go on holds up no other.
 async fn sweep(backend: &dyn Backend, term: u64) {
-    let mut state = backend.moment().state.clone();
     let now_ms = env::wall_ms();
-    while let Some(Step { mut guards, writes }) = plan(&state, now_ms) {
-        guards.push(Guard::LeaderTerm { term });
-        match backend.propose(transaction(ACTOR, guards, writes)).await {
-            Ok(committed) if matches!(committed.outcome, state::Outcome::Committed { .. }) => {
-                state = committed.moment.state.clone();
-            }
-            Ok(committed) => {
-                tracing::debug!(outcome = ?committed.outcome, "emptying a namespace: looked at again later");
-                return;
-            }
-            Err(error) => {
-                tracing::info!(%error, "emptying a namespace: tried again later");
-                return;
-            }
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = false;
+        for step in plan(&backend.moment().state, now_ms) {
+            goes_on |= take(backend, step, term).await;
         }
     }
 }
 
-/// The next step for any namespace that is going; `None` when all wait for somebody else. What it marks is
+/// Whether the step was taken.
+async fn take(backend: &dyn Backend, Step { mut guards, writes }: Step, term: u64) -> bool {
+    guards.push(Guard::LeaderTerm { term });
+    match backend.propose(transaction(ACTOR, guards, writes)).await {
+        Ok(committed) if matches!(committed.outcome, state::Outcome::Committed { .. }) => true,
+        Ok(committed) => {
+            tracing::debug!(outcome = ?committed.outcome, "emptying a namespace: looked at again later");
+            false
+        }
+        Err(error) => {
+            tracing::info!(%error, "emptying a namespace: tried again later");
+            false
+        }
+    }
+}
+
+/// The next step for each namespace that is going and does not wait for somebody else. What it marks is
 /// marked as deleted at `now_ms`.
-pub fn plan(state: &State, now_ms: u64) -> Option<Step> {
+pub fn plan(state: &State, now_ms: u64) -> Vec<Step> {
     let row = &namespace::RESOURCE;
-    let mut going = state.range(&row.prefix("")).filter(|found| found.meta.deleting);
-    going.find_map(|found| step(state, found, now_ms))
+    let going = state.range(&row.prefix("")).filter(|found| found.meta.deleting);
+    going.filter_map(|found| step(state, found, now_ms)).collect()
 }
 
 fn step(state: &State, found: &state::Object, now_ms: u64) -> Option<Step> {

@@ -7,9 +7,10 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::{Metric, Registry};
 
-/// What is logged unless `KEELSON_LOG` says otherwise: openraft tells at `info` what each change of
-/// members or votes does inside, in lines of a kilobyte.
-const DEFAULT_FILTER: &str = "info,openraft=warn";
+/// What is logged unless `KEELSON_LOG` says otherwise. openraft tells at `info` what each change of members
+/// or votes does inside, in lines of a kilobyte; at `warn` every heartbeat that fails, twenty a second; and
+/// at `error` every change of members that has to wait for the one before it.
+const DEFAULT_FILTER: &str = "info,openraft=error,openraft::raft::api::management=off";
 
 /// Writes log lines to standard error, coloured on a terminal: `KEELSON_LOG` filters (default
 /// [`DEFAULT_FILTER`]).

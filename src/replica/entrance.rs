@@ -48,8 +48,7 @@ impl Entrance {
         let encoded = Encoded { request: txn.stamp.request, bytes: state::codec::encode_txn(txn)? };
         let body = peer::encode_propose(self.to, &[encoded]);
         let kind = peer::PROPOSE_AND_APPLY;
-        let reply =
-            raft::call(&*self.transport, self.to.leader, &self.member, kind, body, DEADLINE).await?;
+        let reply = raft::call(&*self.transport, self.to.leader, &self.member, kind, body, DEADLINE).await?;
         match peer::decode_verdict(&reply) {
             Verdict::Appended => Ok(()),
             _ => Err(EntranceError::NotApplied),

@@ -1,7 +1,8 @@
 //! Change feeds: one per collection, read by any number of watches, each at its own pace.
 //!
 //! A watch holds a cursor, not a queue: a reader that never reads costs nothing but its cursor, and one
-//! that falls out of the memory window goes on from the version store.
+//! that falls out of the memory window goes on from the version store. Many readers of one collection are
+//! told in larger pieces, so that telling them costs less.
 //!
 //! # Guarantees
 //! - A watch sees every change under its prefix after its start, once, in order of revision.
@@ -11,15 +12,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use api::Key;
+use base::env::{self, Instant};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use state::Change;
 use tokio::sync::watch;
 
 use crate::exact::{Gone, changes_since};
-use crate::limits::{WATCH_BATCH_MAX, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX};
+use crate::limits::{WATCH_BATCH_MAX, WATCH_PACE, WATCH_PACE_MAX, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX};
 use crate::replica::Shared;
 
 /// A change on its way to watches, with what they share.
@@ -160,6 +163,8 @@ pub struct Watch {
     prefix: String,
     /// Everything up to this revision was handed out.
     cursor: u64,
+    /// When events were handed out last.
+    told_at: Option<Instant>,
 }
 
 impl Watch {
@@ -179,7 +184,7 @@ impl Watch {
                 return Err(Gone { revision, floor }.into());
             }
         }
-        Ok(Self { shared, feed, tip, prefix: prefix.to_owned(), cursor: revision })
+        Ok(Self { shared, feed, tip, prefix: prefix.to_owned(), cursor: revision, told_at: None })
     }
 
     /// Waits for the next changes: at least one, at most [`WATCH_BATCH_MAX`], in order. Cancel-safe.
@@ -196,6 +201,7 @@ impl Watch {
                 None => (self.history_events().await?, false),
             };
             if !events.is_empty() {
+                self.told_at = Some(env::monotonic());
                 return Ok(events);
             }
             // A page of history without a match: on to the next, until the window is reached.
@@ -206,7 +212,16 @@ impl Watch {
             if self.tip.changed().await.is_err() {
                 return Err(WatchEnd::Reset);
             }
+            if let Some(told_at) = self.told_at {
+                env::sleep_until(told_at + self.pace()).await;
+            }
         }
+    }
+
+    /// How long after events were handed out the next are, at the soonest.
+    fn pace(&self) -> Duration {
+        let watches = u32::try_from(self.feed.tip.receiver_count()).unwrap_or(u32::MAX);
+        WATCH_PACE.saturating_mul(watches).min(WATCH_PACE_MAX)
     }
 
     /// A revision up to which every change under the prefix was handed out: what a bookmark says.
@@ -251,7 +266,7 @@ impl Watch {
     async fn history_events(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
         let versions = self.shared.versions();
         let (prefix, cursor) = (self.prefix.clone(), self.cursor);
-        let read = base::env::blocking(move || changes_since(&*versions, &prefix, cursor, WATCH_BATCH_MAX));
+        let read = env::blocking(move || changes_since(&*versions, &prefix, cursor, WATCH_BATCH_MAX));
         let (changes, complete_to) = read.await?;
         self.cursor = complete_to.max(self.cursor);
         Ok(changes.into_iter().map(Event::new).collect())

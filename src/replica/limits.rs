@@ -63,6 +63,14 @@ pub const WINDOW_BYTES_MAX: usize = 32 << 20;
 /// Events handed to a watch at a time.
 pub const WATCH_BATCH_MAX: usize = 256;
 
+/// A watch takes new events at most once in this time for each watch of the collection: about what telling
+/// all of them costs. A handful notices nothing; a thousand take what came meanwhile in one piece, which
+/// costs hardly more than a single event does.
+pub const WATCH_PACE: Duration = Duration::from_micros(100);
+
+/// The longest pace, however many watches there are.
+pub const WATCH_PACE_MAX: Duration = Duration::from_millis(50);
+
 /// States kept for reads at an exact recent revision.
 pub const RECENT_STATES_MAX: usize = 256;
 

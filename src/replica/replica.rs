@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base::env::{self, JoinHandle};
+use base::env;
 use base::ids::NodeId;
+use futures::FutureExt;
 use raft::{Handle, PeerService};
+use storage::VersionStore;
 use storage::snapshot::Stores;
-use storage::{StorageError, VersionStore};
 use tokio::sync::{mpsc, watch};
 
 use crate::appender::{InFlight, Item, run_appender, run_forwarder};
@@ -111,29 +112,37 @@ impl Opened {
     /// Starts everything that needs Raft.
     pub fn attach(self, raft: Handle) -> Replica {
         let failed = watch::Sender::new(None);
-        let (persisting, report) = (env::spawn(self.persister.run(raft.synced())), failed.clone());
-        env::spawn(async move {
-            if let Some(reason) = failure_of(persisting).await {
-                report.send_replace(Some(reason));
-            }
+        let shared = self.shared;
+        let replica = Replica { shared: Arc::clone(&shared), raft: raft.clone(), failed: failed.subscribe() };
+        let persisted = self.persister.run(raft.synced());
+        start("persister", &failed, async {
+            persisted.await.map_err(|error| format!("the version store cannot be written: {error}"))
         });
-        env::spawn(run_appender(Arc::clone(&self.shared), raft.clone(), self.append_items));
-        env::spawn(run_forwarder(raft.clone(), self.forward_items));
-        let options = self.shared.options.clone();
-        env::spawn(retention::run(Arc::clone(&self.shared), options.retention, options.history_bytes_max));
-        let replica = Replica { shared: self.shared, raft, failed: failed.subscribe() };
-        env::spawn(upkeep::run(replica.clone(), failed));
+        let options = shared.options.clone();
+        let retained = retention::run(Arc::clone(&shared), options.retention, options.history_bytes_max);
+        start("retention", &failed, retained.map(Ok));
+        start("appender", &failed, run_appender(shared, raft.clone(), self.append_items).map(Ok));
+        start("forwarder", &failed, run_forwarder(raft, self.forward_items).map(Ok));
+        start("upkeep", &failed, upkeep::run(replica.clone()));
         replica
     }
 }
 
-/// Why the persister ended, a panic included; `None` when it was told to.
-async fn failure_of(persisting: JoinHandle<Result<(), StorageError>>) -> Option<String> {
-    match persisting.await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("the version store cannot be written: {error}")),
-        Err(ended) => Some(format!("the version store is not written any more: {ended}")),
-    }
+/// Starts a part that a replica cannot live without: the replica has failed when it fails or panics.
+fn start(
+    part: &'static str,
+    failed: &watch::Sender<Option<String>>,
+    body: impl Future<Output = Result<(), String>> + Send + 'static,
+) {
+    let (task, failed) = (env::spawn(body), failed.clone());
+    env::spawn(async move {
+        let reason = match task.await {
+            Ok(Ok(())) => return,
+            Ok(Err(reason)) => reason,
+            Err(ended) => format!("the {part} ended: {ended}"),
+        };
+        failed.send_replace(Some(reason));
+    });
 }
 
 /// One master's replica. Cheap to clone.
@@ -207,14 +216,23 @@ impl Replica {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn a_persister_that_panics_is_a_failure_of_the_replica() {
+    fn a_part_that_fails_or_panics_is_a_failure_of_the_replica() {
         env::simulate(1, async {
-            assert_eq!(failure_of(env::spawn(async { Ok(()) })).await, None);
-            let panicked = failure_of(env::spawn(async { panic!("while writing") })).await;
-            assert!(panicked.is_some_and(|reason| reason.contains("while writing")));
+            let failed = watch::Sender::new(None);
+            start("part", &failed, async { Ok(()) });
+            env::sleep(Duration::from_millis(1)).await;
+            assert_eq!(*failed.borrow(), None);
+            start("part", &failed, async { Err("no space".to_owned()) });
+            env::sleep(Duration::from_millis(1)).await;
+            assert_eq!(failed.borrow().as_deref(), Some("no space"));
+            start("part", &failed, async { panic!("while writing") });
+            env::sleep(Duration::from_millis(1)).await;
+            assert!(failed.borrow().as_ref().is_some_and(|reason| reason.contains("while writing")));
         });
     }
 }

@@ -4,7 +4,6 @@
 use base::env;
 use base::ids::{NodeId, RequestId};
 use state::{Guard, Stamp, Txn, Write};
-use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::limits::UPKEEP_INTERVAL;
@@ -13,18 +12,15 @@ use crate::replica::Replica;
 /// Who the log names for what the system does by itself.
 const ACTOR: &str = "system:keelson";
 
-/// Looks after both until the process ends.
-pub(crate) async fn run(replica: Replica, failed: watch::Sender<Option<String>>) {
+/// Looks after both until the process ends, or until this master must.
+pub(crate) async fn run(replica: Replica) -> Result<(), String> {
     let mut compared = 0;
     loop {
         env::sleep(UPKEEP_INTERVAL).await;
         let index = replica.moment().index;
         if index != compared {
             compared = index;
-            if let Err(reason) = compare(&replica, index).await {
-                failed.send_replace(Some(reason));
-                return;
-            }
+            compare(&replica, index).await?;
         }
         raise_feature_level(&replica).await;
     }

@@ -309,12 +309,8 @@ async fn a_namespace_of_large_held_objects_is_marked_in_transactions_that_fit() 
         assert_eq!(created.code, 201);
     }
     api.delete(path).await;
-    let step = namespaces::plan(&api.memory.moment().state, NOW_MS).expect("the first step");
-    assert_eq!(
-        step,
-        namespaces::plan(&api.memory.moment().state, NOW_MS).expect("the same"),
-        "plans are pure"
-    );
+    let plan = || namespaces::plan(&api.memory.moment().state, NOW_MS);
+    assert_eq!(plan(), plan(), "plans are pure");
     sweep(&api);
     let held = api.get(&format!("{path}/configmaps")).await;
     let marked = held.body["items"].as_array().expect("a list").iter();
@@ -324,10 +320,24 @@ async fn a_namespace_of_large_held_objects_is_marked_in_transactions_that_fit() 
 
 /// Takes every step that the leader would take.
 fn sweep(api: &Api) {
-    while let Some(step) = namespaces::plan(&api.memory.moment().state, NOW_MS) {
+    while let Some(step) = namespaces::plan(&api.memory.moment().state, NOW_MS).pop() {
         let committed = api.memory.apply(transaction("sweep", step.guards, step.writes));
         assert!(matches!(committed.outcome, state::Outcome::Committed { .. }), "{:?}", committed.outcome);
     }
+}
+
+#[tokio::test]
+async fn every_namespace_that_is_going_takes_its_own_steps() {
+    let api = Api::new();
+    for name in ["a", "b", "c"] {
+        api.post("/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
+    }
+    api.delete("/api/v1/namespaces/a").await;
+    api.delete("/api/v1/namespaces/c").await;
+    let steps = namespaces::plan(&api.memory.moment().state, NOW_MS);
+    let key = |name| Key::object("", "namespaces", "", name);
+    let writes: Vec<_> = steps.into_iter().flat_map(|step| step.writes).collect();
+    assert_eq!(writes, [Write::Delete { key: key("a") }, Write::Delete { key: key("c") }]);
 }
 
 #[tokio::test]
@@ -335,7 +345,7 @@ async fn a_namespace_that_gets_something_at_the_last_moment_stays() {
     let api = Api::new();
     api.post("/api/v1/namespaces", json!({"metadata": {"name": "a"}})).await;
     api.delete("/api/v1/namespaces/a").await;
-    let step = namespaces::plan(&api.memory.moment().state, NOW_MS).expect("the last step");
+    let step = namespaces::plan(&api.memory.moment().state, NOW_MS).pop().expect("the last step");
     assert_eq!(step.writes, [Write::Delete { key: Key::object("", "namespaces", "", "a") }]);
     assert!(step.guards.iter().any(|guard| matches!(guard, Guard::Unwritten { .. })));
 }

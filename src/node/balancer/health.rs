@@ -11,7 +11,7 @@ use crate::address::HostPort;
 use crate::https::{Connection, Https};
 
 /// How often a master is asked.
-const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long it may take to answer, connecting included.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 /// What is asked: ready means that it takes part in a quorum and has caught up.

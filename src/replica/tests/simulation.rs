@@ -297,6 +297,31 @@ fn a_watch_from_any_revision_gives_the_suffix_of_history() {
     });
 }
 
+/// Opens that many watches on one master, and returns how long after the first event the second one,
+/// written at once behind it, reaches one of them.
+async fn gap_between_events(watches: usize) -> Duration {
+    let cluster = Cluster::of_three().await;
+    let replica = &cluster.masters[0].replica;
+    let start = replica.moment().revision();
+    let mut open: Vec<_> =
+        (0..watches).map(|_| replica.watch("core/configmaps/", start).expect("from now on")).collect();
+    replica.propose(create("first")).await.expect("is applied");
+    assert_eq!(open[0].next().await.expect("goes on").len(), 1);
+    let told_at = env::monotonic();
+    replica.propose(create("second")).await.expect("is applied");
+    assert_eq!(open[0].next().await.expect("goes on").len(), 1);
+    told_at.elapsed()
+}
+
+#[test]
+fn many_watches_are_told_in_larger_pieces_and_a_few_at_once() {
+    let alone = env::simulate(1, gap_between_events(1));
+    let many = env::simulate(1, gap_between_events(400));
+    // What separates two writes of the simulation: syncs of at most 2 ms, and the network.
+    assert!(alone < Duration::from_millis(20), "{alone:?}");
+    assert!((Duration::from_millis(40)..Duration::from_millis(45)).contains(&many), "{many:?}");
+}
+
 #[test]
 fn a_restarted_master_resumes_from_its_disk_and_serves_older_watches_from_history() {
     env::simulate(6, async {
