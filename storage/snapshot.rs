@@ -81,4 +81,7 @@ pub trait Stores: Send + Sync + 'static {
     /// The 99th percentile of [`crate::LogStore::sync`] over the last minute, in milliseconds; `None`
     /// when there was none.
     fn sync_p99_ms(&self) -> Option<f64>;
+
+    /// Bytes written to disk since the start, by part of the stores.
+    fn written_bytes(&self) -> Vec<(&'static str, u64)>;
 }

@@ -38,6 +38,8 @@ impl RaftRuntime {
             return Ok(Self { handle: tokio::runtime::Handle::current(), owned: Mutex::new(None) });
         }
         let mut builder = tokio::runtime::Builder::new_multi_thread();
+        // What becomes ready together is written together.
+        builder.disable_lifo_slot();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = if cores >= RAFT_THREADS_CORES { RAFT_THREADS_MAX } else { 1 };
         let runtime = builder.worker_threads(threads).thread_name("raft").enable_all().build()?;

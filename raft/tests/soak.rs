@@ -21,6 +21,9 @@ const ALL: [u64; 3] = [1, 2, 3];
 const WRITERS: usize = 256;
 const PAYLOAD_BYTES: usize = 1_024;
 
+/// A leader that was cut off takes entries until it holds as many bytes as it may, and then none.
+const APPEND_PATIENCE: Duration = Duration::from_millis(200);
+
 /// Snapshots and purges all the time.
 fn tiny_log(options: &mut Options) {
     (options.snapshot_after_bytes, options.log_kept_bytes) = (4 << 20, 1 << 20);
@@ -36,14 +39,14 @@ struct Load {
 async fn write(handles: Vec<Handle>, load: Arc<Load>) {
     let payload = Bytes::from(vec![7; PAYLOAD_BYTES]);
     while !load.stopped.load(Ordering::Relaxed) {
-        let leader = handles.iter().find(|handle| handle.leadership().borrow().am_leader);
-        let Some(leader) = leader else {
-            env::sleep(Duration::from_millis(5)).await;
-            continue;
-        };
-        let term = leader.leadership().borrow().term;
-        if leader.append(term, payload.clone()).await.is_ok() {
-            load.appended.fetch_add(1, Ordering::Relaxed);
+        // One that was cut off may still take itself for the leader, of an older term.
+        let standing = |handle: &&Handle| *handle.leadership().borrow();
+        let leader = handles.iter().max_by_key(|handle| (standing(handle).term, standing(handle).am_leader));
+        let Some(leader) = leader else { return };
+        let appended = leader.append(standing(&leader).term, payload.clone());
+        match env::timeout(APPEND_PATIENCE, appended).await {
+            Ok(Ok(())) => _ = load.appended.fetch_add(1, Ordering::Relaxed),
+            _ => env::sleep(Duration::from_millis(5)).await,
         }
     }
 }

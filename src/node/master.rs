@@ -48,6 +48,9 @@ const HAND_OVER_DEADLINE: Duration = Duration::from_secs(1);
 pub fn run(directory: &Path, wanted: Wanted) -> anyhow::Result<()> {
     failure::exit_on_core_panic();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // A connection that was told of one answer waits its turn behind the requests that were answered with
+    // it, and writes all of them at once.
+    builder.disable_lifo_slot();
     let runtime = builder.thread_name("api").enable_all().build().context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let shutdown = until_signalled()?;
@@ -277,6 +280,9 @@ async fn start_core(
     let opened = env::blocking(move || replica::open(opening, options)).await;
     let (opened, machine) = opened.context("restoring the state from the store")?;
     let service = Arc::new(Peers::new(opened.peer_service()));
+    let counted = Arc::clone(&stores);
+    let read = move || counted.written_bytes();
+    metrics.register_parts("written_bytes", "Bytes written to disk, by part of the stores", read);
     let transport = Arc::new(TlsTransport::new(&shown)?);
     let raft = raft::start(
         raft_options(identity, &shown, Arc::clone(&stores)),

@@ -231,4 +231,8 @@ impl Stores for MemoryStores {
     fn sync_p99_ms(&self) -> Option<f64> {
         None
     }
+
+    fn written_bytes(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }

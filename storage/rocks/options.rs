@@ -5,6 +5,7 @@ use std::path::Path;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options,
     WriteBufferManager,
+    statistics::{StatsLevel, Ticker},
 };
 
 use super::versions::Column;
@@ -63,6 +64,10 @@ pub(super) struct Sizing {
     versions_memtable_bytes: usize,
     cache: Cache,
     memtables: WriteBufferManager,
+    /// Options of each instance begin as copies of these: statistics are shared by all copies, and so
+    /// outlive a version store that is replaced.
+    log_counted: Options,
+    versions_counted: Options,
     /// What must stay free.
     pub(super) reserve: Reserve,
 }
@@ -81,12 +86,33 @@ impl Sizing {
         let budget = pending_bytes as usize;
         let memtables = WriteBufferManager::new_write_buffer_manager_with_cache(budget, false, cache.clone());
         let reserve = Reserve::new(total_bytes, pending_bytes);
-        Ok(Self { log_memtable_bytes, versions_memtable_bytes, cache, memtables, reserve })
+        let (log_counted, versions_counted) = (counted(), counted());
+        Ok(Self {
+            log_memtable_bytes,
+            versions_memtable_bytes,
+            cache,
+            memtables,
+            log_counted,
+            versions_counted,
+            reserve,
+        })
+    }
+
+    /// Bytes written since the start, by part.
+    pub(super) fn written(&self) -> Vec<(&'static str, u64)> {
+        let (log, versions) = (&self.log_counted, &self.versions_counted);
+        vec![
+            ("log journal", log.get_ticker_count(Ticker::WalFileBytes)),
+            ("log flush", log.get_ticker_count(Ticker::FlushWriteBytes)),
+            ("log compaction", log.get_ticker_count(Ticker::CompactWriteBytes)),
+            ("versions flush", versions.get_ticker_count(Ticker::FlushWriteBytes)),
+            ("versions compaction", versions.get_ticker_count(Ticker::CompactWriteBytes)),
+        ]
     }
 
     /// The log: its journal is synced, and written to memory first, so that an append is no system call.
     pub(super) fn log(&self) -> Options {
-        let mut options = self.common();
+        let mut options = self.common(&self.log_counted);
         self.tables(&mut options, self.log_memtable_bytes);
         options.set_manual_wal_flush(true);
         options.set_recycle_log_file_num(RECYCLED_JOURNALS);
@@ -100,7 +126,7 @@ impl Sizing {
 
     /// The version store as a whole: no journal, so all columns must reach the disk together.
     pub(super) fn versions(&self) -> Options {
-        let mut options = self.common();
+        let mut options = self.common(&self.versions_counted);
         options.create_missing_column_families(true);
         options.set_atomic_flush(true);
         options
@@ -116,8 +142,8 @@ impl Sizing {
         Column::ALL.iter().map(describe).collect()
     }
 
-    fn common(&self) -> Options {
-        let mut options = Options::default();
+    fn common(&self, counted: &Options) -> Options {
+        let mut options = counted.clone();
         options.create_if_missing(true);
         options.set_max_background_jobs(2);
         options.set_max_open_files(OPEN_FILES_MAX);
@@ -143,4 +169,12 @@ impl Sizing {
         options.set_target_file_size_base(memtable_bytes as u64);
         options.set_max_bytes_for_level_base(4 * memtable_bytes as u64);
     }
+}
+
+/// Options that count what is written, and nothing that costs more.
+fn counted() -> Options {
+    let mut options = Options::default();
+    options.enable_statistics();
+    options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
+    options
 }

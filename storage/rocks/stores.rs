@@ -195,6 +195,10 @@ impl Stores for RocksStores {
     fn sync_p99_ms(&self) -> Option<f64> {
         self.log.sync_latency.p99_ms()
     }
+
+    fn written_bytes(&self) -> Vec<(&'static str, u64)> {
+        self.sizing.written()
+    }
 }
 
 impl Current {
