@@ -143,7 +143,9 @@ pub(crate) async fn confirm(raft: &Raft) -> Result<u64, Unconfirmed> {
     let refused = |error: RaftError<TypeConfig, LinearizableReadError<TypeConfig>>| match error {
         RaftError::APIError(ForwardToLeader(_)) => Unconfirmed::Refused(ReadRefused::NotLeader),
         RaftError::APIError(QuorumNotEnough(error)) => {
-            Unconfirmed::Refused(ReadRefused::NoQuorum(text(error)))
+            let answered = error.got.len();
+            let reason = format!("{answered} of the voting masters answered, which is no quorum");
+            Unconfirmed::Refused(ReadRefused::NoQuorum(reason))
         }
         RaftError::Fatal(_) => Unconfirmed::Stopped,
     };

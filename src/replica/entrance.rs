@@ -1,5 +1,6 @@
 //! The way to the log from another process: what `make bench` measures the log by itself with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::ids::NodeId;
@@ -14,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A connection to a leader, from a process that holds a master's certificate.
 pub struct Entrance {
-    transport: Box<dyn Transport>,
+    transport: Arc<dyn Transport>,
     to: Address,
     member: Member,
 }
@@ -35,7 +36,7 @@ pub enum EntranceError {
 
 impl Entrance {
     /// To the master that leads `term`.
-    pub fn new(transport: Box<dyn Transport>, leader: NodeId, term: u64, member: Member) -> Self {
+    pub fn new(transport: Arc<dyn Transport>, leader: NodeId, term: u64, member: Member) -> Self {
         Self { transport, to: Address { leader, term }, member }
     }
 

@@ -32,7 +32,7 @@ mod testing;
 mod upkeep;
 mod waiters;
 
-pub use entrance::Entrance;
+pub use entrance::{Entrance, EntranceError};
 pub use exact::{Gone, View, ViewError};
 pub use feed::{Event, Watch, WatchEnd};
 pub use machine::ReplicaMachine;

@@ -55,7 +55,7 @@ impl Proposers {
         let identity = Identity { cluster, node, chain, key, ca: authority.certificate().clone() };
         let member = Member { name: whole.leader.clone(), peer: leader.peer, api: String::new() };
         let entrances = (0..connections).map(|_| {
-            let transport = Box::new(TlsTransport::new(&identity)?);
+            let transport = std::sync::Arc::new(TlsTransport::new(&identity)?);
             Ok(Entrance::new(transport, leader.node, whole.term, member.clone()))
         });
         Ok(Self { entrances: entrances.collect::<Result<_>>()?, value: vec![b'v'; value_bytes].into() })

@@ -10,7 +10,7 @@ use base::ids::{ClusterId, NodeId, RequestId};
 use base::telemetry::Metrics;
 use raft::Member;
 use raft::transport::simulated::{Conditions, SimulatedNetwork, Trace};
-use replica::{Committed, Options, ProposeError, Replica};
+use replica::{Committed, Entrance, EntranceError, Options, ProposeError, Replica};
 use state::txn::{OBJECT_BYTES_MAX, TXN_BYTES_MAX};
 use state::{Guard, Meta, Outcome, Stamp, Txn, Write};
 use storage::memory::MemoryStores;
@@ -294,6 +294,24 @@ fn a_watch_from_any_revision_gives_the_suffix_of_history() {
             assert_eq!(revisions, (start + 1..=newest).collect::<Vec<_>>(), "from {start}");
             assert_eq!(watch.progress(), newest);
         }
+    });
+}
+
+#[test]
+fn a_proposal_through_the_entrance_is_applied_when_it_is_answered() {
+    env::simulate(1, async {
+        let cluster = Cluster::of_three().await;
+        let leader = cluster.leader().await;
+        let term = leader.replica.raft().leadership().borrow().term;
+        let follower = cluster.masters.iter().find(|master| master.node != leader.node).expect("three");
+        let open = |term| {
+            let transport = cluster.network.transport(follower.node);
+            Entrance::new(transport, leader.node, term, member(leader.node))
+        };
+        open(term).propose(&create("raw")).await.expect("is applied");
+        assert!(leader.replica.moment().state.get(key("raw").as_str()).is_some());
+        let refused = open(term - 1).propose(&create("late")).await;
+        assert!(matches!(refused, Err(EntranceError::NotApplied)), "{refused:?}");
     });
 }
 
