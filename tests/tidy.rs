@@ -49,6 +49,14 @@ const UNDONE: &[&str] =
 /// Places of one machine, which mean nothing on another.
 const ABSOLUTE: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 
+/// The rooms in which files and sockets may be met; a simulation replaces them, or ends before them.
+const WORLD: &[(&str, &[&str])] = &[
+    ("std::fs", &["chaos/", "src/kctl/", "src/node/", "storage/", "tests/"]),
+    ("tokio::net", &["chaos/", "raft/transport/tls/", "src/apiserver/", "src/node/"]),
+    ("std::net::Tcp", &["chaos/", "src/node/"]),
+    ("std::net::Udp", &[]),
+];
+
 #[test]
 fn crates_import_only_what_the_table_allows() {
     let crates: Vec<String> = files_named("Cargo.toml").iter().map(|path| folder_of(path)).collect();
@@ -132,6 +140,27 @@ fn nothing_is_left_undone_and_no_machine_is_named() {
             for word in UNDONE.iter().chain(ABSOLUTE).filter(|word| line.contains(**word)) {
                 wrong.push(format!("{}:{number}: {word}", path.display()));
             }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn what_is_simulated_reaches_the_world_through_its_doors_only() {
+    let mut wrong = Vec::new();
+    for path in files_with(&[".rs"]) {
+        let (name, text) = (path.display().to_string(), read(&path));
+        let is_test = path.iter().any(|part| part == "tests" || part == "examples");
+        for (door, rooms) in WORLD.iter().filter(|_| !is_test) {
+            if text.contains(door) && !rooms.iter().any(|room| name.starts_with(room)) {
+                wrong.push(format!("{name} uses {door}"));
+            }
+        }
+        // An unbiased select draws its branch from a generator that no seed governs.
+        let selects = text.matches(concat!("select!", " {")).count();
+        let biased = text.matches("biased;").count();
+        if selects > biased {
+            wrong.push(format!("{name}: a select that is not biased"));
         }
     }
     assert_none(&wrong);

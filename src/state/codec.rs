@@ -26,6 +26,9 @@ const CONFIG: Configuration<bincode::config::LittleEndian, bincode::config::Vari
 /// Bytes of a batch's body before its transactions: `time_ms` u64 and their count u32, little-endian.
 const BATCH_HEADER_BYTES: usize = 12;
 
+/// About what a record takes besides the contents of objects; another number would only be slower.
+pub(crate) const FIELDS_BYTES: usize = 256;
+
 /// A record that cannot be decoded. The leader checks what it proposes, so one that is met in the log
 /// means damage or a log of a newer program; either stops the master.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +70,8 @@ impl From<FrameError> for DecodeError {
 /// When it is above a limit of [`crate::limits`].
 pub fn encode_txn(txn: &Txn) -> Result<Bytes, Oversize> {
     limits::check(txn)?;
-    Ok(encode_body(Kind::Txn, TxnV1::from(txn)))
+    let contents: usize = txn.writes.iter().map(Write::contents_bytes).sum();
+    Ok(encode_body(Kind::Txn, FIELDS_BYTES + contents, TxnV1::from(txn)))
 }
 
 /// The transaction in a record. Bodies are slices of `record`, not copies.
@@ -102,8 +106,7 @@ pub fn encode_batch_of(time_ms: u64, txns: &[Bytes]) -> Result<Bytes, Oversize> 
     record.put_u64_le(time_ms);
     record.put_u32_le(txns.len() as u32);
     txns.iter().for_each(|txn| record.put_slice(txn));
-    let (header, body) = record.split_at_mut(frame::HEADER_BYTES);
-    header.copy_from_slice(&frame::header(Kind::Batch, body));
+    frame::complete(Kind::Batch, &mut record);
     Ok(record.freeze())
 }
 
@@ -147,11 +150,14 @@ fn txn_of(body: &[u8], record: &Bytes, levels: Levels) -> Result<Txn, DecodeErro
     Ok(Txn { stamp, guards: guards?, writes: writes? })
 }
 
-/// A frozen struct in its frame.
-pub(crate) fn encode_body(kind: Kind, body: impl Encode) -> Bytes {
-    let body =
-        bincode::encode_to_vec(body, CONFIG).expect("writing integers and bytes to memory cannot fail");
-    frame::seal(kind, &body)
+/// A frozen struct in its frame; encoded it takes about `about_bytes`.
+pub(crate) fn encode_body(kind: Kind, about_bytes: usize, body: impl Encode) -> Bytes {
+    let mut record = Vec::with_capacity(frame::HEADER_BYTES + about_bytes);
+    record.resize(frame::HEADER_BYTES, 0);
+    bincode::encode_into_std_write(body, &mut record, CONFIG)
+        .expect("writing integers and bytes to memory cannot fail");
+    frame::complete(kind, &mut record);
+    Bytes::from(record)
 }
 
 /// A frozen struct that fills `body` exactly.

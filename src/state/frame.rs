@@ -10,8 +10,6 @@
 //!        14     body
 //! ```
 
-use bytes::{BufMut, Bytes, BytesMut};
-
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 14;
 const MAGIC: [u8; 2] = *b"KS";
@@ -84,16 +82,13 @@ pub enum FrameError {
     },
 }
 
-/// Frames a body.
-pub(crate) fn seal(kind: Kind, body: &[u8]) -> Bytes {
-    let mut record = BytesMut::with_capacity(HEADER_BYTES + body.len());
-    record.put_slice(&header(kind, body));
-    record.put_slice(body);
-    record.freeze()
+/// Frames the body that stands behind the place of its header.
+pub(crate) fn complete(kind: Kind, record: &mut [u8]) {
+    let (place, body) = record.split_at_mut(HEADER_BYTES);
+    place.copy_from_slice(&header(kind, body));
 }
 
-/// The header of a body that is already in its place.
-pub(crate) fn header(kind: Kind, body: &[u8]) -> [u8; HEADER_BYTES] {
+fn header(kind: Kind, body: &[u8]) -> [u8; HEADER_BYTES] {
     let length = u32::try_from(body.len()).expect("bodies are bounded far below 4 GiB by crate::limits");
     let mut header = [0; HEADER_BYTES];
     header[..2].copy_from_slice(&MAGIC);
@@ -146,6 +141,12 @@ fn checksum(header: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
+    fn seal(kind: Kind, body: &[u8]) -> Vec<u8> {
+        let mut record = [&[0; HEADER_BYTES], body].concat();
+        complete(kind, &mut record);
+        record
+    }
+
     #[test]
     fn golden_bytes() {
         let record = seal(Kind::Txn, b"body");
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        let good = seal(Kind::Head, b"abc").to_vec();
+        let good = seal(Kind::Head, b"abc");
         let changed = |at: usize, to: u8| {
             let mut record = good.clone();
             record[at] = to;
@@ -175,7 +176,7 @@ mod tests {
             (changed(5, 1), FrameError::UnknownFormat { format: 1, flags: 256 }),
             (changed(3, 1), FrameError::Checksum),
             (changed(15, b'B'), FrameError::Checksum),
-            (seal(Kind::Txn, b"abc").to_vec(), FrameError::Kind { expected: 4, found: 1 }),
+            (seal(Kind::Txn, b"abc"), FrameError::Kind { expected: 4, found: 1 }),
         ];
         for (record, error) in cases {
             assert_eq!(open(Kind::Head, &record), Err(error), "{record:02x?}");
@@ -186,7 +187,7 @@ mod tests {
     fn every_flipped_bit_is_noticed() {
         let good = seal(Kind::Head, b"some body");
         for bit in 0..good.len() * 8 {
-            let mut record = good.to_vec();
+            let mut record = good.clone();
             record[bit / 8] ^= 1 << (bit % 8);
             assert!(open(Kind::Head, &record).is_err(), "bit {bit}");
         }

@@ -19,7 +19,7 @@ use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
 use crate::change::Change;
-use crate::codec::{DecodeError, MetaV1, decode_body, encode_body};
+use crate::codec::{DecodeError, FIELDS_BYTES, MetaV1, decode_body, encode_body};
 use crate::frame::{self, Kind};
 use crate::hash;
 use crate::level::{LEVELS, Levels};
@@ -65,6 +65,9 @@ pub enum RestoreError {
 fn damaged(what: impl Into<String>) -> RestoreError {
     RestoreError::Damaged { what: what.into() }
 }
+
+/// About what a side record takes.
+const NUMBERS_BYTES: usize = 32;
 
 #[derive(Encode, BorrowDecode)]
 struct HeadV1 {
@@ -120,7 +123,7 @@ impl State {
             outcomes_next: self.outcomes.next(),
             hash: self.hash(),
         };
-        encode_body(Kind::Head, head)
+        encode_body(Kind::Head, FIELDS_BYTES, head)
     }
 }
 
@@ -137,7 +140,7 @@ pub fn encode_version(change: &Change) -> Bytes {
         meta: (&object.meta).into(),
         bytes: &object.bytes,
     };
-    encode_body(Kind::Version, version)
+    encode_body(Kind::Version, FIELDS_BYTES + object.bytes.len(), version)
 }
 
 /// The object in a stored version: for a delete, the last object.
@@ -176,11 +179,14 @@ pub fn decode_version(
 }
 
 pub(crate) fn limit_side(counter: &str, limit: Option<i64>) -> (Vec<u8>, Option<Bytes>) {
-    (side_key(LIMIT, counter.as_bytes()), limit.map(|limit| encode_body(Kind::Limit, limit)))
+    (side_key(LIMIT, counter.as_bytes()), limit.map(|limit| encode_body(Kind::Limit, NUMBERS_BYTES, limit)))
 }
 
 pub(crate) fn prefix_side(prefix: &str, last_delete: Option<u64>) -> (Vec<u8>, Option<Bytes>) {
-    (side_key(PREFIX, prefix.as_bytes()), last_delete.map(|revision| encode_body(Kind::Prefix, revision)))
+    (
+        side_key(PREFIX, prefix.as_bytes()),
+        last_delete.map(|revision| encode_body(Kind::Prefix, NUMBERS_BYTES, revision)),
+    )
 }
 
 pub(crate) fn outcome_side(sequence: u64, recorded: &Recorded) -> (Vec<u8>, Bytes) {
@@ -191,7 +197,11 @@ pub(crate) fn outcome_side(sequence: u64, recorded: &Recorded) -> (Vec<u8>, Byte
         }
         Outcome::Invalid { reason } => OutcomeV1::Invalid { reason },
     };
-    let value = encode_body(Kind::Outcome, RecordedV1 { sequence, request: recorded.request, outcome });
+    let value = encode_body(
+        Kind::Outcome,
+        NUMBERS_BYTES,
+        RecordedV1 { sequence, request: recorded.request, outcome },
+    );
     (side_key(OUTCOME, &slot(sequence)), value)
 }
 

@@ -120,6 +120,16 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Bytes of the object that is put.
+    pub(crate) fn contents_bytes(&self) -> usize {
+        match self {
+            Self::Put { body, .. } => body.len(),
+            Self::Delete { .. } | Self::Limit { .. } | Self::FeatureLevel { .. } => 0,
+        }
+    }
+}
+
 /// What came of a transaction. The same on every master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -24,6 +24,12 @@ use crate::space::Guard;
 /// First byte of the keys of records; the index follows, big endian.
 const RECORD: u8 = 1;
 
+/// What a record takes in a batch besides its bytes: its frame, its key, their lengths.
+const RECORD_ROOM: usize = frame::HEADER_BYTES + 32;
+
+/// What the markers and the head of a batch take.
+const MARKERS_ROOM: usize = 128;
+
 /// A marker's key: sorts before all records.
 #[derive(Clone, Copy)]
 enum Marker {
@@ -170,7 +176,9 @@ impl LogStore for RocksLog {
         }
         self.health.check()?;
         self.guard.admit("appending to the log")?;
-        let mut batch = WriteBatch::default();
+        // Grown step by step, a batch of this size is copied several times.
+        let records_bytes: usize = records.iter().map(|record| record.bytes.len() + RECORD_ROOM).sum();
+        let mut batch = WriteBatch::with_capacity_bytes(records_bytes + MARKERS_ROOM);
         if ends.sizes.is_empty() {
             put_marker(&mut batch, Marker::Start, &(first.index - 1).to_le_bytes());
         }

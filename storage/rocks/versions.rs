@@ -71,6 +71,9 @@ pub(super) const SIZE_KEY: &[u8] = b"size";
 /// Before a rule's prefix: its floor in `meta`.
 pub(super) const FLOOR_KEY: &[u8] = b"floor/";
 
+/// What a write takes besides its keys and its value: frames, numbers, lengths, for both columns.
+const WRITE_ROOM: usize = 2 * (frame::HEADER_BYTES + 48);
+
 /// One version store.
 pub(super) struct RocksVersions {
     pub(super) db: DB,
@@ -165,16 +168,16 @@ impl RocksVersions {
         fill: impl FnOnce(&mut WriteBatch) -> i64,
     ) -> Result<()> {
         let mut writer = self.writer.lock();
-        self.commit_locked(&mut writer, operation, fill)
+        self.commit_locked(&mut writer, operation, WriteBatch::default(), fill)
     }
 
     fn commit_locked(
         &self,
         writer: &mut Writer,
         operation: &'static str,
+        mut batch: WriteBatch,
         fill: impl FnOnce(&mut WriteBatch) -> i64,
     ) -> Result<()> {
-        let mut batch = WriteBatch::default();
         let change = fill(&mut batch);
         let size_bytes = writer.size_bytes.saturating_add_signed(change);
         let framed = frame::seal(Kind::Number, 0, SIZE_KEY, &[&size_bytes.to_le_bytes()]);
@@ -223,6 +226,14 @@ impl RocksVersions {
     }
 }
 
+/// About what a batch takes in RocksDB's form: grown step by step, it is copied several times.
+fn room_for(batch: &VersionBatch) -> usize {
+    let versions = batch.versions.iter().map(|version| version.value.len() + 2 * version.key.len());
+    let sides = batch.sides.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len));
+    let image = batch.image.as_ref().map_or(0, |image| image.head.len());
+    versions.chain(sides).chain([image]).map(|bytes| bytes + WRITE_ROOM).sum()
+}
+
 fn put_version(db: &DB, batch: &mut WriteBatch, version: &Version) {
     let flags = if version.deleted { DELETED } else { 0 };
     let previous = version.previous.to_le_bytes();
@@ -261,7 +272,8 @@ impl VersionStore for RocksVersions {
         check_batch(writer.last_revision, batch)?;
         self.health.check()?;
         self.guard.admit("writing versions")?;
-        self.commit_locked(&mut writer, "writing versions", |into| self.put_batch(into, batch))?;
+        let into = WriteBatch::with_capacity_bytes(room_for(batch));
+        self.commit_locked(&mut writer, "writing versions", into, |into| self.put_batch(into, batch))?;
         if let Some(version) = batch.versions.last() {
             writer.last_revision = version.revision;
         }

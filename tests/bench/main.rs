@@ -29,8 +29,8 @@ use etcd::reference::{self, Need, References};
 use keelson::cluster::Binaries;
 use keelson::http::Protocol;
 use lines::{LINES, Line};
-use profile::Profile;
-use report::{Row, Section, Target, Value};
+use profile::{Profile, Samples};
+use report::{Row, Section, Target, Value, Verdict};
 
 /// Measures Keelson against references taken in the same run.
 #[derive(Debug, Parser)]
@@ -188,18 +188,27 @@ async fn run_line(
 ) -> Result<Vec<Row>> {
     bench.enter(line.stage).await.context("preparing the cluster")?;
     let before = bench.term().await;
-    let profile = match bench.cluster() {
-        Ok(cluster) if profiled => Some(Profile::start(cluster.processes())),
-        _ => None,
-    };
-    let rows = (line.run)(bench).await;
-    if let Some(profile) = profile {
-        eprintln!("where the masters' time went during {}:\n{}", line.name, profile.finish());
+    let processes = bench.cluster().map(|cluster| cluster.processes()).unwrap_or_default();
+    let profile = Profile::start(processes.clone());
+    let samples = profiled.then(|| Samples::start(&processes));
+    let rows = (line.run)(bench).await.map(|rows| with_profile(rows, &profile));
+    if let Some(samples) = samples {
+        let threads = profile.finish().join("\n");
+        eprintln!("where the masters' time went during {}:\n{threads}\n{}", line.name, samples.finish());
     }
     if !line.provokes_elections && line.stage != Stage::Empty {
         elections.compare(line.name, before, bench.term().await);
     }
     rows
+}
+
+/// A row that is missed says where the masters' time went during its line.
+fn with_profile(rows: Vec<Row>, profile: &Profile) -> Vec<Row> {
+    let explained = |row: Row| match row.verdict() {
+        Verdict::Missed => profile.finish().into_iter().fold(row, Row::note),
+        _ => row,
+    };
+    rows.into_iter().map(explained).collect()
 }
 
 fn not_measured(line: &Line, why: &anyhow::Error) -> Section {

@@ -1,4 +1,5 @@
-//! Where the masters' time goes: `perf` where it is installed, else CPU time by thread.
+//! Where the masters' time goes: CPU time by thread, and by symbol where that is asked for and `perf` is
+//! installed.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -17,32 +18,42 @@ const SYMBOLS_SHOWN: usize = 40;
 /// Threads of each process that are shown.
 const THREADS_SHOWN: usize = 8;
 
-/// A running profile of some processes.
+/// CPU time of some processes, being counted.
 pub struct Profile {
     processes: Vec<(String, Pid)>,
     threads_before: Vec<BTreeMap<String, Duration>>,
-    perf: Result<(Child, tempfile::TempDir)>,
+}
+
+/// Samples being taken.
+pub struct Samples(Result<(Child, tempfile::TempDir)>);
+
+impl Samples {
+    /// Starts to sample.
+    pub fn start(processes: &[(String, Pid)]) -> Self {
+        Self(record(processes))
+    }
+
+    /// Stops, and says in which symbols the time went.
+    pub fn finish(self) -> String {
+        let symbols = self.0.and_then(|(perf, directory)| report(perf, &directory));
+        symbols.unwrap_or_else(|error| format!("no symbols, only CPU time by thread: {error:#}\n"))
+    }
 }
 
 impl Profile {
-    /// Starts to sample.
+    /// Starts to count, which costs what is measured nothing.
     pub fn start(processes: Vec<(String, Pid)>) -> Self {
         let threads_before = processes.iter().map(|(_, pid)| cpu_time_by_thread(*pid)).collect();
-        let perf = record(&processes);
-        Self { processes, threads_before, perf }
+        Self { processes, threads_before }
     }
 
-    /// Stops, and says where the time went.
-    pub fn finish(self) -> String {
-        let mut text = String::new();
-        for ((name, pid), before) in self.processes.iter().zip(&self.threads_before) {
-            text.push_str(&format!("{name}: {}\n", busiest(before, &cpu_time_by_thread(*pid))));
-        }
-        match self.perf.and_then(|(perf, directory)| report(perf, &directory)) {
-            Ok(symbols) => text.push_str(&symbols),
-            Err(error) => text.push_str(&format!("no symbols, only CPU time by thread: {error:#}\n")),
-        }
-        text
+    /// Where the time went: a line for each process.
+    pub fn finish(&self) -> Vec<String> {
+        let processes = self.processes.iter().zip(&self.threads_before);
+        let line = |name: &str, pid: Pid, before| {
+            format!("CPU by thread, {name}: {}", busiest(before, &cpu_time_by_thread(pid)))
+        };
+        processes.map(|((name, pid), before)| line(name, *pid, before)).collect()
     }
 }
 

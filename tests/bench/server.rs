@@ -151,8 +151,8 @@ fn endless(size_bytes: usize) -> impl hyper::body::Body<Data = Bytes, Error = In
     frame[size_bytes - 1] = b'\n';
     let frame = Bytes::from(frame);
     StreamBody::new(stream::unfold(frame, |frame| async move {
-        // A body that always has more would be gathered into writes of hundreds of frames, which no
-        // watch gets: the pause lets each one be flushed by itself.
+        // A body that always has more would be gathered into writes of hundreds of frames; R is the rate
+        // at one frame size, an event's: the pause lets each one be flushed by itself.
         tokio::task::yield_now().await;
         Some((Ok(Frame::data(frame.clone())), frame))
     }))
