@@ -38,6 +38,14 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may go on after a shutdown began.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Bytes that the server may add to an object after its user wrote it: what marks it as deleted, and what a
+/// kind changes then. Measured: less than a hundred.
+pub const OBJECT_HEADROOM_BYTES: usize = 4 << 10;
+
+/// Bytes of the largest object that a user may write. What is larger could not be marked as deleted, and
+/// would keep its namespace for ever.
+pub const OBJECT_BYTES_MAX: usize = state::limits::OBJECT_BYTES_MAX - OBJECT_HEADROOM_BYTES;
+
 /// How often a write is decided anew because others changed what it had read.
 pub const ATTEMPTS_MAX: usize = 20;
 
