@@ -125,6 +125,10 @@ pub const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// Deadline of one read-index request to the leader: an election and a round of heartbeats.
 pub const READ_INDEX_DEADLINE: Duration = Duration::from_secs(1);
 
+/// Linearizable reads that wait on one master at a time, each with a request in hand. A round that answers
+/// them takes about a millisecond: so many wait only when rounds fail, and more would wait for nothing.
+pub const READS_WAITING_MAX: usize = 8_192;
+
 /// Members of a cluster, learners included; seven voters are already slower than five.
 pub const MEMBERS_MAX: usize = 64;
 

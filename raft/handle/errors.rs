@@ -2,6 +2,7 @@
 
 use base::ids::NodeId;
 
+use crate::limits::READS_WAITING_MAX;
 use crate::transport::TransportError;
 
 /// Why Raft did not start.
@@ -66,6 +67,9 @@ pub enum ReadError {
     /// The leader is not confirmed by a quorum.
     #[error("the leader could not confirm its leadership: {0}")]
     NoQuorum(String),
+    /// As many reads wait here as may.
+    #[error("{READS_WAITING_MAX} reads wait on this master for a quorum, as many as may; try again")]
+    Busy,
     /// The leader did not answer.
     #[error("asking the leader for a read index failed: {0}")]
     Leader(#[from] TransportError),

@@ -1,26 +1,36 @@
 //! Linearizable reads.
 
+use std::sync::Arc;
+
 use base::env;
 use base::ids::NodeId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{CallError, Handle, ReadError, mismatch};
 use crate::codec::rpc::{Answer, ReadRefused, Request};
-use crate::limits::READ_INDEX_DEADLINE;
+use crate::limits::{READ_INDEX_DEADLINE, READS_WAITING_MAX};
 use crate::peer::{Unconfirmed, confirm};
 
-/// Waiting for the next shared answer.
-type Waiting = oneshot::Sender<Result<u64, ReadError>>;
+/// Waiting for the next shared answer. One whose reader gave up waits all the same, so it keeps its place.
+pub(super) struct Waiting {
+    answer: oneshot::Sender<Result<u64, ReadError>>,
+    _place: OwnedSemaphorePermit,
+}
 
 /// Callers of a follower share one outstanding request to the leader. Whoever arrives while one is on
 /// its way waits for the next: the answer under way may be older than a write that was acknowledged
 /// before this call.
-pub(super) struct Reads(mpsc::UnboundedSender<Waiting>);
+pub(super) struct Reads {
+    /// Holds no more than there are places.
+    queue: mpsc::UnboundedSender<Waiting>,
+    /// Of all that wait, [`READS_WAITING_MAX`], on a leader too.
+    places: Arc<Semaphore>,
+}
 
 impl Reads {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Waiting>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
+        let (queue, receiver) = mpsc::unbounded_channel();
+        (Self { queue, places: Arc::new(Semaphore::new(READS_WAITING_MAX)) }, receiver)
     }
 }
 
@@ -32,11 +42,14 @@ impl Handle {
     /// # Errors
     /// See [`ReadError`]: never an index that is not confirmed by a quorum.
     pub async fn read_index(&self) -> Result<u64, ReadError> {
+        let reads = &self.0.reads;
+        let place = Arc::clone(&reads.places).try_acquire_owned().map_err(|_| ReadError::Busy)?;
         if self.0.leadership.borrow().am_leader {
             return self.confirm_here().await;
         }
-        let (waiting, answer) = oneshot::channel();
-        self.0.reads.0.send(waiting).map_err(|_| ReadError::Stopped)?;
+        let (told, answer) = oneshot::channel();
+        let waiting = Waiting { answer: told, _place: place };
+        reads.queue.send(waiting).map_err(|_| ReadError::Stopped)?;
         answer.await.unwrap_or(Err(ReadError::Stopped))
     }
 
@@ -81,7 +94,7 @@ impl Handle {
             let answer = Self(inner).ask_leader().await;
             for waiting in group {
                 // A closed receiver is a reader that gave up.
-                let _ = waiting.send(answer.clone());
+                let _ = waiting.answer.send(answer.clone());
             }
         }
     }

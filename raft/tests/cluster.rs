@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::env;
 use bytes::Bytes;
 use common::cluster::{Cluster, eventually, member, simulated};
+use raft::limits::READS_WAITING_MAX;
 use raft::transport::simulated::Conditions;
 use raft::{AppendError, CallError, ChangeError, Options, ReadError, Role, TransferError};
 use storage::memory::MemoryStores;
@@ -82,6 +83,27 @@ fn readers_of_a_follower_share_requests_to_the_leader() {
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
         let frames = cluster.trace.sum().1 - before;
         assert!(frames < 60, "{frames} frames for 200 concurrent reads");
+    });
+}
+
+#[test]
+fn reads_beyond_the_limit_are_refused_at_once() {
+    simulated(31, || async {
+        let cluster = Cluster::of(3, defaults).await;
+        cluster.network.isolate(2, &[1, 3]);
+        let began = env::monotonic();
+        let reader = |_| async {
+            let answer = cluster.handle(2).read_index().await;
+            (answer == Err(ReadError::Busy), began.elapsed())
+        };
+        let answers = futures::future::join_all((0..READS_WAITING_MAX + 100).map(reader)).await;
+        let refused: Vec<_> = answers.iter().filter(|(is_busy, _)| *is_busy).collect();
+        assert_eq!(refused.len(), 100);
+        assert!(refused.iter().all(|(_, after)| after.is_zero()), "{refused:?}");
+        cluster.network.heal();
+        cluster.wait_for_leader(&ALL).await;
+        let read = cluster.handle(2).read_index().await;
+        assert!(read.is_ok(), "the places are free again: {read:?}");
     });
 }
 

@@ -18,9 +18,13 @@ impl From<Status> for Failure {
 
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
-        // No Retry-After: this master has waited through elections already, and client libraries would keep
-        // a person waiting for ten more rounds of it.
-        Status::unavailable(error.to_string()).into()
+        match error {
+            // No Retry-After: this master has waited through elections already, and client libraries would
+            // keep a person waiting for ten more rounds of it.
+            Unavailable::Unconfirmed { reason } => Status::unavailable(reason),
+            Unavailable::Busy { reason } => Status::too_many_requests(&reason, 1),
+        }
+        .into()
     }
 }
 
@@ -99,7 +103,8 @@ mod tests {
     fn what_clients_see() {
         let unavailable = || "no master leads".to_owned();
         let cases: Vec<(Failure, u16, &str)> = vec![
-            (Unavailable { reason: unavailable() }.into(), 503, "no master leads"),
+            (Unavailable::Unconfirmed { reason: unavailable() }.into(), 503, "no master leads"),
+            (Unavailable::Busy { reason: "9 reads wait".into() }.into(), 429, "9 reads wait"),
             (ProposeError::Unavailable { reason: unavailable() }.into(), 503, "no master leads"),
             (ProposeError::Unknown.into(), 504, "Timeout: the outcome is unknown"),
             (ProposeError::OutOfSpace.into(), 507, "the leading master's disk is full"),
@@ -119,9 +124,11 @@ mod tests {
 
     #[test]
     fn a_lost_quorum_does_not_send_clients_into_retries() {
-        let lost = Failure::from(Unavailable { reason: "no quorum".into() }).into_response();
+        let lost = Failure::from(Unavailable::Unconfirmed { reason: "no quorum".into() }).into_response();
         assert!(!lost.headers().contains_key(RETRY_AFTER));
         let behind = Failure::from(AtLeastError::TooLarge { revision: 9, current: 5 }).into_response();
         assert_eq!(behind.headers()[RETRY_AFTER], "1");
+        let busy = Failure::from(Unavailable::Busy { reason: "9 reads wait".into() }).into_response();
+        assert_eq!(busy.headers()[RETRY_AFTER], "1");
     }
 }

@@ -1,11 +1,12 @@
 //! The API of one master: HTTP in, transactions out.
 //!
-//! The walk of a request: [`server`] (TLS, who is it) -> [`routes`] -> [`chain`] (may they) ->
+//! The walk of a request: [`server`] -> [`connection`] (TLS, who is it) -> [`routes`] -> [`chain`] (may they) ->
 //! [`verbs`] (decide on a moment, propose) -> [`backend`].
 
 pub mod backend;
 pub mod bootstrap;
 pub mod chain;
+mod connection;
 pub mod errors;
 mod filter;
 mod health;
@@ -18,6 +19,7 @@ mod present;
 pub mod request;
 mod routes;
 pub mod server;
+mod streams;
 pub mod tls;
 pub mod user;
 pub mod verbs;

@@ -5,8 +5,17 @@ use std::time::Duration;
 /// Bytes of a request's body: what Kubernetes accepts (3 MiB), room for the largest object as YAML.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
 
-/// Connections at a time. 1,000 nodes keep a handful each.
-pub const CONNECTIONS_MAX: usize = 20_000;
+/// Connections at a time. 1,000 nodes keep a handful each. A process that may open 20,000 files, as many
+/// are allowed to, keeps the rest for its store, the other masters and itself.
+pub const CONNECTIONS_MAX: usize = 16_000;
+
+/// Pause after the listener refused to accept, which happens when files run out: others must close first.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Requests in work at a time, from their head to that of their answer; what is small and no resource is
+/// not counted. One further is refused with 429. Far above what keeps the log busy: this many are in work when something
+/// below is stuck, and more would only wait with their bodies in memory.
+pub const REQUESTS_MAX: usize = 4_096;
 
 /// Bytes of the headers of an HTTP/2 request.
 pub const HEAD_BYTES_MAX: u32 = 64 << 10;
@@ -14,7 +23,8 @@ pub const HEAD_BYTES_MAX: u32 = 64 << 10;
 /// Bytes that an HTTP/1.1 connection reads ahead and writes behind; its heads must fit.
 pub const CONNECTION_BUFFER_BYTES: usize = 512 << 10;
 
-/// How long a client may take for a TLS handshake, and for the head of a request.
+/// How long a client may take for a TLS handshake, for its first request, and over HTTP/1.1 for the head of
+/// each.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often an HTTP/2 connection is asked whether it is still there, and how long it may take to say so.
@@ -32,11 +42,23 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Bytes of an answer that wait on one HTTP/2 stream for a client that does not read.
 pub const SEND_BUFFER_BYTES: usize = 256 << 10;
 
-/// How long any request but a watch may take. Reading and proposing have limits of their own, below it.
+/// How long a client may take nothing of what waits for it, on a connection or on one HTTP/2 stream, before
+/// that is closed. More than a network that comes back needs, and more than [`REQUEST_TIMEOUT`].
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+
+/// How long any request may take to the head of its answer. Reading and proposing have limits of their own, below it.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long open requests may go on after a shutdown began.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes that the server may add to an object after its user wrote it: what marks it as deleted, and what a
+/// kind changes then. Measured: less than a hundred.
+pub const OBJECT_HEADROOM_BYTES: usize = 4 << 10;
+
+/// Bytes of the largest object that a user may write. What is larger could not be marked as deleted, and
+/// would keep its namespace for ever.
+pub const OBJECT_BYTES_MAX: usize = state::limits::OBJECT_BYTES_MAX - OBJECT_HEADROOM_BYTES;
 
 /// How often a write is decided anew because others changed what it had read.
 pub const ATTEMPTS_MAX: usize = 20;

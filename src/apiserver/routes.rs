@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::chain::{Incoming, admit_request};
 use crate::errors::{Failure, json};
-use crate::limits::{BODY_BYTES_MAX, REQUEST_TIMEOUT};
+use crate::limits::{BODY_BYTES_MAX, REQUEST_TIMEOUT, REQUESTS_MAX};
 use crate::request::{Query, Target};
 use crate::server::Context;
 use crate::user::{Peer, User};
@@ -26,12 +26,31 @@ use crate::{health, negotiate, openapi};
 
 /// Everything that is served: the API, `guarded` (behind the same chain) and `open` (in front of it).
 pub(crate) fn router(context: Arc<Context>, guarded: Router, open: Router) -> Router {
+    let open = open.layer(middleware::from_fn_with_state(Arc::clone(&context), bound));
     Router::new()
         .fallback(serve)
         .with_state(Arc::clone(&context))
         .merge(guarded)
         .layer(middleware::from_fn_with_state(context, guard))
         .merge(open)
+}
+
+/// Bounds a request that nobody is authorized for.
+async fn bound(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    bounded(&context, request, next).await
+}
+
+/// Runs a request as one of [`REQUESTS_MAX`], for at most [`REQUEST_TIMEOUT`].
+async fn bounded(context: &Context, request: Request, next: Next) -> Response {
+    match context.requests.try_acquire() {
+        Ok(_place) => in_time(request, next).await,
+        Err(_) => Failure::from(too_busy()).into_response(),
+    }
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    let timeout = env::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    timeout.unwrap_or_else(|_| Failure::from(too_slow()).into_response())
 }
 
 /// Runs the request's chain and counts the answer.
@@ -47,15 +66,21 @@ async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: 
         Ok(user) => {
             request.extensions_mut().insert(user);
             request.extensions_mut().insert(query);
+            let is_resource = target.resource.is_some();
             request.extensions_mut().insert(target);
-            let timeout = env::timeout(REQUEST_TIMEOUT, next.run(request)).await;
-            timeout.unwrap_or_else(|_| Failure::from(too_slow()).into_response())
+            // What is no resource is small and asks for little: a busy master still tells how it is.
+            if is_resource { bounded(&context, request, next).await } else { in_time(request, next).await }
         }
         Err(refusal) => Failure::from(refusal).into_response(),
     };
     let resource = row.map_or("", |row| row.plural);
     context.metrics.answered(verb, resource, response.status().as_u16(), env::monotonic() - started);
     response
+}
+
+fn too_busy() -> Status {
+    let why = format!("{REQUESTS_MAX} requests are in work on this master, as many as it takes; try again");
+    Status::too_many_requests(&why, 1)
 }
 
 fn too_slow() -> Status {

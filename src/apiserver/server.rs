@@ -1,10 +1,8 @@
-//! The listener: TLS, HTTP/1.1 and HTTP/2 on one port, and the identity of each connection's client.
+//! The listener: TLS, HTTP/1.1 and HTTP/2 on one port.
 //!
 //! # Flow
-//! accept -> TLS handshake -> who is it (client certificate) -> HTTP by ALPN -> [`crate::routes`].
-//! On shutdown: no more connections, watches end, open requests have a moment to finish.
+//! accept -> [`crate::connection`] -> [`crate::routes`]. On shutdown: no more connections, watches end, open requests have a moment to finish.
 
-use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,24 +12,16 @@ use base::shutdown::Shutdown;
 use base::telemetry::Metrics;
 use http::HeaderValue;
 use http::header::WARNING;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tower::ServiceExt;
 
 use crate::backend::Backend;
-use crate::limits::{
-    CONNECTION_BUFFER_BYTES, CONNECTION_WINDOW_BYTES, CONNECTIONS_MAX, DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT,
-    HEAD_BYTES_MAX, KEEP_ALIVE_INTERVAL, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
-};
+use crate::connection::Connection;
+use crate::limits::{ACCEPT_RETRY, DRAIN_TIMEOUT, REQUESTS_MAX};
 use crate::metrics::ServerMetrics;
 use crate::routes;
-use crate::user::{Peer, User};
 
 /// What a server needs.
 pub struct Options {
@@ -39,6 +29,9 @@ pub struct Options {
     pub listener: TcpListener,
     /// Its certificate, and whom it trusts (see [`crate::tls`]).
     pub tls: Arc<ServerConfig>,
+    /// Connections at a time, [`crate::limits::CONNECTIONS_MAX`] or what the process may open. Further ones
+    /// wait in the listener's queue.
+    pub connections_max: usize,
     /// Where it writes what it measures, and what `/metrics` shows.
     pub telemetry: Metrics,
     /// More routes, behind authentication and authorization: handlers find the `User` in the request's
@@ -54,11 +47,14 @@ pub struct Context {
     pub(crate) metrics: ServerMetrics,
     pub(crate) telemetry: Metrics,
     pub(crate) shutdown: Shutdown,
+    /// Places of requests in work.
+    pub(crate) requests: Semaphore,
 }
 
 impl Context {
     pub(crate) fn new(backend: Arc<dyn Backend>, telemetry: Metrics, shutdown: Shutdown) -> Arc<Self> {
-        Arc::new(Self { backend, metrics: ServerMetrics::new(&telemetry), telemetry, shutdown })
+        let metrics = ServerMetrics::new(&telemetry);
+        Arc::new(Self { backend, metrics, telemetry, shutdown, requests: Semaphore::new(REQUESTS_MAX) })
     }
 }
 
@@ -67,6 +63,7 @@ pub struct Service {
     listener: TcpListener,
     acceptor: TlsAcceptor,
     router: Router,
+    connections_max: u32,
 }
 
 impl Service {
@@ -74,12 +71,14 @@ impl Service {
     pub fn new(options: Options, backend: Arc<dyn Backend>, shutdown: Shutdown) -> Self {
         let context = Context::new(backend, options.telemetry, shutdown);
         let router = routes::router(context, options.guarded, options.open);
-        Self { listener: options.listener, acceptor: TlsAcceptor::from(options.tls), router }
+        let connections_max = u32::try_from(options.connections_max).unwrap_or(u32::MAX);
+        let acceptor = TlsAcceptor::from(options.tls);
+        Self { listener: options.listener, acceptor, router, connections_max }
     }
 
     /// Serves until the shutdown, then lets open requests finish for [`DRAIN_TIMEOUT`].
     pub async fn run(self, mut shutdown: Shutdown) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::new(Semaphore::new(self.connections_max as usize));
         loop {
             // Both arms may be dropped without losing anything: accept takes a connection or none.
             let accepted = tokio::select! {
@@ -92,18 +91,19 @@ impl Service {
                 acceptor: self.acceptor.clone(),
                 router: self.router.clone(),
                 shutdown: shutdown.clone(),
-                _place: place,
             };
             env::spawn(async move {
+                // Small answers: waiting to fill a packet would only add delay.
+                let _ = stream.set_nodelay(true);
                 if let Err(error) = connection.serve(stream).await {
                     tracing::debug!(%error, "connection ended");
                 }
+                drop(place);
             });
         }
         drop(self.listener);
-        let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
         // Whoever is not done then is cut off by the end of the process.
-        let _ = env::timeout(DRAIN_TIMEOUT, places.acquire_many(all)).await;
+        let _ = env::timeout(DRAIN_TIMEOUT, places.acquire_many(self.connections_max)).await;
     }
 
     /// The next connection, when there is room for one.
@@ -114,69 +114,11 @@ impl Service {
             Err(error) => {
                 // Out of file descriptors, mostly: others must close first.
                 tracing::warn!(%error, "a connection could not be accepted");
-                env::sleep(std::time::Duration::from_millis(50)).await;
+                env::sleep(ACCEPT_RETRY).await;
                 None
             }
         }
     }
-}
-
-/// One connection, until its end.
-struct Connection {
-    acceptor: TlsAcceptor,
-    router: Router,
-    shutdown: Shutdown,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    async fn serve(mut self, stream: TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        stream.set_nodelay(true)?;
-        let handshake = env::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await;
-        let stream = handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let peer = peer_of(&stream);
-        let router = self.router.clone();
-        let service = TowerToHyperService::new(router.map_request(move |mut request: http::Request<_>| {
-            request.extensions_mut().insert(peer.clone());
-            request
-        }));
-        let builder = builder();
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        tokio::select! {
-            biased;
-            () = self.shutdown.wait() => {}
-            served = connection.as_mut() => return served,
-        }
-        connection.as_mut().graceful_shutdown();
-        env::timeout(DRAIN_TIMEOUT, connection).await.unwrap_or(Ok(()))
-    }
-}
-
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE_TIMEOUT)
-        .max_buf_size(CONNECTION_BUFFER_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_INTERVAL)
-        .max_header_list_size(HEAD_BYTES_MAX)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    builder
-}
-
-/// Who the verified client certificate names. A certificate that names nobody is as good as none.
-fn peer_of(stream: &TlsStream<TcpStream>) -> Peer {
-    let certificates = stream.get_ref().1.peer_certificates();
-    Peer(certificates.and_then(|chain| chain.first()).and_then(|leaf| User::of_certificate(leaf)))
 }
 
 /// Adds a `Warning` header for each warning.

@@ -1,6 +1,8 @@
 //! The whole router over a cluster in memory.
 
+mod bounds;
 mod reads;
+mod stalls;
 mod transport;
 mod watches;
 mod writes;
@@ -60,13 +62,18 @@ impl Answer {
 impl Api {
     /// With the system namespaces.
     fn new() -> Self {
+        Self::with(Router::new())
+    }
+
+    /// The same, with routes that anybody may call.
+    fn with(open: Router) -> Self {
         let memory = Memory::new();
         for txn in bootstrap::missing(&crate::Backend::moment(&memory).state) {
             memory.apply(txn);
         }
         let (trigger, shutdown) = shutdown::channel();
         let context = Context::new(Arc::new(memory.clone()), Metrics::new(), shutdown);
-        Self { router: routes::router(context, Router::new(), Router::new()), memory, trigger }
+        Self { router: routes::router(context, Router::new(), open), memory, trigger }
     }
 
     /// A request of a user of `system:masters`.

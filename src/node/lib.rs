@@ -13,6 +13,7 @@ pub mod identity;
 mod init;
 mod kubeconfig;
 mod master;
+mod open_files;
 pub mod pki;
 pub mod token;
 pub mod up;

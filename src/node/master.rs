@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use apiserver::Backend;
+use apiserver::limits::CONNECTIONS_MAX;
 use base::env;
 use base::ids::ClusterId;
 use base::shutdown::{self, Shutdown};
@@ -35,7 +36,7 @@ use crate::cluster::{self, Cluster, ask};
 use crate::data_dir::DataDir;
 use crate::identity::{Identity, Stage, Start, Wanted, decide, look};
 use crate::pki::Authority;
-use crate::{failure, files, init};
+use crate::{failure, files, init, open_files};
 use retention::HISTORY_BYTES_MAX;
 
 /// How long a stop waits for another master to take leadership over: more than the longest election.
@@ -107,6 +108,7 @@ struct Master {
     api: TcpListener,
     metrics: Metrics,
     peers: shutdown::Trigger,
+    connections_max: usize,
 }
 
 impl Master {
@@ -114,6 +116,7 @@ impl Master {
         let id = identity.cluster()?;
         let authority =
             data.authority()?.context("pki/ca.key is missing in the data directory: put it back")?;
+        let connections_max = open_files::of_master(open_files::raise());
         // Before anything is opened: a port in use is the commonest mistake.
         let api = listen("API", &identity.api).await?;
         let peers = listen("peer", &identity.peer).await?;
@@ -128,7 +131,7 @@ impl Master {
         let cluster = Arc::new(Cluster { id, node: identity.node, authority, replica });
         service.attach(Arc::clone(&cluster));
         tracing::info!(name = identity.name, node = identity.node, cluster = %id, "started");
-        Ok(Self { data, identity, cluster, api, metrics, peers })
+        Ok(Self { data, identity, cluster, api, metrics, peers, connections_max })
     }
 
     /// Serves until the shutdown or a failure.
@@ -175,10 +178,11 @@ impl Master {
     }
 
     async fn serve_api(self, shutdown: &mut Shutdown) -> anyhow::Result<()> {
-        let Self { identity, cluster, api, metrics, peers: _peers, .. } = self;
+        let Self { identity, cluster, api, metrics, peers: _peers, connections_max, .. } = self;
         let (stop, stopping) = shutdown::channel();
         let backend: Arc<dyn Backend> = Arc::new(cluster.replica.clone());
-        let options = api_options(&identity, &cluster, api, metrics)?;
+        let options =
+            apiserver::Options { connections_max, ..api_options(&identity, &cluster, api, metrics)? };
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
         env::spawn(apiserver::namespaces::run(backend, stopping.clone()));
         let mut serving = env::spawn(service.run(stopping));
@@ -241,6 +245,7 @@ fn api_options(
     let (chain, key) = cluster.authority.api_server(&names)?.der()?;
     Ok(apiserver::Options {
         listener,
+        connections_max: CONNECTIONS_MAX,
         tls: apiserver::tls::config(chain, key, cluster.authority.certificate().clone())?,
         telemetry,
         guarded: cluster::http::for_masters(Arc::clone(cluster)),

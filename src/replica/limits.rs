@@ -51,6 +51,13 @@ pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes applied but not yet written to the version store. Apply waits beyond it.
 pub const PERSIST_LAG_BYTES_MAX: usize = 64 << 20;
 
+/// What a step of apply costs of [`PERSIST_LAG_BYTES_MAX`] besides its changes: its job, and the parts of
+/// State that only it still holds.
+pub const APPLIED_OVERHEAD_BYTES: usize = 1 << 10;
+
+/// What a change costs of it besides the object's bytes.
+pub const CHANGE_OVERHEAD_BYTES: usize = 128;
+
 /// Writes that the persister puts into one batch of the version store.
 pub const PERSIST_BATCH_VERSIONS_MAX: usize = 4096;
 

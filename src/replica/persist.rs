@@ -11,7 +11,10 @@ use storage::snapshot::Stores;
 use storage::{Image, StorageError, Version, VersionBatch, VersionStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::limits::{PERSIST_BATCH_VERSIONS_MAX, PERSIST_LAG_BYTES_MAX, SPACE_RETRY};
+use crate::limits::{
+    APPLIED_OVERHEAD_BYTES, CHANGE_OVERHEAD_BYTES, PERSIST_BATCH_VERSIONS_MAX, PERSIST_LAG_BYTES_MAX,
+    SPACE_RETRY,
+};
 use crate::moment::Moment;
 use crate::restore::encode_head;
 
@@ -65,8 +68,7 @@ pub(crate) fn channel(stores: Arc<dyn Stores>, persisted: Arc<AtomicU64>) -> (Qu
 impl Queue {
     /// Hands over applied effects; waits while too many bytes are on their way.
     pub(crate) async fn write(&self, applied: Applied) {
-        let size: usize = applied.changes.iter().map(|change| change.object.bytes.len() + 128).sum();
-        let permits = size.clamp(1, PERSIST_LAG_BYTES_MAX) as u32;
+        let permits = size_of(&applied).min(PERSIST_LAG_BYTES_MAX) as u32;
         let acquired = Arc::clone(&self.lag).acquire_many_owned(permits).await;
         let permit = acquired.expect("the semaphore is never closed");
         let write = Write { applied, generation: *self.generation.borrow(), _permit: permit };
@@ -81,6 +83,13 @@ impl Queue {
         let _ = self.jobs.send(Job::Adopt(opened, done));
         adopted.await.unwrap_or_else(|_| Err(StorageError::Misuse("the persister has stopped".to_owned())))
     }
+}
+
+/// What effects keep in memory. Entries that change nothing, refused ones, keep a State all the same.
+fn size_of(applied: &Applied) -> usize {
+    let changes = applied.changes.iter().map(|change| change.object.bytes.len() + CHANGE_OVERHEAD_BYTES);
+    let sides = applied.sides.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Bytes::len));
+    APPLIED_OVERHEAD_BYTES + changes.sum::<usize>() + sides.sum::<usize>()
 }
 
 impl Persister {
@@ -183,5 +192,28 @@ pub(crate) fn version_of(change: &Change) -> Version {
         previous: change.previous.as_ref().map_or(0, |previous| previous.revision),
         deleted: change.deleted,
         value: state::image::encode_version(change),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use state::State;
+    use storage::memory::MemoryStores;
+
+    use super::*;
+
+    #[test]
+    fn what_changes_nothing_is_bounded_too() {
+        let moment = Arc::new(Moment { state: State::default(), index: 1, term: 1 });
+        let (queue, _persister) = channel(Arc::new(MemoryStores::new()), Arc::default());
+        let write = || {
+            let (moment, restored) = (Arc::clone(&moment), Restored::default());
+            queue.write(Applied { changes: vec![], sides: vec![], moment, restored }).now_or_never()
+        };
+        for _ in 0..PERSIST_LAG_BYTES_MAX / APPLIED_OVERHEAD_BYTES {
+            write().expect("there is room");
+        }
+        assert!(write().is_none(), "apply waits for the disk");
     }
 }

@@ -3,17 +3,27 @@
 use std::sync::Arc;
 
 use base::env::{self, Instant};
+use raft::ReadError;
 
 use crate::limits::{LEADER_RETRY, READ_TIMEOUT, READ_TIMEOUT_WITHOUT_SPACE, REVISION_TIMEOUT};
 use crate::moment::Moment;
 use crate::replica::Replica;
 
-/// No quorum could be asked, or it did not answer in time.
+/// Why there is no read that reflects every acknowledged write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct Unavailable {
-    /// For people: what was missing.
-    pub reason: String,
+pub enum Unavailable {
+    /// No quorum could be asked, it did not answer in time, or this master is behind it.
+    #[error("{reason}")]
+    Unconfirmed {
+        /// For people: what was missing.
+        reason: String,
+    },
+    /// More reads wait on this master than may: it was not even tried.
+    #[error("{reason}")]
+    Busy {
+        /// For people: how many.
+        reason: String,
+    },
 }
 
 /// Why a revision cannot be waited for.
@@ -38,7 +48,8 @@ impl Replica {
     /// A State that reflects every write acknowledged, by any master, before this call.
     ///
     /// # Errors
-    /// [`Unavailable`] within [`READ_TIMEOUT`] when no quorum confirms who leads.
+    /// [`Unavailable::Unconfirmed`] within [`READ_TIMEOUT`] when no quorum confirms who leads,
+    /// [`Unavailable::Busy`] at once when too many wait for that already.
     pub async fn linearizable(&self) -> Result<Arc<Moment>, Unavailable> {
         let deadline = env::monotonic() + READ_TIMEOUT;
         let index = self.confirmed_index(deadline).await?;
@@ -52,7 +63,7 @@ impl Replica {
             (READ_TIMEOUT, "")
         };
         let applied = self.shared().moments.wait_for(timeout, |moment| moment.index >= index).await;
-        applied.ok_or_else(|| Unavailable {
+        applied.ok_or_else(|| Unavailable::Unconfirmed {
             reason: format!("this master is behind: log index {index} was not applied here in time{why}"),
         })
     }
@@ -63,11 +74,15 @@ impl Replica {
         loop {
             match env::timeout_at(deadline, self.raft().read_index()).await {
                 Ok(Ok(index)) => return Ok(index),
+                // Trying again would only be another queue.
+                Ok(Err(error @ ReadError::Busy)) => {
+                    return Err(Unavailable::Busy { reason: error.to_string() });
+                }
                 Ok(Err(error)) => reason = error.to_string(),
-                Err(_elapsed) => return Err(Unavailable { reason }),
+                Err(_elapsed) => return Err(Unavailable::Unconfirmed { reason }),
             }
             if env::monotonic() + LEADER_RETRY >= deadline {
-                return Err(Unavailable { reason });
+                return Err(Unavailable::Unconfirmed { reason });
             }
             env::sleep(LEADER_RETRY).await;
         }

@@ -99,7 +99,8 @@ impl Backend for Memory {
 
     async fn linearizable(&self) -> Result<Arc<Moment>, Unavailable> {
         if self.shared.lock().without_quorum {
-            return Err(Unavailable { reason: "no quorum of masters answered in time".into() });
+            let reason = "no quorum of masters answered in time".into();
+            return Err(Unavailable::Unconfirmed { reason });
         }
         Ok(self.newest())
     }

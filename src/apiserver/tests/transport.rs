@@ -1,10 +1,11 @@
 //! Sockets, TLS and who is it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use base::env;
-use base::shutdown;
+use base::shutdown::{self, Shutdown, Trigger};
 use base::telemetry::Metrics;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -43,7 +44,7 @@ impl Authority {
         (certificate, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
     }
 
-    fn client(
+    pub(super) fn client(
         &self,
         identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
         alpn: &[u8],
@@ -91,17 +92,23 @@ async fn get(config: ClientConfig, port: u16, path: &str) -> (u16, http::Version
     (code, version, String::from_utf8_lossy(&body).into_owned())
 }
 
-#[tokio::test]
-async fn certificates_say_who_it_is() {
-    let authority = Authority::new();
+/// A server on a port of its own, and what ends it.
+async fn service(authority: &Authority, connections_max: usize) -> (Service, u16, Trigger, Shutdown) {
     let (certificate, key) = authority.sign("master", "");
     let tls = tls::config(vec![certificate], key, authority.certificate.clone()).expect("a config");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let (trigger, signal) = shutdown::channel();
     let open = Router::new().route("/open", axum::routing::get(|| async { "open" }));
-    let options = Options { listener, tls, telemetry: Metrics::new(), guarded: Router::new(), open };
-    let service = Service::new(options, Arc::new(Memory::new()), signal.clone());
+    let (telemetry, guarded) = (Metrics::new(), Router::new());
+    let options = Options { listener, tls, connections_max, telemetry, guarded, open };
+    (Service::new(options, Arc::new(Memory::new()), signal.clone()), port, trigger, signal)
+}
+
+#[tokio::test]
+async fn certificates_say_who_it_is() {
+    let authority = Authority::new();
+    let (service, port, trigger, signal) = service(&authority, 10).await;
     let running = env::spawn(service.run(signal));
 
     let list = "/api/v1/configmaps";
@@ -119,4 +126,24 @@ async fn certificates_say_who_it_is() {
 
     trigger.fire();
     running.await.expect("the server ends");
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_waits_for_one_to_end() {
+    let authority = Authority::new();
+    let (service, port, _trigger, signal) = service(&authority, 1).await;
+    env::spawn(service.run(signal));
+    let first = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+    let second = TcpStream::connect(("127.0.0.1", port)).await.expect("in the queue");
+    let connect = async |stream| {
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(authority.client(None, b"h2")));
+        connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await.expect("TLS")
+    };
+    let first = connect(first).await;
+    let mut second = std::pin::pin!(connect(second));
+    // What the second asks for stays unanswered for as long as the first is there.
+    let answered = env::timeout(Duration::from_millis(200), second.as_mut()).await;
+    assert!(answered.is_err(), "a second connection is served");
+    drop(first);
+    second.await;
 }

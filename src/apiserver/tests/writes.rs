@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use state::{Guard, Write};
 
 use super::{Api, MAPS};
+use crate::limits::OBJECT_BYTES_MAX;
 use crate::verbs::write::{put, transaction};
 use crate::{Backend, namespaces};
 
@@ -316,6 +317,41 @@ async fn a_namespace_of_large_held_objects_is_marked_in_transactions_that_fit() 
     let marked = held.body["items"].as_array().expect("a list").iter();
     let marks: Vec<_> = marked.map(|object| &object["metadata"]["deletionTimestamp"]).collect();
     assert_eq!(marks, vec!["2026-01-01T00:00:00Z"; 10]);
+}
+
+#[tokio::test]
+async fn the_largest_object_can_still_be_marked_as_deleted() {
+    let api = Api::new();
+    let (path, maps) = ("/api/v1/namespaces/a", "/api/v1/namespaces/a/configmaps");
+    api.post("/api/v1/namespaces", json!({"metadata": {"name": "a"}})).await;
+    let object = |quotes: usize, filler: usize| {
+        let meta = json!({"name": "x", "finalizers": ["a.example/hold", "b.example/hold"]});
+        // A quotation mark takes two bytes where it is stored: so little data is so large an object.
+        json!({"metadata": meta, "data": {"a": "\"".repeat(quotes), "b": "b".repeat(filler)}})
+    };
+    let stored = |answer: &Value| answer.to_string().len();
+    let empty = api.post(&format!("{maps}?dryRun=All"), object(0, 0)).await;
+    let room = OBJECT_BYTES_MAX - stored(&empty.body);
+    let (quotes, filler) = (700_000, room - 1_400_000);
+    let refused = api.post(maps, object(quotes, filler + 1)).await;
+    let why = "Request entity too large: bytes of the object: 1568769, but at most 1568768 is accepted; \
+               make the change smaller or split it";
+    assert_eq!(refused.failure(), (413, why));
+    assert_eq!(api.post(maps, object(quotes, filler)).await.code, 201);
+
+    api.delete(path).await;
+    sweep(&api);
+    let mut marked = api.get(&format!("{maps}/x")).await.body;
+    assert!(marked["metadata"]["deletionTimestamp"].is_string());
+    assert!(stored(&marked) > OBJECT_BYTES_MAX, "the room is used");
+    // Each finalizer goes by itself, though what is left is still larger than a new object may be.
+    for left in [json!(["b.example/hold"]), json!([])] {
+        marked["metadata"]["finalizers"] = left;
+        marked["metadata"]["resourceVersion"] = Value::Null;
+        assert_eq!(api.put(&format!("{maps}/x"), marked.clone()).await.code, 200);
+    }
+    sweep(&api);
+    assert_eq!(api.get(path).await.code, 404);
 }
 
 /// Takes every step that the leader would take.

@@ -80,7 +80,7 @@ fn decide(call: &Call, given: &Object, moment: &Moment) -> Result<Decision, Stat
         guards.push(Guard::Live { key: namespace::RESOURCE.key("", within), uid: String::new() });
     }
     let prepared = object.prepare(row);
-    let write = write::put(key, &prepared);
+    let write = write::put_wanted(key, &prepared)?;
     Ok(Decision::Propose(Plan { guards, write, answer: Answer::Written(201, prepared) }))
 }
 

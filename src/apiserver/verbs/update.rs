@@ -91,6 +91,6 @@ pub(super) fn decide(
     let guards = vec![Guard::AtRevision { key: key.clone(), revision: found.revision }];
     // The last finalizer is gone: nothing keeps an object that was deleted.
     let is_released = prepared.deleting && !prepared.finalizers && !(row.strategy.is_held)(&new);
-    let write = if is_released { Write::Delete { key } } else { write::put(key, &prepared) };
+    let write = if is_released { Write::Delete { key } } else { write::put_wanted(key, &prepared)? };
     Ok(Decision::Propose(Plan { guards, write, answer: Answer::Written(200, prepared) }))
 }

@@ -11,12 +11,12 @@ use axum::response::Response;
 use base::ids::RequestId;
 use bytes::Bytes;
 use replica::Moment;
-use state::{Guard, Meta, Outcome, Stamp, Txn, Write};
+use state::{Guard, Meta, Outcome, Oversize, Stamp, Txn, Write};
 
 use super::Call;
 use crate::backend::Backend;
 use crate::errors::Failure;
-use crate::limits::ATTEMPTS_MAX;
+use crate::limits::{ATTEMPTS_MAX, OBJECT_BYTES_MAX};
 use crate::negotiate::Representation;
 use crate::present;
 
@@ -55,6 +55,20 @@ pub(crate) fn put(key: Key, prepared: &Prepared) -> Write {
         charges: Vec::new(),
     };
     Write::Put { key, body: prepared.body.clone().into(), splice: Some(prepared.splice), meta }
+}
+
+/// The write that stores what a user wants an object to be.
+///
+/// # Errors
+/// 413 above what leaves the server room to mark the object as deleted; one that is marked may use that room.
+pub(super) fn put_wanted(key: Key, prepared: &Prepared) -> Result<Write, Status> {
+    let limit = if prepared.deleting { state::limits::OBJECT_BYTES_MAX } else { OBJECT_BYTES_MAX };
+    let size = prepared.body.len();
+    if size > limit {
+        let above = Oversize { what: "bytes of the object", size, limit };
+        return Err(Status::too_large(&above.to_string()));
+    }
+    Ok(put(key, prepared))
 }
 
 /// Decides and proposes until there is an answer.

@@ -25,10 +25,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::address::HostPort;
 use crate::https::Https;
+use crate::open_files;
 use relay::{Target, Turn};
 
-/// Connections at a time. Beyond it new ones wait in the listener's queue.
-const CONNECTIONS_MAX: usize = 10_000;
+/// Connections at a time, unless the process may not open as many files. Beyond it new ones wait in the
+/// listener's queue.
+const CONNECTIONS_MAX: usize = 9_000;
 /// Pause after the listener refused to accept, which happens when files run out.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -57,7 +59,8 @@ pub async fn run(options: Options, mut shutdown: Shutdown) -> anyhow::Result<()>
     let targets: Vec<Target> = options.targets.iter().map(|address| watched(&https, address)).collect();
     tracing::info!(listen = %options.listen, targets = targets.len(), "balancing");
     let turn = Arc::new(Turn::new(targets));
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections_max = open_files::of_balancer(open_files::raise(), CONNECTIONS_MAX);
+    let permits = Arc::new(Semaphore::new(connections_max));
     loop {
         tokio::select! {
             biased;

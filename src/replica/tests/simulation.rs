@@ -9,8 +9,9 @@ use base::env;
 use base::ids::{ClusterId, NodeId, RequestId};
 use base::telemetry::Metrics;
 use raft::Member;
+use raft::limits::READS_WAITING_MAX;
 use raft::transport::simulated::{Conditions, SimulatedNetwork, Trace};
-use replica::{Committed, Entrance, EntranceError, Options, ProposeError, Replica};
+use replica::{Committed, Entrance, EntranceError, Options, ProposeError, Replica, Unavailable};
 use state::txn::{OBJECT_BYTES_MAX, TXN_BYTES_MAX};
 use state::{Guard, Meta, Outcome, Stamp, Txn, Write};
 use storage::memory::MemoryStores;
@@ -75,11 +76,9 @@ impl Cluster {
 
     /// The one that leads, among those that are attached.
     async fn leader(&self) -> &Master {
-        let leads = |master: &&Master| master.replica.raft().leadership().borrow().am_leader;
-        let found =
-            env::wait_until(PATIENCE, GLANCE, || self.masters.iter().any(|master| leads(&master))).await;
+        let found = env::wait_until(PATIENCE, GLANCE, || self.masters.iter().any(leads)).await;
         assert!(found, "nobody leads");
-        self.masters.iter().find(leads).expect("just seen")
+        self.masters.iter().find(|master| leads(master)).expect("just seen")
     }
 
     /// Waits until all have applied what the furthest has, and returns (index, hash) of each.
@@ -95,6 +94,10 @@ impl Cluster {
         }
         seen
     }
+}
+
+fn leads(master: &Master) -> bool {
+    master.replica.raft().leadership().borrow().am_leader
 }
 
 fn key(name: &str) -> Key {
@@ -271,6 +274,24 @@ fn a_master_without_a_quorum_refuses_within_its_timeout() {
         let begun = env::monotonic();
         assert!(lonely.replica.propose(create("alone")).await.is_err());
         assert!(begun.elapsed() <= replica::limits::PROPOSE_TIMEOUT + Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_read_that_finds_too_many_waiting_is_refused_at_once() {
+    env::simulate(15, async {
+        let cluster = Cluster::of_three().await;
+        let follower = cluster.masters.iter().find(|master| !leads(master)).expect("two of them");
+        let others: Vec<_> = (1..=3).filter(|node| *node != follower.node).collect();
+        cluster.network.isolate(follower.node, &others);
+        let waiting =
+            futures::future::join_all((0..READS_WAITING_MAX).map(|_| follower.replica.linearizable()));
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        let began = env::monotonic();
+        let refused = follower.replica.linearizable().await;
+        assert!(matches!(refused, Err(Unavailable::Busy { .. })), "{refused:?}");
+        assert!(began.elapsed().is_zero());
     });
 }
 
