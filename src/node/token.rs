@@ -112,7 +112,9 @@ pub struct TokenRecord {
     pub hash: String,
     /// When it ends. Milliseconds since the epoch.
     pub expires_ms: u64,
-    /// How many masters it still lets in.
+    /// How many masters it still lets in. Records from before uses were counted hold none: the next use is
+    /// their last.
+    #[serde(default)]
     pub uses: u32,
 }
 

@@ -179,6 +179,10 @@ mod tests {
         assert_eq!(left.record, TokenRecord { uses: 1, ..seen.record.clone() });
         let (_, outcome) = after(&once, vec![seen.used()]);
         assert!(matches!(outcome, Outcome::Refused(_)), "two used what both had seen: {outcome:?}");
+        let before_uses_were_counted = format!(r#"{{"hash":"{}","expires_ms":9}}"#, left.record.hash);
+        let parsed: TokenRecord = serde_json::from_str(&before_uses_were_counted).expect("json");
+        let last = KnownToken { record: parsed, ..left.clone() };
+        assert_eq!(last.used(), left.used());
         let (spent, _) = after(&once, vec![left.used()]);
         assert_eq!(token(&spent, &ids[0]), None);
         assert_eq!(spent.range(&family(TOKENS)).count(), 0);
