@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base::env;
 use serde::Deserialize;
 use tokio::process::Command;
@@ -30,6 +30,9 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the cluster is asked while waiting for something.
 const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// The user and group without rights that every Linux has.
+const NOBODY: u32 = 65_534;
 
 /// Lines of each log that a failed test shows.
 const LOG_LINES_SHOWN: usize = 12;
@@ -57,11 +60,13 @@ pub struct Options {
     pub disks: Disks,
     /// Environment variables that the masters inherit.
     pub environment: Vec<(String, String)>,
+    /// Whether they run as a user without rights, whoever runs the test: then they share loopback.
+    pub unprivileged: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { masters: 3, disks: Disks::Plain, environment: Vec::new() }
+        Self { masters: 3, disks: Disks::Plain, environment: Vec::new(), unprivileged: false }
     }
 }
 
@@ -96,6 +101,7 @@ pub struct Cluster {
     machine: Arc<Machine>,
     directory: PathBuf,
     options: Options,
+    program: PathBuf,
     mounts: BTreeMap<String, LossyMount>,
 }
 
@@ -116,7 +122,12 @@ impl Cluster {
     /// When the disks cannot be mounted.
     pub fn prepare(machine: &Arc<Machine>, options: Options) -> Result<Self> {
         let directory = machine.directory()?;
-        let mut cluster = Self { machine: Arc::clone(machine), directory, options, mounts: BTreeMap::new() };
+        let program = match options.unprivileged {
+            true => give_away(&directory, &machine.programs.keelson)?,
+            false => machine.programs.keelson.clone(),
+        };
+        let mounts = BTreeMap::new();
+        let mut cluster = Self { machine: Arc::clone(machine), directory, options, program, mounts };
         for name in cluster.masters() {
             cluster.mount(&name)?;
         }
@@ -138,7 +149,7 @@ impl Cluster {
                 let mut mount = std::process::Command::new("mount");
                 mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(&path);
                 let output = mount.output().context("run mount")?;
-                anyhow::ensure!(
+                ensure!(
                     output.status.success(),
                     "mount a tmpfs: {}",
                     String::from_utf8_lossy(&output.stderr)
@@ -178,9 +189,12 @@ impl Cluster {
 
     /// `keelson SUBCOMMAND --dir DIR ARGUMENTS`, with the environment that the masters inherit.
     pub fn keelson(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(&self.machine.programs.keelson);
+        let mut command = Command::new(&self.program);
         command.arg(subcommand).arg("--dir").arg(&self.directory);
         command.envs(self.options.environment.iter().cloned());
+        if self.options.unprivileged && rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
         command
     }
 
@@ -202,6 +216,15 @@ impl Cluster {
             command.args(["--context", &self.context_of(master)?]);
         }
         Ok(command)
+    }
+
+    /// Adds masters up to `count`.
+    ///
+    /// # Errors
+    /// When `keelson up` fails.
+    pub async fn grow(&mut self, count: usize) -> Result<String> {
+        self.options.masters = count;
+        self.up().await
     }
 
     /// Starts whatever does not run.
@@ -229,6 +252,14 @@ impl Cluster {
     pub fn pid(&self, name: &str) -> Result<u32> {
         let path = self.directory.join("run").join(format!("{name}.pid"));
         process::read_pid(&path).with_context(|| format!("{name} does not run ({})", path.display()))
+    }
+
+    /// The process of every master.
+    ///
+    /// # Errors
+    /// When one does not run.
+    pub fn pids(&self) -> Result<Vec<u32>> {
+        self.masters().iter().map(|name| self.pid(name)).collect()
     }
 
     /// Kills masters with SIGKILL, all before waiting for any.
@@ -290,6 +321,40 @@ impl Cluster {
         process::run(self.kctl().args(["cluster", "verify"]), KCTL_TIMEOUT).await
     }
 
+    /// Checks that every master votes, one leads, all answer where the kubeconfig says, and that their
+    /// hashes agree.
+    ///
+    /// # Errors
+    /// Says what is not so.
+    pub async fn check_whole(&self) -> Result<()> {
+        let status = self.status().await?;
+        let leader = status.leader.context("no leader")?;
+        ensure!(status.term > 0, "term {}", status.term);
+        for Member { name, api, role, applied, .. } in &status.members {
+            let expect = if *name == leader { "leader" } else { "voter" };
+            ensure!(role == expect, "{name} is a {role}, not a {expect}");
+            let address = self.client(name)?.address().to_owned();
+            ensure!(*api == format!("https://{address}"), "{name} is at {api}, not {address}");
+            ensure!(applied.is_some_and(|applied| applied > 0), "{name} applied nothing");
+        }
+        let names: Vec<&str> = status.members.iter().map(|member| member.name.as_str()).collect();
+        ensure!(names == self.masters(), "members: {names:?}");
+        self.verify().await.map(drop)
+    }
+
+    /// Checks that every master holds every ConfigMap named.
+    ///
+    /// # Errors
+    /// Names what is missing where.
+    pub async fn check_holds(&self, names: &[&str]) -> Result<()> {
+        for master in self.masters() {
+            for name in names {
+                self.client(&master)?.get(name).await.with_context(|| format!("{name} on {master}"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The leader's name, waiting for there to be one.
     ///
     /// # Errors
@@ -347,6 +412,20 @@ impl Cluster {
         }
         text
     }
+}
+
+/// Lets [`NOBODY`] have the directory, and the program, which may lie where only root gets to.
+fn give_away(directory: &Path, program: &Path) -> Result<PathBuf> {
+    let reachable = directory.join("keelson");
+    // A link where that is possible: the program is large.
+    if std::fs::hard_link(program, &reachable).is_err() {
+        std::fs::copy(program, &reachable).with_context(|| format!("copy {}", program.display()))?;
+    }
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(directory, Some(NOBODY), Some(NOBODY))
+            .with_context(|| format!("give {} away", directory.display()))?;
+    }
+    Ok(reachable)
 }
 
 impl Drop for Cluster {

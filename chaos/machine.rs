@@ -13,6 +13,8 @@ use crate::process;
 /// Something that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
+    /// `iptables`, and a kernel that lets bridged packets pass through it (br_netfilter).
+    BridgedFirewall,
     /// `/dev/fuse` and the right to mount.
     Fuse,
     /// `kubectl` in the path.
@@ -33,6 +35,10 @@ impl Need {
             })
         };
         match self {
+            Self::BridgedFirewall if !has("iptables") => Some("iptables is not installed"),
+            Self::BridgedFirewall if !Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists() => {
+                Some("bridged packets pass no firewall here: br_netfilter is not loaded")
+            }
             Self::Fuse if !is_root || !Path::new("/dev/fuse").exists() => {
                 Some("FUSE needs root and /dev/fuse")
             }

@@ -8,7 +8,7 @@ use base::env;
 use rustix::process::{Pid, kill_process};
 
 pub use rustix::process::Signal;
-pub use tokio::process::Command;
+pub use tokio::process::{Child, Command};
 
 /// How often a process is looked at while waiting for its end.
 const LOOK_EVERY: Duration = Duration::from_millis(2);

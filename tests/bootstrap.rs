@@ -14,21 +14,6 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long the masters may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The process of every master.
-fn pids(cluster: &Cluster) -> Result<Vec<u32>> {
-    cluster.masters().iter().map(|name| cluster.pid(name)).collect()
-}
-
-/// Whether every master holds every ConfigMap named.
-async fn check_holds(cluster: &Cluster, names: &[&str]) -> Result<()> {
-    for master in cluster.masters() {
-        for name in names {
-            cluster.client(&master)?.get(name).await.with_context(|| format!("{name} on {master}"))?;
-        }
-    }
-    Ok(())
-}
-
 #[test]
 fn three_masters_serve_from_nothing_and_up_is_idempotent() {
     chaos::run(&chaos::programs!(), &[], async |machine| {
@@ -40,7 +25,7 @@ fn three_masters_serve_from_nothing_and_up_is_idempotent() {
                 .await
                 .with_context(|| format!("on {master}"))?;
         }
-        check_holds(&cluster, &["by-0", "by-1", "by-2"]).await?;
+        cluster.check_holds(&["by-0", "by-1", "by-2"]).await?;
         let namespaces = cluster.any_client()?.request(Method::GET, "/api/v1/namespaces", None).await?;
         let names: Vec<&str> = namespaces["items"]
             .as_array()
@@ -53,40 +38,18 @@ fn three_masters_serve_from_nothing_and_up_is_idempotent() {
             "namespaces: {names:?}"
         );
 
-        let before = pids(&cluster)?;
+        let before = cluster.pids()?;
         cluster.up().await?;
-        ensure!(pids(&cluster)? == before, "up started again what was running");
+        ensure!(cluster.pids()? == before, "up started again what was running");
         cluster.kill(&cluster.masters()[1..2]).await?;
         cluster.up().await?;
-        let after = pids(&cluster)?;
+        let after = cluster.pids()?;
         ensure!(
             (after[0], after[2]) == (before[0], before[2]) && after[1] != before[1],
             "{before:?} -> {after:?}"
         );
-        check_status(&cluster).await
+        cluster.check_whole().await
     });
-}
-
-/// `kctl cluster status` names one leader and three voting members, and the addresses they answer at.
-async fn check_status(cluster: &Cluster) -> Result<()> {
-    let status = cluster.status().await?;
-    let leader = status.leader.context("no leader")?;
-    ensure!(status.term > 0, "term {}", status.term);
-    for member in &status.members {
-        let expect = if member.name == leader { "leader" } else { "voter" };
-        ensure!(member.role == expect, "{} is a {}, not a {expect}", member.name, member.role);
-        let address = cluster.client(&member.name)?.address().to_owned();
-        ensure!(
-            member.api == format!("https://{address}"),
-            "{} is at {}, not {address}",
-            member.name,
-            member.api
-        );
-        ensure!(member.applied.is_some_and(|applied| applied > 0), "{} applied nothing", member.name);
-    }
-    let names: Vec<&str> = status.members.iter().map(|member| member.name.as_str()).collect();
-    ensure!(names == cluster.masters(), "members: {names:?}");
-    cluster.verify().await.map(|_| ())
 }
 
 #[test]
@@ -95,7 +58,7 @@ fn down_and_up_lose_nothing_and_a_cluster_killed_without_down_continues() {
         let cluster = Cluster::start(machine, Options::default()).await?;
         cluster.any_client()?.create("first", "x").await?;
         cluster.down().await?;
-        ensure!(pids(&cluster).is_err(), "a master outlived keelson down");
+        ensure!(cluster.pids().is_err(), "a master outlived keelson down");
         cluster.down().await.context("down is idempotent")?;
         cluster.up().await?;
         cluster.wait_ready(READY_TIMEOUT).await?;
@@ -105,7 +68,7 @@ fn down_and_up_lose_nothing_and_a_cluster_killed_without_down_continues() {
         cluster.kill(&everything).await?;
         cluster.up().await.context("up after everything was killed")?;
         cluster.wait_ready(READY_TIMEOUT).await?;
-        check_holds(&cluster, &["first", "second"]).await?;
+        cluster.check_holds(&["first", "second"]).await?;
         cluster.verify().await.map(|_| ())
     });
 }
@@ -135,7 +98,7 @@ fn two_clusters_run_side_by_side_and_leave_nothing_behind() {
         );
         second.any_client()?.create("yours", "x").await?;
         second.down().await?;
-        check_holds(&first, &["mine"]).await.context("after the other cluster went down")?;
+        first.check_holds(&["mine"]).await.context("after the other cluster went down")?;
         second.up().await?;
         second.any_client()?.get("yours").await?;
         first.down().await?;
@@ -217,7 +180,7 @@ fn directories_and_tokens_that_do_not_belong_are_refused_with_what_to_do() {
         std::fs::rename(data.join("moved"), &identity)?;
 
         cluster.up().await.context("the directory is as it was")?;
-        check_status(&cluster).await
+        cluster.check_whole().await
     });
 }
 
@@ -244,8 +207,8 @@ fn a_dead_master_is_replaced_by_a_new_one_with_a_new_id() {
         cluster.wait_ready(READY_TIMEOUT).await?;
         let new_id = node_id(&cluster.data(victim))?;
         ensure!(new_id != old_id, "id {old_id} was used again");
-        check_holds(&cluster, &["before", "between"]).await?;
-        check_status(&cluster).await?;
+        cluster.check_holds(&["before", "between"]).await?;
+        cluster.check_whole().await?;
 
         // The new one counts: with another one gone there is still a quorum.
         cluster.kill(&followers[1..2]).await?;
@@ -262,6 +225,6 @@ fn leadership_is_handed_over_when_asked() {
         let (_, followers) = cluster.roles().await?;
         process::run(cluster.kctl().args(["cluster", "transfer", &followers[1]]), COMMAND_TIMEOUT).await?;
         ensure!(cluster.leader().await? == followers[1], "{} does not lead", followers[1]);
-        check_status(&cluster).await
+        cluster.check_whole().await
     });
 }

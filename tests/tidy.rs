@@ -33,7 +33,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Files (`path`) and functions (`path::name`) that may be longer, each with the reason.
 const LONGER: &[(&str, &str)] = &[];
 
-/// Folders that hold nothing written by hand.
+/// What holds nothing written by hand.
 const GENERATED: &[&str] = &[".git", ".keelson", "artifacts", "bin", "corpus", "target"];
 
 /// What a path in a document can begin with.
@@ -457,7 +457,11 @@ fn all_files() -> Vec<PathBuf> {
         for entry in std::fs::read_dir(&folder).expect("a folder of the checkout can be read") {
             let path = entry.expect("a folder of the checkout can be read").path();
             let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            if path.is_dir() && !GENERATED.contains(&name.as_str()) {
+            // Whatever it is: in a further worktree of the repository `.git` is a file.
+            if GENERATED.contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
                 folders.push(path);
             } else if path.is_file() {
                 files.push(path.strip_prefix(top()).expect("it was found below the top").to_owned());

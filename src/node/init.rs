@@ -16,9 +16,12 @@ use crate::identity::{IDENTITY_FORMAT, Identity, NewMaster, Stage};
 use crate::kubeconfig::{self, Context as KubeContext};
 use crate::pki::{ADMIN_GROUP, ADMIN_USER, Authority};
 use crate::token::Token;
+use crate::up::cluster_file::MASTERS_MAX;
 
 /// The attempt that the first member's record names: nobody asked for its id.
 const FIRST_ATTEMPT: &str = "init";
+/// How many masters the first token lets in: all that a cluster on one machine may begin with.
+const FIRST_TOKEN_USES: u32 = MASTERS_MAX as u32 - 1;
 
 /// Makes the authority, the first token, a kubeconfig and the identity.
 pub fn prepare(data: &DataDir, master: NewMaster, cluster: Option<ClusterId>) -> anyhow::Result<Identity> {
@@ -54,12 +57,13 @@ pub async fn record(cluster: &Cluster, data: &DataDir, identity: &Identity) -> a
         attempt: FIRST_ATTEMPT.to_owned(),
         api: identity.api.clone(),
         peer: identity.peer.clone(),
+        token: None,
     };
     let text = files::read(&data.token())?.context("the token file is gone")?;
     let token: Token = text.parse()?;
     let recorded = async {
         cluster.record_first(&identity.name, &member).await?;
-        cluster.record_token(&token, token.record(env::wall_ms())).await
+        cluster.record_token(&token, &token.record(env::wall_ms(), FIRST_TOKEN_USES)).await
     };
     recorded
         .await

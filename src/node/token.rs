@@ -37,9 +37,9 @@ impl Token {
         Credential { id: format!("{:016x}", self.id), secret: format!("{:032x}", self.secret) }
     }
 
-    /// What the cluster keeps, valid for [`TOKEN_LIFETIME_MS`] from `now_ms`.
-    pub fn record(&self, now_ms: u64) -> TokenRecord {
-        TokenRecord { hash: self.credential().hash(), expires_ms: now_ms + TOKEN_LIFETIME_MS }
+    /// What the cluster keeps: it lets in `uses` masters within [`TOKEN_LIFETIME_MS`] from `now_ms`.
+    pub fn record(&self, now_ms: u64, uses: u32) -> TokenRecord {
+        TokenRecord { hash: self.credential().hash(), expires_ms: now_ms + TOKEN_LIFETIME_MS, uses }
     }
 }
 
@@ -112,13 +112,26 @@ pub struct TokenRecord {
     pub hash: String,
     /// When it ends. Milliseconds since the epoch.
     pub expires_ms: u64,
+    /// How many masters it still lets in. Records from before uses were counted hold none: the next use is
+    /// their last.
+    #[serde(default)]
+    pub uses: u32,
+}
+
+impl TokenRecord {
+    /// Whether it ended.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        now_ms >= self.expires_ms
+    }
 }
 
 /// Why a token does not let anybody in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefusal {
-    /// No such token, or a wrong secret: which of them is not told.
-    #[error("the token is not one of this cluster's: print a new one with `kctl cluster add`")]
+    /// No such token, a wrong secret, or used up: which of them is not told.
+    #[error(
+        "the token is not one of this cluster's, or it was used: print a new one with `kctl cluster add`"
+    )]
     Unknown,
     /// It was one.
     #[error("the token has expired: print a new one with `kctl cluster add`")]
@@ -129,7 +142,7 @@ pub enum TokenRefusal {
 pub fn check(record: Option<&TokenRecord>, shown: &Credential, now_ms: u64) -> Result<(), TokenRefusal> {
     // Hashes are compared, so the time that takes tells nothing about the secret.
     let record = record.filter(|record| record.hash == shown.hash()).ok_or(TokenRefusal::Unknown)?;
-    if now_ms >= record.expires_ms { Err(TokenRefusal::Expired) } else { Ok(()) }
+    if record.is_expired(now_ms) { Err(TokenRefusal::Expired) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -161,7 +174,7 @@ mod tests {
 
     #[test]
     fn who_may_join() {
-        let record = token().record(1_000);
+        let record = token().record(1_000, 1);
         let shown = token().credential();
         let wrong = Token { secret: 0x35, ..token() }.credential();
         let end = 1_000 + TOKEN_LIFETIME_MS;
@@ -176,7 +189,7 @@ mod tests {
     fn neither_the_record_nor_debug_output_holds_the_secret() {
         let token = Token::random(AuthorityHash([0; 32]));
         let secret = &token.to_string()[64 + 1 + 16 + 1..];
-        let record = serde_json::to_string(&token.record(0)).expect("json");
+        let record = serde_json::to_string(&token.record(0, 1)).expect("json");
         assert!(!record.contains(secret) && !format!("{token:?}").contains(secret));
     }
 }

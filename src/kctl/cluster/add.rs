@@ -42,7 +42,7 @@ fn next_name(cluster: &Cluster) -> String {
 
 fn instructions(name: &str, host: &str, server: &str, token: &str) -> String {
     format!(
-        "Run this on the new master, with an empty data directory (the token lasts 24 hours):\n\n\
+        "Run this on the new master, with an empty data directory (the token lets one master in, within 24 hours):\n\n\
          keelson server --dir /var/lib/keelson --name {name} --api {host}:6443 --peer {host}:6444 \\\n  \
          --join {server} --token {token}\n"
     )

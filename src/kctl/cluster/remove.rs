@@ -19,7 +19,7 @@ pub async fn run(args: &Args, masters: &Masters) -> Result<String, Failure> {
     let path = format!("/keelson/v1/cluster/members/{name}/remove");
     masters.ask::<Done>(Method::POST, &path).await?;
     Ok(format!(
-        "{name} is no longer a member. Stop it if it still runs; to use its machine again, empty its data directory \
-         and join with `kctl cluster add`\n"
+        "{name} is no longer a member, and stops if it still runs. To use its machine again, empty its data \
+         directory and join with `kctl cluster add`\n"
     ))
 }

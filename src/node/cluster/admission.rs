@@ -6,6 +6,7 @@ use state::Guard;
 use super::records::{self, KnownMember, MemberRecord};
 use super::view::JoinRequest;
 use crate::identity::is_name;
+use crate::token::TokenRecord;
 
 /// The answer to a request to join.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +51,26 @@ pub fn decide(request: &JoinRequest, known: &[KnownMember], is_member: impl Fn(N
     }
 }
 
-/// The record that allocates an id to `request`.
-pub fn record(request: &JoinRequest) -> MemberRecord {
+/// The record of the token that `request` shows: `stored` under its id, or else, when that is used up, the
+/// one that let in the same attempt.
+pub fn token<'a>(
+    request: &JoinRequest,
+    stored: Option<&'a TokenRecord>,
+    known: &'a [KnownMember],
+) -> Option<&'a TokenRecord> {
+    let same =
+        |member: &&KnownMember| member.name == request.name && member.record.attempt == request.attempt;
+    stored.or_else(|| known.iter().find(same)?.record.token.as_ref())
+}
+
+/// The record that allocates an id to `request`, which `token` lets in.
+pub fn record(request: &JoinRequest, token: TokenRecord) -> MemberRecord {
     MemberRecord {
         node: None,
         attempt: request.attempt.clone(),
         api: request.api.clone(),
         peer: request.peer.clone(),
+        token: Some(token),
     }
 }
 
@@ -77,7 +91,8 @@ mod tests {
     }
 
     fn known(name: &str, host: &str, node: NodeId) -> KnownMember {
-        let record = record(&request(name, host, &format!("attempt-{name}")));
+        let token = Token::random(AuthorityHash([0; 32])).record(0, 1);
+        let record = record(&request(name, host, &format!("attempt-{name}")), token);
         KnownMember { name: name.to_owned(), node, revision: node, record }
     }
 
@@ -101,6 +116,18 @@ mod tests {
             absent,
             "an address of a master that never came"
         );
+    }
+
+    #[test]
+    fn a_token_that_is_used_up_is_known_to_the_attempt_it_let_in() {
+        let all = [known("master-1", "a", 1), known("master-2", "b", 7)];
+        let its_own = all[1].record.token.as_ref();
+        assert_eq!(token(&request("master-2", "b", "attempt-master-2"), None, &all), its_own);
+        for stranger in [("master-2", "other"), ("master-3", "attempt-master-2")] {
+            assert_eq!(token(&request(stranger.0, "b", stranger.1), None, &all), None, "{stranger:?}");
+        }
+        let fresh = all[0].record.token.as_ref();
+        assert_eq!(token(&request("master-2", "b", "attempt-master-2"), fresh, &all), fresh);
     }
 
     #[test]

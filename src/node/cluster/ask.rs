@@ -27,7 +27,11 @@ const JOIN_REPLY_DEADLINE: Duration = Duration::from_secs(15);
 /// How long one admission may take: the new master catches up meanwhile.
 const ADMIT_REPLY_DEADLINE: Duration = Duration::from_secs(40);
 /// How often a master looks whether it still belongs to a quorum.
-const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(5);
+const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a quorum may take to answer before the others are asked why: longer than an election.
+const MEMBERSHIP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long one of them may take: more than its own bound for a read.
+const MEMBERSHIP_REPLY_DEADLINE: Duration = Duration::from_secs(8);
 /// Pauses between tries.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -142,27 +146,37 @@ impl Cluster {
     }
 
     /// Resolves when the others say that this master was removed: it would wait for a quorum for ever,
-    /// because nobody talks to it any more. Asked only while no quorum answers.
+    /// because nobody talks to it any more. They are asked only while it seems so: and asked, not told to
+    /// admit it, which would undo a removal that is under way.
     pub async fn until_removed(&self, name: &str) -> anyhow::Error {
         let mut turn = 0;
         loop {
             env::sleep(MEMBERSHIP_INTERVAL).await;
-            if self.replica.linearizable().await.is_ok() {
+            let others = self.others();
+            if others.is_empty() || self.belongs().await {
                 continue;
             }
-            let Some(other) = self.others().into_iter().nth(turn) else {
-                turn = 0;
-                continue;
-            };
+            let other = &others[turn % others.len()];
             turn += 1;
             let Ok(https) = self.https() else { continue };
-            match self.ask_admission(&https, name, &other).await {
+            let path = format!("/keelson/v1/cluster/members/{name}?node={}", self.node);
+            let asked =
+                https.request(Method::GET, other, &path, Bytes::new(), MEMBERSHIP_REPLY_DEADLINE).await;
+            match asked {
                 Ok(reply) if reply.status == StatusCode::CONFLICT => return anyhow::anyhow!(reply.message()),
                 answer => {
                     tracing::debug!(%other, ?answer, "no quorum answers, but nobody says we were removed")
                 }
             }
         }
+    }
+
+    /// Whether there is a quorum that counts this master. A leader answers a read also for one that it has
+    /// removed, which goes well until the next write.
+    async fn belongs(&self) -> bool {
+        let counts = self.replica.raft().membership().members.contains_key(&self.node);
+        counts
+            && matches!(env::timeout(MEMBERSHIP_PATIENCE, self.replica.linearizable()).await, Ok(Ok(_moment)))
     }
 
     /// Shows others a certificate of this master's own making.

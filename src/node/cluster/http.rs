@@ -26,6 +26,7 @@ pub fn for_masters(cluster: Handle) -> Router {
     Router::new()
         .route("/keelson/v1/cluster", get(view))
         .route("/keelson/v1/cluster/hash", get(hash))
+        .route("/keelson/v1/cluster/members/{name}", get(confirm))
         .route("/keelson/v1/cluster/members/{name}/admit", post(admit))
         .route("/keelson/v1/cluster/members/{name}/remove", post(remove))
         .route("/keelson/v1/cluster/transfer", post(transfer))
@@ -65,16 +66,25 @@ async fn hash(State(cluster): State<Handle>, Query(at): Query<AtIndex>) -> Respo
     }
 }
 
+/// Which master of a name is meant: the name may have been given to another since.
 #[derive(Deserialize)]
-struct Admission {
+struct WithId {
     node: base::ids::NodeId,
 }
 
+async fn confirm(
+    State(cluster): State<Handle>,
+    Path(name): Path<String>,
+    Query(WithId { node }): Query<WithId>,
+) -> Response {
+    answer(cluster.confirm(&name, node).await.map(|()| DONE))
+}
+
 async fn admit(State(cluster): State<Handle>, Path(name): Path<String>, body: Bytes) -> Response {
-    let Ok(admission) = serde_json::from_slice::<Admission>(&body) else {
+    let Ok(WithId { node }) = serde_json::from_slice(&body) else {
         return refusal(Status::bad_request("the body is not {\"node\": ID}"));
     };
-    answer(cluster.order(Order::Admit { name, node: admission.node }).await.map(|()| DONE))
+    answer(cluster.order(Order::Admit { name, node }).await.map(|()| DONE))
 }
 
 async fn remove(State(cluster): State<Handle>, Path(name): Path<String>) -> Response {

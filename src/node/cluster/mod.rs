@@ -20,9 +20,15 @@ use base::env;
 use base::ids::{ClusterId, NodeId, RequestId};
 use raft::transport::tls::peer_common_name;
 use replica::Replica;
-use state::{Guard, Outcome, Stamp, Txn, Write};
+use state::{Outcome, Stamp, Txn};
 
 use crate::pki::Authority;
+use crate::token::{Token, TokenRecord};
+
+/// Times a decision is made anew because somebody else wrote in between.
+const TRIES_MAX: usize = 16;
+/// How many masters a token lets in that somebody asked for.
+const TOKEN_USES: u32 = 1;
 
 /// One master's view of the cluster, and its hands.
 pub struct Cluster {
@@ -75,10 +81,12 @@ impl From<replica::Unavailable> for ClusterError {
 }
 
 impl Cluster {
-    /// Makes one write under one guard. `None` when the guard failed: look again and decide anew.
-    async fn write(&self, guard: Guard, write: Write) -> Result<Option<u64>, ClusterError> {
+    /// Makes all `changes` or none, and returns the revision of the last. `None` when a guard failed: look
+    /// again and decide anew.
+    async fn write(&self, changes: Vec<records::Change>) -> Result<Option<u64>, ClusterError> {
         let stamp = Stamp { request: RequestId::fresh().0, actor: peer_common_name(self.node) };
-        let committed = self.replica.propose(Txn { stamp, guards: vec![guard], writes: vec![write] }).await?;
+        let (guards, writes) = changes.into_iter().unzip();
+        let committed = self.replica.propose(Txn { stamp, guards, writes }).await?;
         match committed.outcome {
             Outcome::Committed { revision } => Ok(Some(revision)),
             Outcome::Refused(_) => Ok(None),
@@ -86,22 +94,36 @@ impl Cluster {
         }
     }
 
-    /// Records a fresh token and returns it.
+    /// Records a fresh token in place of those that have ended, and returns it.
     pub async fn issue_token(&self) -> Result<view::IssuedToken, ClusterError> {
-        let token = crate::token::Token::random(self.authority.hash());
-        let record = token.record(env::wall_ms());
-        let expires_ms = record.expires_ms;
-        self.record_token(&token, record).await?;
-        Ok(view::IssuedToken { token: token.to_string(), expires_ms })
+        let token = Token::random(self.authority.hash());
+        for _ in 0..TRIES_MAX {
+            let moment = self.replica.linearizable().await?;
+            let now_ms = env::wall_ms();
+            let record = token.record(now_ms, TOKEN_USES);
+            let mut changes = records::without_expired(&moment.state, now_ms);
+            changes.push(records::fresh(records::TOKENS, &token.credential().id, &record));
+            if self.write(changes).await?.is_some() {
+                return Ok(view::IssuedToken { token: token.to_string(), expires_ms: record.expires_ms });
+            }
+        }
+        Err(too_busy())
     }
 
     /// Records a token; fine when it already is.
-    pub async fn record_token(
-        &self,
-        token: &crate::token::Token,
-        record: crate::token::TokenRecord,
-    ) -> Result<(), ClusterError> {
-        let (key, put) = records::put(records::TOKENS, &token.credential().id, &record);
-        self.write(Guard::Absent { key }, put).await.map(drop)
+    pub async fn record_token(&self, token: &Token, record: &TokenRecord) -> Result<(), ClusterError> {
+        self.write(vec![records::fresh(records::TOKENS, &token.credential().id, record)]).await.map(drop)
     }
+}
+
+fn too_busy() -> ClusterError {
+    ClusterError::Unavailable("others change the members at the same time: try again".to_owned())
+}
+
+/// What a master is told that is no longer one.
+fn removed(name: &str, node: NodeId) -> String {
+    format!(
+        "master {name} with id {node} was removed from the cluster: empty its data directory and join again \
+         with a token from `kctl cluster add` (`keelson up` brings its own)"
+    )
 }

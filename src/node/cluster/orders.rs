@@ -9,7 +9,7 @@ use bytes::Bytes;
 use raft::{ChangeError, Member, PeerService, TransferError};
 use serde::{Deserialize, Serialize};
 
-use super::{Cluster, ClusterError, Handle, records};
+use super::{Cluster, ClusterError, Handle, records, removed};
 
 /// Kind of the peer call that carries an order. Kinds from 1 up are the replica's.
 const ORDER: u8 = 255;
@@ -106,10 +106,7 @@ impl Cluster {
             Err(error) => return Report::NotNow(error.to_string()),
         };
         let Some(known) = records::member(&moment.state, name).filter(|known| known.node == node) else {
-            return Report::Refused(format!(
-                "master {name} with id {node} was removed from the cluster: empty its data directory and join again \
-                 with a token from `kctl cluster add`"
-            ));
+            return Report::Refused(removed(name, node));
         };
         let raft = self.replica.raft();
         if raft.membership().voters.contains(&node) {

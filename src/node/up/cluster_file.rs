@@ -1,6 +1,7 @@
 //! `cluster.json`: what a cluster on one machine is made of. Chosen once, kept for its life.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
 use anyhow::{Context, bail};
 use base::ids::ClusterId;
@@ -20,6 +21,9 @@ const PEER_PORT: u16 = 6444;
 /// range 10.96.0.0/12 and from where Docker and most networks begin to count.
 const SUBNET_FIRST: u32 = 128;
 const SUBNET_LAST: u32 = 250;
+/// Loopback ports are kept for a cluster's life, so they are none of those that the kernel gives to
+/// outgoing connections (from 32768 on, unless told otherwise): one could be in use when a master comes back.
+const PORTS: Range<u16> = 20_000..32_000;
 /// Last part of master-1's address, minus one; .1 is the host's.
 const MASTER_BASE: u8 = 10;
 
@@ -62,7 +66,7 @@ pub struct MasterAddress {
 }
 
 impl ClusterFile {
-    /// A new cluster on `network`. `free_port` gives a loopback port that nobody uses.
+    /// A new cluster on `network`. `free_port` gives a loopback port that nobody uses, another each time.
     pub fn new(
         cluster: ClusterId,
         network: Network,
@@ -105,8 +109,8 @@ impl ClusterFile {
         }
         if count < before {
             bail!(
-                "this cluster has {before} masters, not {count}: take one out with `kctl cluster remove NAME`; \
-                 --masters only adds"
+                "this cluster has {before} masters, not {count}: --masters only adds, because a master's data would \
+                 go with it. Leave --masters out to go on as it is, or make a smaller cluster with another --dir"
             );
         }
         while self.masters.len() < count {
@@ -116,12 +120,30 @@ impl ClusterFile {
                     let host = MASTER_BASE + number;
                     (bridge_address(*subnet, host, API_PORT), bridge_address(*subnet, host, PEER_PORT))
                 }
-                Network::Loopback => (loopback(free_port()?), loopback(free_port()?)),
+                Network::Loopback => (self.further(free_port)?, self.further(free_port)?),
             };
-            self.masters.push(MasterAddress { name: format!("master-{number}"), api, peer });
+            self.masters.push(MasterAddress { name: master_name(number), api, peer });
         }
         Ok(count > before)
     }
+
+    /// A loopback address that is not in the file yet: one that is may only seem free, while its owner
+    /// does not run.
+    fn further(&self, free_port: &mut dyn FnMut() -> anyhow::Result<u16>) -> anyhow::Result<HostPort> {
+        let of_masters = self.masters.iter().flat_map(|master| [&master.api, &master.peer]);
+        let taken: Vec<u16> = of_masters.chain([&self.stable]).map(|address| address.port).collect();
+        loop {
+            let port = free_port()?;
+            if !taken.contains(&port) {
+                return Ok(loopback(port));
+            }
+        }
+    }
+}
+
+/// The name of master number `number`, from 1.
+pub fn master_name(number: impl std::fmt::Display) -> String {
+    format!("master-{number}")
 }
 
 fn bridge_address(subnet: Ipv4Addr, host: u8, port: u16) -> HostPort {
@@ -168,6 +190,13 @@ pub fn choose_subnet(cluster: ClusterId, used: &[Subnet]) -> Option<Ipv4Addr> {
         .find(|address| !used.iter().any(|used| used.overlaps(Subnet { address: *address, length: 24 })))
 }
 
+/// The loopback ports that a cluster may choose from, in the order to try them: like subnets, from a
+/// place given by its id.
+pub fn ports(cluster: ClusterId) -> impl Iterator<Item = u16> {
+    let start = (cluster.0 % PORTS.len() as u64) as u16;
+    (PORTS.start + start..PORTS.end).chain(PORTS.start..PORTS.start + start)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,8 +205,8 @@ mod tests {
         texts.iter().map(|text| Subnet::parse(text).expect(text)).collect()
     }
 
-    fn ports() -> impl FnMut() -> anyhow::Result<u16> {
-        let mut next = 40_000;
+    fn counting() -> impl FnMut() -> anyhow::Result<u16> {
+        let mut next = 20_000;
         move || {
             next += 1;
             Ok(next)
@@ -207,8 +236,8 @@ mod tests {
     #[test]
     fn on_a_bridge_addresses_follow_from_the_subnet() {
         let network = Network::Bridge { subnet: Ipv4Addr::new(10, 130, 7, 0) };
-        let mut file = ClusterFile::new(ClusterId(9), network, &mut ports()).expect("new");
-        assert!(file.grow(2, &mut ports()).expect("grow"));
+        let mut file = ClusterFile::new(ClusterId(9), network, &mut counting()).expect("new");
+        assert!(file.grow(2, &mut counting()).expect("grow"));
         let places: Vec<_> =
             file.masters.iter().map(|m| format!("{} {} {}", m.name, m.api, m.peer)).collect();
         assert_eq!(file.stable.to_string(), "10.130.7.1:6443");
@@ -220,15 +249,34 @@ mod tests {
 
     #[test]
     fn a_cluster_grows_and_never_shrinks() {
-        let mut file = ClusterFile::new(ClusterId(9), Network::Loopback, &mut ports()).expect("new");
-        file.grow(3, &mut ports()).expect("grow");
+        let mut file = ClusterFile::new(ClusterId(9), Network::Loopback, &mut counting()).expect("new");
+        file.grow(3, &mut counting()).expect("grow");
         let before = file.clone();
-        assert!(!file.grow(3, &mut ports()).expect("same"));
-        assert!(file.grow(2, &mut ports()).is_err());
-        assert!(file.grow(MASTERS_MAX + 1, &mut ports()).is_err());
+        assert!(!file.grow(3, &mut counting()).expect("same"));
+        let shrunk = file.grow(2, &mut counting()).expect_err("fewer");
+        assert!(shrunk.to_string().contains("--masters only adds"), "{shrunk}");
+        assert!(file.grow(MASTERS_MAX + 1, &mut counting()).is_err());
         assert_eq!(file, before);
         let text = serde_json::to_string(&file).expect("json");
         assert_eq!(ClusterFile::parse(&text).expect("parse"), file);
         assert!(ClusterFile::parse(&text.replace("\"format\":1", "\"format\":2")).is_err());
+    }
+    #[test]
+    fn ports_of_masters_that_do_not_run_are_not_given_again() {
+        let mut file = ClusterFile::new(ClusterId(9), Network::Loopback, &mut counting()).expect("new");
+        // Each begins at the same port, as if nobody listened on any.
+        file.grow(2, &mut counting()).expect("grow");
+        file.grow(3, &mut counting()).expect("grow");
+        let all: Vec<u16> = file.masters.iter().flat_map(|m| [m.api.port, m.peer.port]).collect();
+        assert_eq!((file.stable.port, all), (20_001, (20_002..=20_007).collect()));
+    }
+
+    #[test]
+    fn every_port_is_tried_once() {
+        let id = ClusterId(PORTS.len() as u64 * 7 + 11_999);
+        assert_eq!(ports(id).take(2).collect::<Vec<_>>(), [31_999, 20_000]);
+        let mut all: Vec<u16> = ports(id).collect();
+        all.sort_unstable();
+        assert_eq!(all, PORTS.collect::<Vec<_>>());
     }
 }

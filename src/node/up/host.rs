@@ -48,7 +48,12 @@ pub struct Spawn {
     pub command: Command,
     /// Where its output is appended.
     pub log: PathBuf,
+    /// Where it writes its pid.
+    pub pid_file: PathBuf,
 }
+
+/// Becomes what its further arguments say, in a process that has noted its pid.
+const NOTE_PID: &str = r#"echo $$ > "$0" && exec "$@""#;
 
 /// A process as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +79,7 @@ pub trait Host {
     fn is_root(&self) -> bool;
     /// Runs a command to its end and returns what it printed.
     fn run(&self, command: &Command) -> Result<String, HostError>;
-    /// Starts a process and returns its pid.
+    /// Starts a process that writes its own pid file, and returns its pid.
     fn spawn(&self, spawn: &Spawn) -> Result<u32, HostError>;
     /// What runs under `pid`; `None` when nothing does, or only a zombie.
     fn process(&self, pid: u32) -> Option<ProcessFacts>;
@@ -111,6 +116,8 @@ impl Host for Linux {
         let start = || -> std::io::Result<u32> {
             let log = std::fs::OpenOptions::new().create(true).append(true).open(&spawn.log)?;
             let child = std::process::Command::new("setsid")
+                .args(["sh", "-c", NOTE_PID])
+                .arg(&spawn.pid_file)
                 .args(&spawn.command)
                 .stdin(std::process::Stdio::null())
                 .stdout(log.try_clone()?)
@@ -209,6 +216,7 @@ pub(crate) mod fake {
             let pid = processes.keys().last().map_or(100, |last| last + 1);
             let facts = ProcessFacts { started: format!("boot {pid}"), command: spawn.command.clone() };
             processes.insert(pid, facts);
+            let _ = std::fs::write(&spawn.pid_file, format!("{pid}\n"));
             self.done.borrow_mut().push(format!("spawn {}", spawn.command.join(" ")));
             Ok(pid)
         }
@@ -248,6 +256,19 @@ mod tests {
         // Would end the test if it were sent.
         Linux.signal(me, "another boot 1", Signal::Kill).expect("nothing to do");
         assert_eq!(Linux.process(me), Some(facts));
+    }
+
+    #[tokio::test]
+    async fn a_process_notes_its_own_pid_and_becomes_what_it_is_told_to() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let pid_file = root.path().join("a b.pid");
+        let spawn = Spawn { command: command("sleep 77"), log: root.path().join("log"), pid_file };
+        let pid = Linux.spawn(&spawn).expect("spawn");
+        let became = || Linux.process(pid).is_some_and(|facts| facts.command == spawn.command);
+        let patience = std::time::Duration::from_secs(10);
+        assert!(base::env::wait_until(patience, std::time::Duration::from_millis(1), became).await);
+        assert_eq!(std::fs::read_to_string(&spawn.pid_file).expect("read"), format!("{pid}\n"));
+        Linux.signal(pid, &Linux.process(pid).expect("it runs").started, Signal::Kill).expect("kill");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! DIR/data/NAME/        a master's data directory
 //! DIR/log/NAME.log      a process's output
 //! DIR/run/NAME.pid      its pid
+//! DIR/run/NAME.token    lets a master join
 //! ```
 
 pub mod cluster_file;
@@ -22,6 +23,7 @@ mod start;
 mod stop;
 mod wait;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -92,8 +94,9 @@ impl ClusterDir {
         self.path.join("kubeconfig")
     }
 
-    fn token(&self) -> PathBuf {
-        self.path.join("token")
+    /// Where a master's token lies until it has joined.
+    fn token(&self, master: &str) -> PathBuf {
+        self.path.join("run").join(format!("{master}.token"))
     }
 
     fn cluster_json(&self) -> PathBuf {
@@ -119,10 +122,11 @@ impl ClusterDir {
     fn load_or_make(&self, host: &dyn Host, options: &UpOptions) -> anyhow::Result<ClusterFile> {
         let known = self.load()?;
         let is_new = known.is_none();
+        let cluster = known.as_ref().map_or_else(|| Ok(ClusterId::random()), ClusterFile::id)?;
+        let mut free_port = free_ports(cluster);
         let mut file = match known {
             Some(file) => file,
             None => {
-                let cluster = ClusterId::random();
                 ClusterFile::new(cluster, choose_network(host, cluster, options.network)?, &mut free_port)?
             }
         };
@@ -151,10 +155,11 @@ fn choose_network(host: &dyn Host, cluster: ClusterId, choice: NetworkChoice) ->
     Ok(Network::Bridge { subnet })
 }
 
-/// A port of the loopback address that nobody listens on at this moment.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr().context("looking for a free port")?.port())
+/// Gives ports of the loopback address that nobody listens on at this moment, each once.
+fn free_ports(cluster: ClusterId) -> impl FnMut() -> anyhow::Result<u16> {
+    let mut candidates = cluster_file::ports(cluster);
+    let is_free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    move || candidates.find(is_free).context("no port of 127.0.0.1 is free for a master: stop what uses them")
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The bridge and network namespaces of a cluster: what is missing, what is left over, and the
-//! commands that change it. Pure but for [`look`].
+//! commands that change it. Pure but for what looks at the host.
 //!
 //! Every name carries the short cluster id: `klID` (bridge), `klIDvN` (the host's end of master N's
 //! link), `kl-ID-NAME` (namespace), and the firewall rule's comment.
@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use base::ids::ClusterId;
 use serde_json::Value;
 
-use super::cluster_file::{MasterAddress, Subnet};
+use super::cluster_file::{MasterAddress, Subnet, master_name};
 use super::host::{Command, Host, HostError, command};
 
 /// What the host has now.
@@ -70,6 +70,20 @@ pub fn look(host: &dyn Host) -> Result<Observed, HostError> {
     })
 }
 
+/// Asks the host what it has once it is rid of links that outlived their namespaces: the kernel takes a
+/// namespace down a while after its name is gone.
+pub fn look_without_orphans(host: &dyn Host, names: &Names) -> Result<Observed, HostError> {
+    let observed = look(host)?;
+    let orphans = remove_orphans(names, &observed);
+    for command in &orphans {
+        // One that goes on its own may be gone before the command.
+        if let Err(error) = host.run(command) {
+            tracing::debug!(%error, "a link went on its own");
+        }
+    }
+    if orphans.is_empty() { Ok(observed) } else { look(host) }
+}
+
 /// IPv4 networks that the host has routes to, but for the default route.
 pub fn used_subnets(host: &dyn Host) -> Result<Vec<Subnet>, HostError> {
     let routes = names(&host.run(&command("ip -j -4 route show table all"))?, "dst");
@@ -100,9 +114,6 @@ pub fn make(names: &Names, subnet: Ipv4Addr, masters: &[MasterAddress], observed
         let has_namespace = observed.namespaces.contains(&namespace);
         if !has_namespace {
             lines.push(format!("ip netns add {namespace}"));
-        }
-        if observed.links.contains(&link) && !has_namespace {
-            lines.push(format!("ip link del {link}"));
         }
         if !observed.links.contains(&link) || !has_namespace {
             lines.push(format!("ip link add {link} type veth peer name eth0 netns {namespace}"));
@@ -138,15 +149,23 @@ pub fn remove(names: &Names, observed: &Observed) -> Vec<Command> {
 }
 
 /// Links that outlived their namespaces.
-pub fn remove_links(names: &Names, observed: &Observed) -> Vec<Command> {
+fn remove_orphans(names: &Names, observed: &Observed) -> Vec<Command> {
     let links = format!("{}v", names.bridge());
-    let left = observed.links.iter().filter(|name| name.starts_with(&links));
-    left.map(|link| command(&format!("ip link del {link}"))).collect()
+    let is_orphan = |link: &&String| {
+        let number = link.strip_prefix(&links);
+        number.is_some_and(|number| !observed.namespaces.contains(&names.namespace(&master_name(number))))
+    };
+    observed.links.iter().filter(is_orphan).map(|link| command(&format!("ip link del {link}"))).collect()
 }
 
-/// Docker sets this policy, and lets bridged packets pass through the firewall.
+/// Docker sets this policy, and lets bridged packets pass through the firewall; other firewalls end the
+/// chain with a rule for everything.
 fn forward_drops(observed: &Observed) -> bool {
-    observed.forward.iter().any(|rule| rule == "-P FORWARD DROP")
+    let drops = |rule: &String| {
+        rule == "-P FORWARD DROP"
+            || ["-A FORWARD -j DROP", "-A FORWARD -j REJECT"].iter().any(|all| rule.starts_with(all))
+    };
+    observed.forward.iter().any(drops)
 }
 
 fn has_rule(names: &Names, observed: &Observed) -> bool {
@@ -225,6 +244,14 @@ mod tests {
 
     #[test]
     fn a_firewall_that_drops_gets_one_rule() {
+        for (forward, drops) in [
+            ("-P FORWARD ACCEPT", false),
+            ("-A FORWARD -i eth0 -j DROP", false),
+            ("-A FORWARD -j REJECT --reject-with icmp-host-prohibited", true),
+        ] {
+            let observed = Observed { forward: vec![forward.to_owned()], ..Observed::default() };
+            assert_eq!(forward_drops(&observed), drops, "{forward}");
+        }
         let mut observed = Observed { forward: vec!["-P FORWARD DROP".to_owned()], ..Observed::default() };
         let commands = make(&short_names(), SUBNET, &[], &observed);
         let rule = "FORWARD -i klabcdef -o klabcdef -m comment --comment keelson-abcdef -j ACCEPT";
@@ -253,7 +280,9 @@ mod tests {
                 iptables -w -D FORWARD -i klabcdef -o klabcdef -m comment --comment keelson-abcdef -j ACCEPT
             "]],
         );
-        check(remove_links(&short_names(), &observed), expect![["ip link del klabcdefv1\n"]]);
+        check(remove_orphans(&short_names(), &observed), expect![[""]]);
+        let observed = Observed { namespaces: set(&["kl-abcdef-master-2"]), ..observed };
+        check(remove_orphans(&short_names(), &observed), expect![["ip link del klabcdefv1\n"]]);
         check(remove(&short_names(), &Observed::default()), expect![[""]]);
     }
 

@@ -1,7 +1,9 @@
 //! Processes that outlive the command that started them, found again by pid files.
 //!
-//! `run/NAME.pid` holds the pid alone, for people and scripts; `run/NAME.started` says which process
-//! that was, so that a pid that now belongs to a stranger is never touched.
+//! `run/NAME.pid` holds the pid alone, also for people and scripts. Whether that process still is the one
+//! that was started is told by its command line, so that a pid that now belongs to a stranger is never
+//! touched. A process notes its own pid before it becomes the program: a command that is killed while it
+//! starts one leaves none behind that the next command does not find.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,7 @@ use crate::files::{self, FileError};
 /// One process of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// `master-1`, `balancer`...
+    /// `master-1`, `balancer`...: also a word of its command line.
     pub name: String,
     /// What runs it. The last words (after a namespace's wrapper) are the program's own arguments.
     pub command: Command,
@@ -49,10 +51,6 @@ impl Processes {
         self.directory.join("run").join(format!("{name}.pid"))
     }
 
-    fn started_file(&self, name: &str) -> PathBuf {
-        self.directory.join("run").join(format!("{name}.started"))
-    }
-
     /// Names that have a pid file.
     pub fn names(&self) -> Result<Vec<String>, FileError> {
         let run = self.directory.join("run");
@@ -73,29 +71,28 @@ impl Processes {
         let Some(pid) = files::read(&self.pid_file(name))?.and_then(|text| text.trim().parse().ok()) else {
             return Ok(None);
         };
-        let noted = files::read(&self.started_file(name))?;
         let Some(facts) = host.process(pid) else { return Ok(None) };
-        let same = noted.is_some_and(|noted| noted.trim() == facts.started);
-        let ours = self.is_ours(&facts.command);
-        Ok((same && ours).then_some(Running { pid, started: facts.started, command: facts.command }))
+        let ours = self.is_ours(name, &facts.command);
+        Ok(ours.then_some(Running { pid, started: facts.started, command: facts.command }))
     }
 
-    /// Whether a command line belongs to this cluster: each of ours names a path in its directory.
-    fn is_ours(&self, command: &Command) -> bool {
-        command.iter().any(|word| Path::new(word).starts_with(&self.directory))
+    /// Whether a command line is that of this process: each of ours has its name as a word of its own, and
+    /// names a path in the cluster's directory.
+    fn is_ours(&self, name: &str, command: &Command) -> bool {
+        command.iter().any(|word| word == name)
+            && command.iter().any(|word| Path::new(word).starts_with(&self.directory))
     }
 
-    /// Starts a process and writes its pid file.
+    /// Starts a process, which writes its pid file.
     pub fn start(&self, host: &dyn Host, process: &Process) -> anyhow::Result<Running> {
         files::make_directory(&self.directory.join("run"))?;
         files::make_directory(&self.directory.join("log"))?;
-        let spawn = Spawn { command: process.command.clone(), log: self.log(&process.name) };
+        let (log, pid_file) = (self.log(&process.name), self.pid_file(&process.name));
+        let spawn = Spawn { command: process.command.clone(), log, pid_file };
         let pid = host.spawn(&spawn)?;
         // Gone already: the log says why, and the caller sees that it does not run.
         let facts = host.process(pid);
         let started = facts.map(|facts| facts.started).unwrap_or_default();
-        files::write(&self.started_file(&process.name), format!("{started}\n").as_bytes())?;
-        files::write(&self.pid_file(&process.name), format!("{pid}\n").as_bytes())?;
         Ok(Running { pid, started, command: process.command.clone() })
     }
 
@@ -106,8 +103,7 @@ impl Processes {
 
     /// Forgets a process that ended.
     pub fn forget(&self, name: &str) -> Result<(), FileError> {
-        files::remove(&self.pid_file(name))?;
-        files::remove(&self.started_file(name))
+        files::remove(&self.pid_file(name))
     }
 
     /// The last line of a log that is not empty, to be shown beside an error.
@@ -138,7 +134,7 @@ mod tests {
     fn given() -> Given {
         let root = tempfile::tempdir().expect("temporary directory");
         let data = root.path().join("data/master-1").display().to_string();
-        let command = vec!["keelson".to_owned(), "server".to_owned(), "--dir".to_owned(), data];
+        let command = ["keelson", "server", "--dir", &data, "--name", "master-1"].map(str::to_owned).to_vec();
         let process = Process { name: "master-1".to_owned(), command };
         Given { processes: Processes::new(root.path()), host: FakeHost::default(), process, _root: root }
     }
@@ -162,12 +158,18 @@ mod tests {
     fn a_pid_that_belongs_to_a_stranger_is_not_ours() {
         let Given { processes, host, process, _root } = given();
         let started = processes.start(&host, &process).expect("start");
+        let command = |line: &str| line.split(' ').map(str::to_owned).collect::<Command>();
+        let another = process.command.iter().map(|word| word.replace("master-1", "master-2")).collect();
         let strangers = [
-            ("reused after a reboot", "other-boot 100", process.command.clone()),
-            ("another program", started.started.as_str(), vec!["sleep".to_owned(), "9".to_owned()]),
+            ("another program", command("sleep 9")),
+            ("another master of this cluster", another),
+            (
+                "a master of another cluster",
+                command("keelson server --dir /other/data/master-1 --name master-1"),
+            ),
         ];
-        for (what, start, command) in strangers {
-            let facts = ProcessFacts { started: start.to_owned(), command };
+        for (what, command) in strangers {
+            let facts = ProcessFacts { started: started.started.clone(), command };
             host.processes.borrow_mut().insert(started.pid, facts);
             assert_eq!(processes.running(&host, "master-1").expect("look"), None, "{what}");
         }

@@ -56,7 +56,7 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
     let api = Api::new(&directory, &file)?;
     starting.start_joining(&api).await?;
     api.wait_until_whole(host, &file, &starting.watched).await?;
-    files::remove(&directory.token())?;
+    file.masters.iter().try_for_each(|master| files::remove(&directory.token(&master.name)))?;
     Ok(summary(&directory.path, &file))
 }
 
@@ -88,7 +88,8 @@ impl<'a> Starting<'a> {
 
     fn make_plumbing(&self) -> anyhow::Result<()> {
         let Network::Bridge { subnet } = self.file.network else { return Ok(()) };
-        let observed = plumbing::look(self.host).context("looking at the host's network")?;
+        let observed = plumbing::look_without_orphans(self.host, &self.names)
+            .context("looking at the host's network")?;
         for command in plumbing::make(&self.names, subnet, &self.file.masters, &observed) {
             self.host.run(&command).context(
                 "making the cluster's network failed (it needs root and iproute2; --network loopback does without)",
@@ -120,20 +121,22 @@ impl<'a> Starting<'a> {
             .filter(|(_, boot)| **boot == Boot::Join)
             .map(|(m, _)| m)
             .collect();
-        if joining.is_empty() {
-            return Ok(());
-        }
         let first = &self.file.masters[0];
-        let (through, token) = if self.boots[0] == Boot::Init {
-            (first.api.url(), self.directory.data(&first.name).token())
-        } else {
-            let token = api.issue_token(self.host, &self.watched).await?;
-            files::write(&self.directory.token(), format!("{token}\n").as_bytes())?;
-            (self.file.stable.url(), self.directory.token())
-        };
-        let arguments =
-            ["--join".to_owned(), through, "--token-file".to_owned(), token.display().to_string()];
-        joining.into_iter().try_for_each(|master| self.start_master(master, &arguments))
+        for master in joining {
+            let (through, token) = if self.boots[0] == Boot::Init {
+                // Its token lets in all that the cluster begins with, and is there before it serves.
+                (first.api.url(), self.directory.data(&first.name).token())
+            } else {
+                let token = api.issue_token(self.host, &self.watched).await?;
+                let path = self.directory.token(&master.name);
+                files::write(&path, format!("{token}\n").as_bytes())?;
+                (self.file.stable.url(), path)
+            };
+            let arguments =
+                ["--join".to_owned(), through, "--token-file".to_owned(), token.display().to_string()];
+            self.start_master(master, &arguments)?;
+        }
+        Ok(())
     }
 
     fn start_master(&mut self, master: &MasterAddress, further: &[String]) -> anyhow::Result<()> {
@@ -235,7 +238,9 @@ fn summary(directory: &Path, file: &ClusterFile) -> String {
     let kubeconfig = directory.join("kubeconfig");
     let place = match file.network {
         Network::Bridge { .. } => "each in a network namespace of its own",
-        Network::Loopback => "on loopback ports (run as root to give each a network namespace of its own)",
+        Network::Loopback => {
+            "on loopback ports (a new cluster that root starts has network namespaces of its own)"
+        }
     };
     let masters: Vec<String> =
         file.masters.iter().map(|m| format!("  {}  {}", m.name, m.api.url())).collect();
@@ -255,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::up::host::fake::FakeHost;
-    use crate::up::{NetworkChoice, host};
+    use crate::up::{NetworkChoice, free_ports, host};
 
     #[test]
     fn who_makes_the_cluster_and_who_joins() {
@@ -320,7 +325,7 @@ mod tests {
         host.done.borrow_mut().clear();
         Starting::new(&host, &cluster, &file).expect("starting").start_balancer().await.expect("start");
         assert!(host.done.borrow().is_empty());
-        file.grow(3, &mut || Ok(1)).expect("grow");
+        file.grow(3, &mut free_ports(file.id().expect("id"))).expect("grow");
         Starting::new(&host, &cluster, &file).expect("starting").start_balancer().await.expect("start");
         let done = host.done.borrow().clone();
         assert_eq!(done[0], "Terminate 100");

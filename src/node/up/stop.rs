@@ -11,6 +11,7 @@ use super::plumbing::{self, Names};
 use super::process::{Running, is_alive};
 use super::start::BALANCER;
 use super::wait::wait_for_end;
+use crate::files;
 
 /// Stops the cluster in a directory and removes what it left on the host. Its data stays. Returns what
 /// to tell the user.
@@ -30,6 +31,7 @@ pub async fn down(host: &dyn Host, path: &Path) -> anyhow::Result<String> {
         names.into_iter().partition(|name| name == BALANCER);
     stop(host, &directory, &balancer).await?;
     stop(host, &directory, &masters).await?;
+    check_stopped(&directory, &file)?;
     remove_plumbing(host, &file)?;
     Ok(format!("cluster {} is down; its data is kept in {}\n", file.cluster, directory.path.display()))
 }
@@ -55,6 +57,22 @@ async fn stop(host: &dyn Host, directory: &ClusterDir, names: &[String]) -> anyh
     Ok(names.iter().try_for_each(|name| directory.processes.forget(name))?)
 }
 
+/// A master whose pid file was lost still holds its lock: its network is not taken away below it.
+fn check_stopped(directory: &ClusterDir, file: &ClusterFile) -> anyhow::Result<()> {
+    for master in &file.masters {
+        let lock = directory.data(&master.name).lock();
+        if lock.exists() && files::try_lock(&lock)?.is_none() {
+            bail!(
+                "{} still runs, but its pid file does not name it: find it with `fuser {}`, stop it, and run \
+                 `keelson down` again",
+                master.name,
+                lock.display()
+            );
+        }
+    }
+    Ok(())
+}
+
 fn remove_plumbing(host: &dyn Host, file: &ClusterFile) -> anyhow::Result<()> {
     if file.network == Network::Loopback {
         return Ok(());
@@ -62,13 +80,7 @@ fn remove_plumbing(host: &dyn Host, file: &ClusterFile) -> anyhow::Result<()> {
     let names = Names::of(file.id()?);
     let observed = plumbing::look(host).context("looking at the host's network")?;
     run_all(host, &plumbing::remove(&names, &observed))?;
-    let observed = plumbing::look(host).context("looking at the host's network")?;
-    // A link whose namespace is just going may be gone before the command: then it has nothing to do.
-    for command in plumbing::remove_links(&names, &observed) {
-        if let Err(error) = host.run(&command) {
-            tracing::debug!(%error, "a link went on its own");
-        }
-    }
+    plumbing::look_without_orphans(host, &names).context("looking at the host's network")?;
     Ok(())
 }
 
@@ -95,7 +107,7 @@ mod tests {
         directory.load_or_make(host, &options).expect("make");
         for name in ["master-1", "master-2", BALANCER] {
             let data = directory.data(name).path().display().to_string();
-            let process = Process { name: name.to_owned(), command: vec![data] };
+            let process = Process { name: name.to_owned(), command: vec![name.to_owned(), data] };
             directory.processes.start(host, &process).expect("start");
         }
         host.done.borrow_mut().clear();
@@ -120,6 +132,21 @@ mod tests {
         let root = cluster(&host);
         down(&host, root.path()).await.expect("down");
         assert_eq!(*host.done.borrow(), ["Terminate 102", "Terminate 100", "Terminate 101", "Kill 101"]);
+    }
+
+    #[tokio::test]
+    async fn a_master_whose_pid_file_was_lost_keeps_its_network() {
+        let host = FakeHost { root: true, ..FakeHost::default() };
+        let root = cluster(&host);
+        let data = root.path().join("data/master-2");
+        files::make_directory(&data).expect("make");
+        let held = files::try_lock(&data.join("lock")).expect("lock");
+        std::fs::remove_file(root.path().join("run/master-2.pid")).expect("lose the pid file");
+        let refused = down(&host, root.path()).await.expect_err("it runs");
+        assert!(refused.to_string().contains("master-2 still runs"), "{refused}");
+        assert!(!host.done.borrow().iter().any(|line| line.starts_with("ip ")), "{:?}", host.done.borrow());
+        drop(held);
+        down(&host, root.path()).await.expect("down");
     }
 
     #[tokio::test]
