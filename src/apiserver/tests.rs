@@ -1,5 +1,6 @@
 //! The whole router over a cluster in memory.
 
+mod namespaces;
 mod reads;
 mod transport;
 mod watches;
