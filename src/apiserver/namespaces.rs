@@ -9,7 +9,8 @@ use api::kinds::namespace;
 use api::{Object, RESOURCES, Resource};
 use base::env;
 use base::shutdown::Shutdown;
-use state::{Guard, State, Write};
+use replica::ProposeError;
+use state::{Guard, Outcome, State, Write};
 
 use crate::backend::Backend;
 use crate::limits::{NAMESPACE_SWEEP_BYTES, NAMESPACE_SWEEP_INTERVAL, NAMESPACE_SWEEP_OBJECTS};
@@ -30,11 +31,20 @@ pub struct Step {
 
 /// Runs until the shutdown. A change of any namespace wakes it; so does time, for what was missed.
 pub async fn run(backend: Arc<dyn Backend>, mut shutdown: Shutdown) {
+    tokio::select! {
+        biased;
+        () = shutdown.wait() => {}
+        // May be dropped anywhere: each step is a transaction, and the next leader goes on from State.
+        () = sweep_again_and_again(&*backend) => {}
+    }
+}
+
+async fn sweep_again_and_again(backend: &dyn Backend) {
     let prefix = namespace::RESOURCE.prefix("");
     let mut changes = backend.watch(&prefix, backend.moment().revision()).ok();
     loop {
         if let Some(term) = backend.leading_term() {
-            sweep(&*backend, term).await;
+            sweep(backend, term).await;
         }
         let changed = async {
             match &mut changes {
@@ -45,7 +55,6 @@ pub async fn run(backend: Arc<dyn Backend>, mut shutdown: Shutdown) {
         // All arms may be dropped and taken up again without losing anything.
         tokio::select! {
             biased;
-            () = shutdown.wait() => return,
             alive = changed => if !alive {
                 changes = backend.watch(&prefix, backend.moment().revision()).ok();
             },
@@ -54,45 +63,65 @@ pub async fn run(backend: Arc<dyn Backend>, mut shutdown: Shutdown) {
     }
 }
 
-/// Takes steps as long as any succeeds; what failed is planned anew by the next sweep. One namespace that
-/// cannot go on holds up no other.
+/// Takes one step of each namespace in turn, as long as any succeeds: one that cannot go on holds up no
+/// other. Ends when the log takes no steps or this master no longer leads in `term`: what is left is
+/// planned anew by the next sweep, here or elsewhere.
 async fn sweep(backend: &dyn Backend, term: u64) {
     let now_ms = env::wall_ms();
     let mut goes_on = true;
     while goes_on {
         goes_on = false;
-        for step in plan(&backend.moment().state, now_ms) {
-            goes_on |= take(backend, step, term).await;
+        let names = going(&backend.moment().state);
+        for name in names {
+            if backend.leading_term() != Some(term) {
+                return;
+            }
+            // Not before its turn: a step may hold a megabyte and more.
+            let Some(step) = plan(&backend.moment().state, &name, now_ms) else { continue };
+            match take(backend, step, term).await {
+                Ok(taken) => goes_on |= taken,
+                Err(error) => return tracing::info!(%error, "emptying namespaces: tried again later"),
+            }
         }
     }
 }
 
-/// Whether the step was taken.
-async fn take(backend: &dyn Backend, Step { mut guards, writes }: Step, term: u64) -> bool {
+/// Whether the step was taken: State may refuse it.
+///
+/// # Errors
+/// When the log takes nothing now, whatever the step.
+async fn take(
+    backend: &dyn Backend,
+    Step { mut guards, writes }: Step,
+    term: u64,
+) -> Result<bool, ProposeError> {
     guards.push(Guard::LeaderTerm { term });
-    match backend.propose(transaction(ACTOR, guards, writes)).await {
-        Ok(committed) if matches!(committed.outcome, state::Outcome::Committed { .. }) => true,
-        Ok(committed) => {
-            tracing::debug!(outcome = ?committed.outcome, "emptying a namespace: looked at again later");
-            false
-        }
-        Err(error) => {
-            tracing::info!(%error, "emptying a namespace: tried again later");
-            false
-        }
+    let refused = match backend.propose(transaction(ACTOR, guards, writes)).await {
+        Ok(committed) => match committed.outcome {
+            Outcome::Committed { .. } => return Ok(true),
+            outcome => format!("{outcome:?}"),
+        },
+        // Says something about this step alone.
+        Err(ProposeError::TooLarge(what)) => what,
+        Err(error) => return Err(error),
+    };
+    tracing::debug!(refused, "emptying a namespace: looked at again later");
+    Ok(false)
+}
+
+/// The names of the namespaces that are going.
+fn going(state: &State) -> Vec<String> {
+    let all = state.range(&namespace::RESOURCE.prefix(""));
+    all.filter(|found| found.meta.deleting).map(|found| found.key.name().to_owned()).collect()
+}
+
+/// The next step for the namespace `name`, when it is going and does not wait for somebody else. What the
+/// step marks is marked as deleted at `now_ms`.
+pub fn plan(state: &State, name: &str, now_ms: u64) -> Option<Step> {
+    let found = state.get(namespace::RESOURCE.key("", name).as_str())?;
+    if !found.meta.deleting {
+        return None;
     }
-}
-
-/// The next step for each namespace that is going and does not wait for somebody else. What it marks is
-/// marked as deleted at `now_ms`.
-pub fn plan(state: &State, now_ms: u64) -> Vec<Step> {
-    let row = &namespace::RESOURCE;
-    let going = state.range(&row.prefix("")).filter(|found| found.meta.deleting);
-    going.filter_map(|found| step(state, found, now_ms)).collect()
-}
-
-fn step(state: &State, found: &state::Object, now_ms: u64) -> Option<Step> {
-    let name = found.key.name();
     let mut guards = Vec::new();
     for row in RESOURCES.iter().filter(|row| row.namespaced) {
         let prefix = row.prefix(name);

@@ -1,6 +1,7 @@
 //! The whole router over a cluster in memory.
 
 mod bounds;
+mod namespaces;
 mod reads;
 mod stalls;
 mod transport;

@@ -28,28 +28,48 @@ const REPLY_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} {server} failed: {reason}")]
 pub struct HttpsError {
-    /// `connecting to`, `asking`...
-    pub operation: &'static str,
+    /// What was being done.
+    pub operation: Operation,
     /// Who was asked.
     pub server: String,
     /// Why.
     pub reason: String,
 }
 
-/// The operation of an [`HttpsError`] that no further try can mend: the server is somebody else.
-const TRUSTING: &str = "trusting";
+/// What a request without an answer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The server was not reached.
+    Connecting,
+    /// The server could not prove who it is: perhaps it can later, or once a clock is set right.
+    Verifying,
+    /// The server is somebody else's: its certificate comes from another authority. No further try mends it.
+    Trusting,
+    /// The server was asked.
+    Asking,
+}
 
-impl HttpsError {
-    /// Whether the server showed a certificate of another authority.
-    pub fn is_untrusted(&self) -> bool {
-        self.operation == TRUSTING
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "connecting to",
+            Self::Verifying => "verifying",
+            Self::Trusting => "trusting",
+            Self::Asking => "asking",
+        })
     }
 }
 
-/// Which operation a failed handshake was: a certificate that is refused is not a connection that broke.
-fn handshake_step(error: &std::io::Error) -> &'static str {
+/// Which operation a failed handshake was. Only an authority that did not sign makes the server somebody
+/// else: what is wrong with a date or a name may be a clock or an address.
+fn handshake_step(error: &std::io::Error) -> Operation {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) { TRUSTING } else { "verifying" }
+    match tls {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => Operation::Trusting,
+        _ => Operation::Verifying,
+    }
 }
 
 /// An answer, whatever its status.
@@ -129,7 +149,7 @@ impl Https {
         let exchange = async { self.connect(server).await?.request(method, path, body).await };
         env::timeout(limit, exchange).await.unwrap_or_else(|_| {
             let reason = format!("no answer within {} s", limit.as_secs_f32());
-            Err(HttpsError { operation: "asking", server: server.to_string(), reason })
+            Err(HttpsError { operation: Operation::Asking, server: server.to_string(), reason })
         })
     }
 
@@ -137,10 +157,11 @@ impl Https {
     pub async fn connect(&self, server: &HostPort) -> Result<Connection, HttpsError> {
         let failed = |operation, reason: String| HttpsError { operation, server: server.to_string(), reason };
         let address = (server.host.as_str(), server.port);
-        let stream =
-            TcpStream::connect(address).await.map_err(|error| failed("connecting to", error.to_string()))?;
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| failed(Operation::Connecting, error.to_string()))?;
         let name = ServerName::try_from(server.host.clone())
-            .map_err(|_| failed("connecting to", "not a host name or address".to_owned()))?;
+            .map_err(|_| failed(Operation::Connecting, "not a host name or address".to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.0));
         let stream = connector
             .connect(name, stream)
@@ -148,7 +169,7 @@ impl Https {
             .map_err(|error| failed(handshake_step(&error), error.to_string()))?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| failed("asking", error.to_string()))?;
+            .map_err(|error| failed(Operation::Asking, error.to_string()))?;
         // Ends with the connection; the error that ended it is reported to the request.
         let driver = env::spawn(async move {
             let _ = connection.await;
@@ -174,7 +195,8 @@ impl Connection {
     /// Sends one request and reads the whole answer. Unbounded in time: the caller sets the limit.
     pub async fn request(&mut self, method: Method, path: &str, body: Bytes) -> Result<Reply, HttpsError> {
         let server = self.server.to_string();
-        let failed = |reason: String| HttpsError { operation: "asking", server: server.clone(), reason };
+        let failed =
+            |reason: String| HttpsError { operation: Operation::Asking, server: server.clone(), reason };
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -278,5 +300,39 @@ mod tests {
         let now = UnixTime::since_unix_epoch(Duration::from_millis(env::wall_ms()));
         let sent = [ours.certificate().clone()];
         assert!(verifier.verify_server_cert(&chain[0], &sent, &name, &[], now).is_err());
+    }
+
+    /// What a handshake comes to with a server at 10.0.0.1 that shows `chain`, asked under `name`.
+    fn step(pinned: &Authority, chain: &[CertificateDer<'_>], name: &str, now: Duration) -> Operation {
+        let verifier = PinnedVerifier { authority: pinned.hash(), provider: provider() };
+        let name = ServerName::try_from(name.to_owned()).expect("name");
+        let now = UnixTime::since_unix_epoch(now);
+        let refused = verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], now);
+        handshake_step(&std::io::Error::other(refused.expect_err("refused")))
+    }
+
+    #[test]
+    fn only_another_authority_makes_a_server_somebody_else() {
+        let ours = Authority::generate(ClusterId(1)).expect("authority");
+        let theirs = Authority::generate(ClusterId(1)).expect("authority");
+        let shown_by = |authority: &Authority| {
+            authority.api_server(&["10.0.0.1".to_owned()]).expect("sign").der().expect("der").0
+        };
+        let (own, foreign) = (shown_by(&ours), shown_by(&theirs));
+        let borrowed = [foreign[0].clone(), ours.certificate().clone()];
+        let now = Duration::from_millis(env::wall_ms());
+        let century = Duration::from_secs(100 * 365 * 86_400);
+        let cases = [
+            ("another authority", &foreign[..], "10.0.0.1", now, Operation::Trusting),
+            ("our authority sent along", &borrowed, "10.0.0.1", now, Operation::Trusting),
+            ("expired", &own, "10.0.0.1", now + century, Operation::Verifying),
+            ("a clock that is behind", &own, "10.0.0.1", Duration::ZERO, Operation::Verifying),
+            ("another name", &own, "10.0.0.2", now, Operation::Verifying),
+        ];
+        for (what, chain, name, now, expected) in cases {
+            assert_eq!(step(&ours, chain, name, now), expected, "{what}");
+        }
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(handshake_step(&broken), Operation::Verifying);
     }
 }

@@ -184,7 +184,7 @@ impl Master {
         let options =
             apiserver::Options { connections_max, ..api_options(&identity, &cluster, api, metrics)? };
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
-        env::spawn(apiserver::namespaces::run(backend, stopping.clone()));
+        let mut emptying = env::spawn(apiserver::namespaces::run(backend, stopping.clone()));
         let mut serving = env::spawn(service.run(stopping));
         let replica = &cluster.replica;
         tokio::select! {
@@ -194,6 +194,8 @@ impl Master {
             reason = failed(replica) => bail!("{reason}"),
             removed = cluster.until_removed(&identity.name) => return Err(removed),
             ended = &mut serving => bail!("the API server ended: {ended:?}"),
+            // Without it no namespace would ever go while this master leads, and nobody would know why.
+            ended = &mut emptying => bail!("the emptying of namespaces ended: {ended:?}"),
         }
         tracing::info!("stopping");
         // Leadership first, while requests are still served: then nobody waits for an election.

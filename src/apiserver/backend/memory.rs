@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use base::env;
 use parking_lot::Mutex;
+use replica::limits::REVISION_TIMEOUT;
 use replica::{
     AtLeastError, Committed, Event, Gone, Moment, ProposeError, Unavailable, View, ViewError, WatchEnd,
 };
@@ -33,6 +34,26 @@ struct Shared {
     propose_error: Option<ProposeError>,
     /// Transactions that somebody else gets in before the next proposal.
     intruders: VecDeque<Txn>,
+    /// How often somebody proposed, whatever came of it.
+    proposals: usize,
+    /// After how many proposals this master leads no longer.
+    leads_for: Option<usize>,
+    /// Whether proposals get no answer.
+    stalled: bool,
+}
+
+impl Shared {
+    /// What happens to a proposal: who gets in before it, and whether it is left without an answer.
+    fn proposed(&mut self) -> Result<(Option<Txn>, bool), ProposeError> {
+        self.proposals += 1;
+        if let Some(error) = self.propose_error.take() {
+            return Err(error);
+        }
+        if self.without_quorum {
+            return Err(ProposeError::Unavailable { reason: "no master leads".into() });
+        }
+        Ok((self.intruders.pop_front(), self.stalled))
+    }
 }
 
 impl Memory {
@@ -57,6 +78,22 @@ impl Memory {
     /// Lets `txn` in just before the next proposal.
     pub(crate) fn intrude(&self, txn: Txn) {
         self.shared.lock().intruders.push_back(txn);
+    }
+
+    /// How often somebody proposed so far.
+    pub(crate) fn proposals(&self) -> usize {
+        self.shared.lock().proposals
+    }
+
+    /// Takes leadership away once `more` proposals were made.
+    pub(crate) fn depose_after(&self, more: usize) {
+        let mut shared = self.shared.lock();
+        shared.leads_for = Some(shared.proposals + more);
+    }
+
+    /// Leaves every proposal from now on without an answer.
+    pub(crate) fn stall(&self) {
+        self.shared.lock().stalled = true;
     }
 
     /// Forgets history up to now.
@@ -106,9 +143,12 @@ impl Backend for Memory {
     }
 
     async fn at_least(&self, revision: u64) -> Result<Arc<Moment>, AtLeastError> {
-        let newest = self.newest();
-        let current = newest.revision();
-        if current >= revision { Ok(newest) } else { Err(AtLeastError::TooLarge { revision, current }) }
+        let mut moments = self.moments.subscribe();
+        let reached = moments.wait_for(|moment| moment.revision() >= revision);
+        match env::timeout(REVISION_TIMEOUT, reached).await {
+            Ok(Ok(moment)) => Ok(Arc::clone(&moment)),
+            _ => Err(AtLeastError::TooLarge { revision, current: self.newest().revision() }),
+        }
     }
 
     async fn exact(&self, _: &str, revision: u64) -> Result<View, ViewError> {
@@ -121,15 +161,10 @@ impl Backend for Memory {
     }
 
     async fn propose(&self, txn: Txn) -> Result<Committed, ProposeError> {
-        let mut shared = self.shared.lock();
-        if let Some(error) = shared.propose_error.take() {
-            return Err(error);
+        let (intruder, stalled) = self.shared.lock().proposed()?;
+        if stalled {
+            return std::future::pending().await;
         }
-        if shared.without_quorum {
-            return Err(ProposeError::Unavailable { reason: "no master leads".into() });
-        }
-        let intruder = shared.intruders.pop_front();
-        drop(shared);
         if let Some(intruder) = intruder {
             self.apply(intruder);
         }
@@ -151,7 +186,8 @@ impl Backend for Memory {
     }
 
     fn leading_term(&self) -> Option<u64> {
-        Some(1)
+        let shared = self.shared.lock();
+        shared.leads_for.is_none_or(|proposals| shared.proposals < proposals).then_some(1)
     }
 }
 

@@ -104,7 +104,7 @@ async fn pages_show_one_revision() {
     assert_eq!(api.get(&format!("{MAPS}?limit=2&continue=x")).await.code, 400);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn resource_versions_of_reads() {
     let api = Api::new();
     let before = crate::Backend::moment(&api.memory);

@@ -1,14 +1,12 @@
 //! Create, update, patch, delete.
 
-use api::{Key, Object};
+use api::Object;
 use replica::ProposeError;
 use serde_json::{Value, json};
-use state::{Guard, Write};
 
 use super::{Api, MAPS};
-use crate::limits::OBJECT_BYTES_MAX;
+use crate::Backend;
 use crate::verbs::write::{put, transaction};
-use crate::{Backend, namespaces};
 
 #[tokio::test]
 async fn a_created_object_is_canonical_and_stamped() {
@@ -117,7 +115,7 @@ async fn a_dry_run_writes_nothing() {
     assert_eq!(api.post(&format!("{MAPS}?dryRun=Some"), json!({"metadata": {"name": "x"}})).await.code, 422);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn updates_and_their_conflicts() {
     let api = Api::new();
     let created = api.config_map("x", json!({})).await;
@@ -159,9 +157,6 @@ async fn patches() {
     let strategic = [("content-type", "application/strategic-merge-patch+json")];
     assert_eq!(api.ask("PATCH", &path, &strategic, "{}").await.code, 415);
 }
-
-/// When sweeps of these tests take place.
-const NOW_MS: u64 = base::env::SIMULATED_EPOCH_MS;
 
 /// Somebody else's write to the ConfigMap `x`, as it is stored now.
 fn intruder(api: &Api, data: Value) -> state::Txn {
@@ -256,134 +251,6 @@ async fn deletes_with_preconditions_and_finalizers() {
     body["metadata"]["finalizers"] = json!([]);
     assert_eq!(api.put(&path, body).await.code, 200);
     assert_eq!(api.get(&path).await.code, 404, "the last finalizer let it go");
-}
-
-#[tokio::test]
-async fn a_namespace_is_emptied_before_it_goes() {
-    let api = Api::new();
-    let path = "/api/v1/namespaces/a";
-    api.post("/api/v1/namespaces", json!({"metadata": {"name": "a"}})).await;
-    for at in 0..3 {
-        api.post(&format!("{path}/configmaps"), json!({"metadata": {"name": format!("x{at}")}})).await;
-    }
-    api.post(
-        &format!("{path}/secrets"),
-        json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}}),
-    )
-    .await;
-    let deleted = api.delete(path).await;
-    assert_eq!(deleted.body["status"]["phase"], "Terminating");
-    let refused = api.post(&format!("{path}/configmaps"), json!({"metadata": {"name": "late"}})).await;
-    assert_eq!(
-        refused.failure(),
-        (
-            403,
-            r#"configmaps "late" is forbidden: unable to create new content in namespace a because it is being terminated"#
-        )
-    );
-    assert_eq!(refused.body["details"]["causes"][0]["reason"], "NamespaceTerminating");
-    sweep(&api);
-    assert_eq!(api.get(&format!("{path}/configmaps")).await.names().len(), 0);
-    assert_eq!(api.get(path).await.code, 200, "a finalizer in it keeps the namespace");
-    let mut held = api.get(&format!("{path}/secrets/held")).await.body;
-    assert!(held["metadata"]["deletionTimestamp"].is_string());
-    held["metadata"]["finalizers"] = json!([]);
-    api.put(&format!("{path}/secrets/held"), held).await;
-    sweep(&api);
-    assert_eq!(api.get(path).await.code, 404);
-    assert_eq!(
-        api.delete("/api/v1/namespaces/default").await.failure(),
-        (403, r#"namespaces "default" is forbidden: this namespace may not be deleted"#)
-    );
-}
-
-#[tokio::test]
-async fn a_namespace_of_large_held_objects_is_marked_in_transactions_that_fit() {
-    let api = Api::new();
-    let path = "/api/v1/namespaces/a";
-    api.post("/api/v1/namespaces", json!({"metadata": {"name": "a"}})).await;
-    let large = "x".repeat(1_000_000);
-    for at in 0..10 {
-        let meta = json!({"name": format!("x{at}"), "finalizers": ["example.com/hold"]});
-        let created =
-            api.post(&format!("{path}/configmaps"), json!({"metadata": meta, "data": {"a": large}})).await;
-        assert_eq!(created.code, 201);
-    }
-    api.delete(path).await;
-    let plan = || namespaces::plan(&api.memory.moment().state, NOW_MS);
-    assert_eq!(plan(), plan(), "plans are pure");
-    sweep(&api);
-    let held = api.get(&format!("{path}/configmaps")).await;
-    let marked = held.body["items"].as_array().expect("a list").iter();
-    let marks: Vec<_> = marked.map(|object| &object["metadata"]["deletionTimestamp"]).collect();
-    assert_eq!(marks, vec!["2026-01-01T00:00:00Z"; 10]);
-}
-
-#[tokio::test]
-async fn the_largest_object_can_still_be_marked_as_deleted() {
-    let api = Api::new();
-    let (path, maps) = ("/api/v1/namespaces/a", "/api/v1/namespaces/a/configmaps");
-    api.post("/api/v1/namespaces", json!({"metadata": {"name": "a"}})).await;
-    let object = |quotes: usize, filler: usize| {
-        let meta = json!({"name": "x", "finalizers": ["a.example/hold", "b.example/hold"]});
-        // A quotation mark takes two bytes where it is stored: so little data is so large an object.
-        json!({"metadata": meta, "data": {"a": "\"".repeat(quotes), "b": "b".repeat(filler)}})
-    };
-    let stored = |answer: &Value| answer.to_string().len();
-    let empty = api.post(&format!("{maps}?dryRun=All"), object(0, 0)).await;
-    let room = OBJECT_BYTES_MAX - stored(&empty.body);
-    let (quotes, filler) = (700_000, room - 1_400_000);
-    let refused = api.post(maps, object(quotes, filler + 1)).await;
-    let why = "Request entity too large: bytes of the object: 1568769, but at most 1568768 is accepted; \
-               make the change smaller or split it";
-    assert_eq!(refused.failure(), (413, why));
-    assert_eq!(api.post(maps, object(quotes, filler)).await.code, 201);
-
-    api.delete(path).await;
-    sweep(&api);
-    let mut marked = api.get(&format!("{maps}/x")).await.body;
-    assert!(marked["metadata"]["deletionTimestamp"].is_string());
-    assert!(stored(&marked) > OBJECT_BYTES_MAX, "the room is used");
-    // Each finalizer goes by itself, though what is left is still larger than a new object may be.
-    for left in [json!(["b.example/hold"]), json!([])] {
-        marked["metadata"]["finalizers"] = left;
-        marked["metadata"]["resourceVersion"] = Value::Null;
-        assert_eq!(api.put(&format!("{maps}/x"), marked.clone()).await.code, 200);
-    }
-    sweep(&api);
-    assert_eq!(api.get(path).await.code, 404);
-}
-
-/// Takes every step that the leader would take.
-fn sweep(api: &Api) {
-    while let Some(step) = namespaces::plan(&api.memory.moment().state, NOW_MS).pop() {
-        let committed = api.memory.apply(transaction("sweep", step.guards, step.writes));
-        assert!(matches!(committed.outcome, state::Outcome::Committed { .. }), "{:?}", committed.outcome);
-    }
-}
-
-#[tokio::test]
-async fn every_namespace_that_is_going_takes_its_own_steps() {
-    let api = Api::new();
-    for name in ["a", "b", "c"] {
-        api.post("/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
-    }
-    api.delete("/api/v1/namespaces/a").await;
-    api.delete("/api/v1/namespaces/c").await;
-    let steps = namespaces::plan(&api.memory.moment().state, NOW_MS);
-    let key = |name| Key::object("", "namespaces", "", name);
-    let writes: Vec<_> = steps.into_iter().flat_map(|step| step.writes).collect();
-    assert_eq!(writes, [Write::Delete { key: key("a") }, Write::Delete { key: key("c") }]);
-}
-
-#[tokio::test]
-async fn a_namespace_that_gets_something_at_the_last_moment_stays() {
-    let api = Api::new();
-    api.post("/api/v1/namespaces", json!({"metadata": {"name": "a"}})).await;
-    api.delete("/api/v1/namespaces/a").await;
-    let step = namespaces::plan(&api.memory.moment().state, NOW_MS).pop().expect("the last step");
-    assert_eq!(step.writes, [Write::Delete { key: Key::object("", "namespaces", "", "a") }]);
-    assert!(step.guards.iter().any(|guard| matches!(guard, Guard::Unwritten { .. })));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::view::{JoinReply, JoinRequest};
 use crate::address::HostPort;
 use crate::data_dir::DataDir;
 use crate::files;
-use crate::https::{Https, HttpsError, Reply};
+use crate::https::{Https, HttpsError, Operation, Reply};
 use crate::identity::{IDENTITY_FORMAT, Identity, NewMaster, Stage};
 use crate::pki::{ADMIN_GROUP, Authority};
 use crate::token::Token;
@@ -102,7 +102,7 @@ async fn ask_for_id(through: &HostPort, token: &Token, request: &JoinRequest) ->
             }
             Ok(reply) if is_final(reply.status) => bail!("{through} refused: {}", reply.message()),
             Ok(reply) => reply.message(),
-            Err(error) if error.is_untrusted() => {
+            Err(error) if error.operation == Operation::Trusting => {
                 bail!(
                     "{through} is not a master of the cluster that the token is for: ask that cluster for a token"
                 )
