@@ -11,6 +11,10 @@ use bytes::Bytes;
 use crate::error::{Result, StorageError};
 use crate::snapshot::SnapshotReader;
 
+/// Bytes of values after which one answer ends, however many versions were asked for: far more than a page
+/// of ordinary objects takes, and little enough that many requests for the largest ones fit into memory.
+pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+
 /// One write to one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -105,18 +109,21 @@ pub trait VersionStore: Send + Sync + 'static {
     /// The version of `key` that was current at `revision`; `None` when it did not exist then.
     fn at(&self, key: &str, revision: u64) -> Result<Option<Version>>;
 
-    /// Versions current at `revision` of keys in `from..to` (byte order), at most `limit`.
+    /// Versions current at `revision` of keys in `from..to` (byte order), at most `limit` and no more once
+    /// they hold [`ANSWER_BYTES_MAX`]: only an empty answer says that there is nothing left.
     fn range_at(&self, from: &str, to: &str, revision: u64, limit: usize) -> Result<Vec<Version>>;
 
     /// All kept versions of `key`, newest first, at most `limit`.
     fn history(&self, key: &str, limit: usize) -> Result<Vec<Version>>;
 
-    /// Writes after `revision` in order of revision, of keys starting with `prefix`, at most `limit`,
-    /// and the revision up to which the answer is complete: ask again from there for more.
+    /// Writes after `revision` in order of revision, of keys starting with `prefix`, at most `limit` and no
+    /// more once they hold [`ANSWER_BYTES_MAX`], and the revision up to which the answer is complete: ask
+    /// again from there for more.
     fn since(&self, prefix: &str, revision: u64, limit: usize) -> Result<(Vec<Version>, u64)>;
 
-    /// The versions still held after `revision`, of all keys, in order of revision, at most `limit`.
-    /// Answers also below every floor: compacted ones are then missing from it.
+    /// The versions still held after `revision`, of all keys, in order of revision, at most `limit` and no
+    /// more once they hold [`ANSWER_BYTES_MAX`]. Answers also below every floor: compacted ones are then
+    /// missing from it.
     fn following(&self, revision: u64, limit: usize) -> Result<Vec<Version>>;
 
     /// The lowest revision from which [`VersionStore::since`] is complete for keys under `prefix`, and
@@ -134,6 +141,28 @@ pub trait VersionStore: Send + Sync + 'static {
     /// writers for longer than one batch. RocksDB: hard links in `directory`, which must not exist yet,
     /// stands on the same file system, and goes when the reader is dropped.
     fn snapshot(&self, directory: &Path) -> Result<Box<dyn SnapshotReader>>;
+}
+
+/// What one answer still has room for. The version that crosses [`ANSWER_BYTES_MAX`] belongs to it, so that
+/// whoever asks again gets on.
+pub(crate) struct Room {
+    versions: usize,
+    bytes: usize,
+}
+
+impl Room {
+    pub(crate) fn of(limit: usize) -> Self {
+        Self { versions: limit, bytes: ANSWER_BYTES_MAX }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.versions == 0 || self.bytes == 0
+    }
+
+    pub(crate) fn take(&mut self, value_bytes: usize) {
+        self.versions = self.versions.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(value_bytes);
+    }
 }
 
 /// Refuses a batch whose keys cannot be stored or whose revisions do not rise above `last_revision`.

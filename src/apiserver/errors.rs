@@ -60,6 +60,7 @@ impl From<ViewError> for Failure {
     fn from(error: ViewError) -> Self {
         match error {
             ViewError::Gone(gone) => gone.into(),
+            ViewError::Unwritten { .. } => Status::timeout(&error.to_string(), 1).into(),
             ViewError::History(_) => Status::internal(&error.to_string()).into(),
         }
     }
@@ -113,6 +114,11 @@ mod tests {
                 AtLeastError::TooLarge { revision: 9, current: 5 }.into(),
                 504,
                 "Timeout: Too large resource version: 9, current: 5",
+            ),
+            (
+                ViewError::Unwritten { revision: 9, written: 5 }.into(),
+                504,
+                "Timeout: history is written up to revision 5 only, and 9 was asked for",
             ),
             (WatchEnd::from(Gone { revision: 1, floor: 5 }).into(), 410, "too old resource version: 1 (5)"),
         ];

@@ -7,6 +7,7 @@ use state::{Change, Object};
 use storage::{StorageError, Version, VersionStore};
 
 use crate::feed::WatchEnd;
+use crate::limits::{REVISION_TIMEOUT, TRANSACTION_STEP_VERSIONS};
 use crate::moment::Moment;
 use crate::replica::Shared;
 
@@ -40,6 +41,16 @@ pub enum ViewError {
     /// History does not reach back that far.
     #[error(transparent)]
     Gone(#[from] Gone),
+    /// It is applied, but not in memory any more and not in history yet, also after [`REVISION_TIMEOUT`].
+    #[error(
+        "history is written up to revision {written} only, and {revision} was asked for: the disk of this master is slow or full; try again, or ask another master"
+    )]
+    Unwritten {
+        /// What was asked for.
+        revision: u64,
+        /// What history holds.
+        written: u64,
+    },
     /// The version store could not be read.
     #[error("history cannot be read: {0}")]
     History(#[source] StorageError),
@@ -62,7 +73,8 @@ impl View {
         }
     }
 
-    /// Objects under `prefix` whose key is above `after` (empty: from the start), at most `limit`.
+    /// Objects under `prefix` whose key is above `after` (empty: from the start), at most `limit`; from
+    /// history also fewer, when they are large. Only an empty page is the end.
     ///
     /// # Errors
     /// When the version store cannot be read.
@@ -83,12 +95,24 @@ impl View {
 }
 
 impl Shared {
-    /// What is under `prefix` at `revision`; inside a transaction, at that transaction's end.
+    /// What is under `prefix` at `revision`; inside a transaction, at that transaction's end. The same on
+    /// every master, whatever entries each of them applied together.
     pub(crate) async fn exact(&self, prefix: &str, revision: u64) -> Result<View, ViewError> {
         if let Some(moment) = self.moments.at(revision) {
             return Ok(View::Memory(moment));
         }
+        self.written(revision).await?;
         exact(self.versions(), prefix, revision).await
+    }
+
+    /// Waits until history holds `revision`: it is written behind what is applied.
+    async fn written(&self, revision: u64) -> Result<(), ViewError> {
+        let mut persisted = self.persisted.subscribe();
+        let reached = persisted.wait_for(|persisted| *persisted >= revision);
+        match env::timeout(REVISION_TIMEOUT, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(ViewError::Unwritten { revision, written: *self.persisted.borrow() }),
+        }
     }
 }
 
@@ -108,20 +132,24 @@ async fn exact(versions: Arc<dyn VersionStore>, prefix: &str, revision: u64) -> 
 /// The last revision that the transaction that wrote `revision` wrote and that is still held; `revision`
 /// itself when that is not: nobody can tell then whose it was.
 fn end_of_transaction(versions: &dyn VersionStore, revision: u64) -> Result<u64, ViewError> {
-    let Some(before) = revision.checked_sub(1) else { return Ok(0) };
-    let held = versions.following(before, state::limits::WRITES_MAX).map_err(failed_at(revision))?;
+    let Some(mut before) = revision.checked_sub(1) else { return Ok(0) };
     let mut end = revision;
     let mut request = None;
-    for version in held {
-        let at = version.revision;
-        let wrote = decoded(version)?.request;
-        match request {
-            None if at == revision => request = Some(wrote),
-            Some(request) if request == wrote => end = at,
-            _ => break,
+    loop {
+        let step = versions.following(before, TRANSACTION_STEP_VERSIONS).map_err(failed_at(revision))?;
+        if step.is_empty() {
+            return Ok(end);
+        }
+        for version in step {
+            before = version.revision;
+            let wrote = decoded(version)?.request;
+            match request {
+                None if before == revision => request = Some(wrote),
+                Some(request) if request == wrote => end = before,
+                _ => return Ok(end),
+            }
         }
     }
-    Ok(end)
 }
 
 /// Changes under `prefix` after `revision`, at most `limit`, and up to where the answer is complete.
@@ -143,7 +171,7 @@ pub(crate) fn changes_since(
     };
     read().map_err(|error| match error {
         ViewError::Gone(gone) => WatchEnd::Gone(gone),
-        ViewError::History(error) => WatchEnd::History(error.to_string()),
+        error => WatchEnd::History(error.to_string()),
     })
 }
 
@@ -194,8 +222,11 @@ fn end_of(prefix: &str) -> String {
 mod tests {
     use storage::versions::Retention;
 
+    use std::time::Duration;
+
     use super::*;
-    use crate::testing::History;
+    use crate::limits::RECENT_STATES_MAX;
+    use crate::testing::{Alone, History, txn};
 
     fn compact(versions: &dyn VersionStore, prefix: &str, floor: u64) {
         let rule = Retention { prefix: prefix.to_owned(), floor };
@@ -235,5 +266,71 @@ mod tests {
             exact(versions, "core/configmaps/", 4).await?.page("core/configmaps/", "", 10).await
         });
         assert_eq!(found.expect("not gone").iter().map(|object| object.revision).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn a_transaction_ends_where_it_did_however_long_it_is() {
+        let mut history = History::new();
+        let names: Vec<String> = (0..3 * TRANSACTION_STEP_VERSIONS).map(|name| name.to_string()).collect();
+        let objects: Vec<(&str, &str)> = names.iter().map(|name| ("configmaps", name.as_str())).collect();
+        let end = history.write(1, &objects);
+        let next = history.write(2, &objects[..1]);
+        for revision in 1..=end {
+            let found = end_of_transaction(&*history.versions, revision).expect("is no question of floors");
+            assert_eq!(found, end, "of {revision}");
+        }
+        assert_eq!(end_of_transaction(&*history.versions, next).expect("the last one"), next);
+    }
+
+    /// The objects of a collection at `revision`, and the revision that the answer says.
+    async fn read(alone: &Alone, revision: u64) -> Result<(u64, Vec<u64>), ViewError> {
+        let view = alone.shared.exact("core/configmaps/", revision).await?;
+        let found = view.page("core/configmaps/", "", 10).await?;
+        Ok((view.revision(), found.iter().map(|object| object.revision).collect()))
+    }
+
+    #[test]
+    fn an_old_read_waits_for_history_that_is_not_written_yet() {
+        env::simulate(1, async {
+            let mut alone = Alone::new();
+            alone.write(&[("configmaps", "a"), ("configmaps", "b")]).await;
+            for _ in 0..RECENT_STATES_MAX {
+                alone.write(&[("configmaps", "a")]).await;
+            }
+            let begun = env::monotonic();
+            let refused = read(&alone, 2).await;
+            assert!(matches!(refused, Err(ViewError::Unwritten { revision: 2, written: 0 })), "{refused:?}");
+            assert_eq!(begun.elapsed().as_secs(), REVISION_TIMEOUT.as_secs());
+            alone.persist(0);
+            let disk = async {
+                env::sleep(Duration::from_secs(1)).await;
+                alone.synced.send_replace(u64::MAX);
+            };
+            let (found, ()) = tokio::join!(read(&alone, 2), disk);
+            assert_eq!(found.expect("is written meanwhile"), (2, vec![1, 2]));
+        });
+    }
+
+    #[test]
+    fn a_revision_means_the_same_however_entries_were_applied_together() {
+        env::simulate(1, async {
+            let (mut one_by_one, mut at_a_time) = (Alone::new(), Alone::new());
+            let both = [("configmaps", "a"), ("configmaps", "b")];
+            let entries = || (1..=4).map(|request| vec![txn(request, &both, 0)]);
+            for alone in [&mut one_by_one, &mut at_a_time] {
+                alone.persist(u64::MAX);
+            }
+            for entry in entries() {
+                one_by_one.apply(vec![entry]).await;
+            }
+            at_a_time.apply(entries().collect()).await;
+            for revision in 1..=8_u64 {
+                let end = revision.next_multiple_of(2);
+                for alone in [&one_by_one, &at_a_time] {
+                    let found = read(alone, revision).await.expect("is held");
+                    assert_eq!(found, (end, vec![end - 1, end]), "at {revision}");
+                }
+            }
+        });
     }
 }

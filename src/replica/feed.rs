@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::Key;
-use base::env::{self, Instant};
+use base::env;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use state::Change;
@@ -163,8 +163,6 @@ pub struct Watch {
     prefix: String,
     /// Everything up to this revision was handed out.
     cursor: u64,
-    /// When events were handed out last.
-    told_at: Option<Instant>,
 }
 
 impl Watch {
@@ -184,7 +182,7 @@ impl Watch {
                 return Err(Gone { revision, floor }.into());
             }
         }
-        Ok(Self { shared, feed, tip, prefix: prefix.to_owned(), cursor: revision, told_at: None })
+        Ok(Self { shared, feed, tip, prefix: prefix.to_owned(), cursor: revision })
     }
 
     /// Waits for the next changes: at least one, at most [`WATCH_BATCH_MAX`], in order. Cancel-safe.
@@ -201,24 +199,23 @@ impl Watch {
                 None => (self.history_events().await?, false),
             };
             if !events.is_empty() {
-                self.told_at = Some(env::monotonic());
                 return Ok(events);
             }
             // A page of history without a match: on to the next, until the window is reached.
             if !in_memory {
                 continue;
             }
+            let looked_at = env::monotonic();
             // Nothing is lost between the look and the wait: the tip was marked as seen before it.
             if self.tip.changed().await.is_err() {
                 return Err(WatchEnd::Reset);
             }
-            if let Some(told_at) = self.told_at {
-                env::sleep_until(told_at + self.pace()).await;
-            }
+            // Also when nothing was found: looking in vain is what most watches of a busy collection do.
+            env::sleep_until(looked_at + self.pace()).await;
         }
     }
 
-    /// How long after events were handed out the next are, at the soonest.
+    /// How long after a look that found nothing more the next is, at the soonest.
     fn pace(&self) -> Duration {
         let watches = u32::try_from(self.feed.tip.receiver_count()).unwrap_or(u32::MAX);
         WATCH_PACE.saturating_mul(watches).min(WATCH_PACE_MAX)
@@ -229,6 +226,10 @@ impl Watch {
         // Changes are published to feeds before their moment is, so whatever this moment holds is in
         // the window already.
         let revision = self.shared.moments.newest().revision();
+        // Feeds are reset before moments are: past this, the moment is none of after the reset.
+        if *self.tip.borrow() == RESET {
+            return self.cursor;
+        }
         let window = self.feed.window.read();
         let waiting = window.events.partition_point(|event| event.change.revision <= self.cursor);
         let behind = window.events.range(waiting..).any(|event| self.matches(&event.change.object.key));
@@ -281,4 +282,66 @@ impl Watch {
 fn collection_of(prefix: &str) -> &str {
     let parts = if prefix.starts_with(api::key::INTERNAL) { 1 } else { 2 };
     prefix.match_indices('/').nth(parts - 1).map_or(prefix, |(at, _)| &prefix[..=at])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Context;
+
+    use super::*;
+    use crate::testing::Alone;
+
+    #[test]
+    fn a_bookmark_does_not_run_ahead_of_events_that_a_snapshot_brought() {
+        env::simulate(1, async {
+            let (mut sender, mut receiver) = (Alone::new(), Alone::new());
+            receiver.persist(u64::MAX);
+            sender.persist(u64::MAX);
+            receiver.write(&[("configmaps", "a")]).await;
+            for _ in 0..5 {
+                sender.write(&[("configmaps", "a")]).await;
+            }
+            let mut watch =
+                Watch::start(Arc::clone(&receiver.shared), "core/configmaps/", 0).expect("from the start");
+            assert_eq!(watch.next().await.expect("goes on").len(), 1);
+            assert_eq!(watch.progress(), 1);
+            receiver.install_from(&mut sender).await;
+            assert_eq!(receiver.shared.moments.newest().revision(), 5);
+            assert_eq!(watch.progress(), 1, "2 to 5 were never handed out");
+            assert_eq!(watch.next().await.expect_err("is over"), WatchEnd::Reset);
+        });
+    }
+
+    #[test]
+    fn a_watch_that_matches_nothing_keeps_the_pace_too() {
+        const WRITES: u32 = 50;
+        let polls = Arc::new(AtomicU32::new(0));
+        env::simulate(1, async {
+            let mut alone = Alone::new();
+            let shared = Arc::clone(&alone.shared);
+            let start = |prefix| Watch::start(Arc::clone(&shared), prefix, 0).expect("from the start");
+            let _many: Vec<Watch> = (0..400).map(|_| start("core/configmaps/")).collect();
+            let (mut elsewhere, counted) = (start("core/configmaps/elsewhere/"), Arc::clone(&polls));
+            let watching = env::spawn(async move {
+                let mut told = pin!(elsewhere.next());
+                let poll = |context: &mut Context<'_>| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    told.as_mut().poll(context).map(drop)
+                };
+                poll_fn(poll).await;
+            });
+            for _ in 0..WRITES {
+                alone.write(&[("configmaps", "a")]).await;
+                env::sleep(WATCH_PACE_MAX / WRITES).await;
+            }
+            assert!(!watching.is_finished(), "there was nothing to tell");
+        });
+        // Two polls for each piece: one to notice that there is something, one to look at it. Timers count
+        // whole milliseconds, so the writes take two paces or three.
+        let polls = polls.load(Ordering::Relaxed);
+        assert!((2..10).contains(&polls), "{WRITES} writes elsewhere woke the watch {polls} times");
+    }
 }

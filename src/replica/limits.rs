@@ -18,7 +18,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 pub const READ_TIMEOUT_WITHOUT_SPACE: Duration = Duration::from_millis(500);
 
 /// How long a read or watch waits for a revision that is not applied yet, as Kubernetes' watch cache
-/// does (3 s) before 'Too large resource version'.
+/// does (3 s) before 'Too large resource version'; or for one that history does not hold yet.
 pub const REVISION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pause before asking again for a leader after a refusal that named no better one.
@@ -80,6 +80,17 @@ pub const WATCH_PACE_MAX: Duration = Duration::from_millis(50);
 
 /// States kept for reads at an exact recent revision.
 pub const RECENT_STATES_MAX: usize = 256;
+
+/// Bytes that these States may hold which the newest one does not: what was replaced since.
+pub const RECENT_STATES_BYTES_MAX: usize = 64 << 20;
+
+/// What a replaced object costs a State beside its bytes: the parts of the maps that lead to it. An
+/// estimate: a leaf of 64 keys, shared with the others that were replaced at the same time.
+pub const RECENT_CHANGE_BYTES: usize = 1 << 10;
+
+/// Versions looked at in one step for the end of a transaction. Most have a write or two; the longest
+/// takes a few hundred steps.
+pub const TRANSACTION_STEP_VERSIONS: usize = 8;
 
 /// State hashes kept by log index, for comparing masters.
 pub const HASHES_MAX: usize = 65_536;

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use base::env;
 use bytes::Bytes;
@@ -68,9 +67,9 @@ impl ReplicaMachine {
     /// Shows effects to the world: feeds first, so that a bookmark never runs ahead of its events;
     /// then readers; then those who wait for an outcome; the disk last, behind.
     async fn publish(&mut self, effects: Effects) {
-        let persisted = self.shared.persisted.load(Ordering::Acquire);
+        let persisted = *self.shared.persisted.borrow();
         self.shared.feeds.publish(effects.changes.clone(), persisted);
-        let moment = self.shared.moments.publish(self.moment.clone());
+        let moment = self.shared.moments.publish(self.moment.clone(), &effects.changes);
         self.shared.waiters.tell(effects.outcomes, &moment);
         let (changes, sides, restored) = (effects.changes, effects.sides, self.restored.clone());
         self.persist.write(Applied { changes, sides, moment, restored }).await;
@@ -131,9 +130,10 @@ impl Machine for ReplicaMachine {
         self.restored = prepared.restored;
         self.moment = prepared.moment;
         let revision = self.moment.revision();
-        self.shared.persisted.store(revision, Ordering::Release);
-        self.shared.moments.reset(self.moment.clone());
+        self.shared.persisted.send_replace(revision);
+        // Feeds first, as in `publish`: a watch of before must not take this moment for progress of its own.
         self.shared.feeds.reset(revision);
+        self.shared.moments.reset(self.moment.clone());
         self.shared.waiters.tell_from(&self.shared.moments.newest());
         Ok(())
     }

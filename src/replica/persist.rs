@@ -1,7 +1,6 @@
 //! The write-behind: what was applied goes to the version store, never past the synced log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::env;
 use bytes::Bytes;
@@ -53,11 +52,11 @@ pub(crate) struct Persister {
     jobs: mpsc::UnboundedReceiver<Job>,
     stores: Arc<dyn Stores>,
     generation: watch::Receiver<u64>,
-    persisted: Arc<AtomicU64>,
+    persisted: watch::Sender<u64>,
 }
 
 /// A queue and its persister. `persisted` follows the revision that the version store holds.
-pub(crate) fn channel(stores: Arc<dyn Stores>, persisted: Arc<AtomicU64>) -> (Queue, Persister) {
+pub(crate) fn channel(stores: Arc<dyn Stores>, persisted: watch::Sender<u64>) -> (Queue, Persister) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (generation, generation_seen) = watch::channel(0);
     let lag = Arc::new(Semaphore::new(PERSIST_LAG_BYTES_MAX));
@@ -159,7 +158,7 @@ impl Persister {
                 Err(error) => return Err(error),
             }
         }
-        self.persisted.store(revision, Ordering::Release);
+        self.persisted.send_replace(revision);
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! The proposal goes to whoever leads, named with its term. The outcome is learned from this master's
 //! own applied log, by request id, never from the call: so the answer is read-your-writes, and a lost
 //! reply costs nothing. It is proposed again only when the leader certainly did not append it, or when
-//! an entry of a later term was applied here without it (then it can no longer appear).
+//! an entry of a later term was applied here without it (then it can no longer appear), provided that
+//! State would still remember it.
 //!
 //! # Errors
 //! [`ProposeError::Unknown`] is the one answer that does not say whether the write happened.
@@ -12,13 +13,14 @@
 use std::sync::Arc;
 
 use base::env::{self, Instant};
-use state::{Outcome, Txn};
+use state::state::OUTCOMES_KEPT;
+use state::{Outcome, State, Txn};
 use tokio::sync::oneshot;
 
 use crate::appender::{Address, Claim, Encoded, Item, Verdict};
 use crate::limits::{LAST_ATTEMPT, LEADER_RETRY, PROPOSE_TIMEOUT};
 use crate::moment::Moment;
-use crate::replica::Replica;
+use crate::replica::{Replica, Shared};
 use crate::waiters::{Told, Waiting};
 
 /// A transaction that was applied, also here.
@@ -61,9 +63,8 @@ impl Replica {
         let bytes =
             state::codec::encode_txn(&txn).map_err(|error| ProposeError::TooLarge(error.to_string()))?;
         let encoded = Encoded { request: txn.stamp.request, bytes };
-        let waiting = self.shared().waiters.register(encoded.request);
-        let mut attempt =
-            Attempt { replica: self, encoded, waiting, deadline: env::monotonic() + PROPOSE_TIMEOUT };
+        let awaited = Awaited::new(self.shared(), encoded.request, env::monotonic() + PROPOSE_TIMEOUT);
+        let mut attempt = Attempt { replica: self, encoded, awaited };
         let (outcome, moment) = attempt.run().await?;
         Ok(Committed { outcome, moment })
     }
@@ -72,8 +73,7 @@ impl Replica {
 struct Attempt<'a> {
     replica: &'a Replica,
     encoded: Encoded,
-    waiting: Waiting<'a>,
-    deadline: Instant,
+    awaited: Awaited<'a>,
 }
 
 impl Attempt<'_> {
@@ -87,7 +87,7 @@ impl Attempt<'_> {
                 Verdict::TooLarge => return Err(too_large()),
                 // Without an outcome a later term was applied: it is in no log that can still commit.
                 Verdict::Appended | Verdict::Unknown => {
-                    if let Some(told) = self.outcome_in(to.term).await? {
+                    if let Some(told) = self.awaited.outcome_in(to.term).await? {
                         return Ok(told);
                     }
                 }
@@ -97,7 +97,7 @@ impl Attempt<'_> {
 
     /// Waits until somebody leads, while there is time for an attempt.
     async fn leader(&self) -> Option<Address> {
-        let last_attempt = self.deadline - LAST_ATTEMPT;
+        let last_attempt = self.awaited.deadline - LAST_ATTEMPT;
         let mut leadership = self.replica.raft().leadership();
         let known = leadership.wait_for(|leadership| leadership.leader.is_some());
         let leadership = env::timeout_at(last_attempt, known).await.ok()?.ok()?;
@@ -121,28 +121,55 @@ impl Attempt<'_> {
                 Err(_) => Verdict::NotAppended,
             }
         };
-        match env::timeout_at(self.deadline, sent).await {
+        match env::timeout_at(self.awaited.deadline, sent).await {
             Ok(verdict) => verdict,
             // Taken back before it went anywhere.
             Err(_elapsed) if claim.take() => Verdict::NotAppended,
             Err(_elapsed) => Verdict::Unknown,
         }
     }
+}
+
+/// A request whose outcome is looked for in what is applied here.
+struct Awaited<'a> {
+    shared: &'a Shared,
+    request: u128,
+    waiting: Waiting<'a>,
+    deadline: Instant,
+    /// How many outcomes were recorded before the first attempt: its own comes later.
+    recorded_before: u64,
+}
+
+impl<'a> Awaited<'a> {
+    fn new(shared: &'a Shared, request: u128, deadline: Instant) -> Self {
+        let waiting = shared.waiters.register(request);
+        let recorded_before = shared.moments.newest().state.outcomes_recorded();
+        Self { shared, request, waiting, deadline, recorded_before }
+    }
 
     /// Waits for the outcome; `None` once an entry of a term after `term` was applied without it.
     async fn outcome_in(&mut self, term: u64) -> Result<Option<Told>, ProposeError> {
-        let request = self.encoded.request;
-        let mut moments = self.replica.shared().moments.subscribe();
+        let mut moments = self.shared.moments.subscribe();
         let later = moments.wait_for(|moment| moment.term > term);
         tokio::select! {
             biased;
             told = &mut self.waiting.told => told.map(Some).map_err(|_| ProposeError::Unknown),
             () = env::sleep_until(self.deadline) => Err(ProposeError::Unknown),
             moment = later => {
-                let moment = moment.map_err(|_| ProposeError::Unknown)?;
-                Ok(moment.state.outcome(request).map(|outcome| (outcome, Arc::clone(&moment))))
+                let moment = Arc::clone(&*moment.map_err(|_| ProposeError::Unknown)?);
+                match moment.state.outcome(self.request) {
+                    Some(outcome) => Ok(Some((outcome, moment))),
+                    None if self.would_be_remembered(&moment.state) => Ok(None),
+                    None => Err(ProposeError::Unknown),
+                }
             }
         }
+    }
+
+    /// Whether `state` still remembers everything since the first attempt. It may not when an installed
+    /// snapshot brought more outcomes at a time than are kept.
+    fn would_be_remembered(&self, state: &State) -> bool {
+        state.outcomes_recorded().saturating_sub(self.recorded_before) <= OUTCOMES_KEPT
     }
 }
 
@@ -153,4 +180,41 @@ fn no_leader() -> ProposeError {
 fn too_large() -> ProposeError {
     let what = "the change does not fit into one log entry; make it smaller or split it";
     ProposeError::TooLarge(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Alone, txn};
+
+    /// What a master learns of a request of term 1 from a snapshot of term 2 in which so many others came
+    /// after it, if it was there at all.
+    async fn learned_from_a_snapshot(
+        was_applied: bool,
+        others: u128,
+    ) -> Result<Option<Outcome>, ProposeError> {
+        const REQUEST: u128 = u128::MAX;
+        let (mut ahead, mut behind) = (Alone::new(), Alone::new());
+        ahead.persist(u64::MAX);
+        behind.persist(u64::MAX);
+        let shared = Arc::clone(&behind.shared);
+        let mut awaited = Awaited::new(&shared, REQUEST, env::monotonic() + PROPOSE_TIMEOUT);
+        if was_applied {
+            ahead.apply(vec![vec![txn(REQUEST, &[("configmaps", "a")], 0)]]).await;
+        }
+        let others: Vec<Txn> = (0..others).map(|request| txn(request, &[], 0)).collect();
+        ahead.apply(others.chunks(state::limits::BATCH_TXNS_MAX).map(<[Txn]>::to_vec).collect()).await;
+        ahead.begin_term().await;
+        behind.install_from(&mut ahead).await;
+        Ok(awaited.outcome_in(1).await?.map(|(outcome, _)| outcome))
+    }
+
+    #[test]
+    fn what_a_snapshot_does_not_remember_is_unknown_and_not_absent() {
+        let learned = |was_applied, others| env::simulate(1, learned_from_a_snapshot(was_applied, others));
+        let kept = u128::from(OUTCOMES_KEPT);
+        assert_eq!(learned(true, 5), Ok(Some(Outcome::Committed { revision: 1 })));
+        assert_eq!(learned(false, 5), Ok(None));
+        assert_eq!(learned(true, kept), Err(ProposeError::Unknown));
+    }
 }

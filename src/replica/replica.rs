@@ -4,7 +4,6 @@
 //! start Raft with the machine, [`Opened::attach`] the rest to it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::env;
 use base::ids::NodeId;
@@ -49,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) waiters: Waiters,
     pub(crate) in_flight: InFlight,
     /// The revision up to which the version store holds everything.
-    pub(crate) persisted: Arc<AtomicU64>,
+    pub(crate) persisted: watch::Sender<u64>,
     pub(crate) append_lane: mpsc::Sender<Item>,
     pub(crate) forward_lane: mpsc::Sender<Item>,
     options: Options,
@@ -71,9 +70,9 @@ impl Shared {
 
 /// A replica whose disk was read, waiting for its Raft.
 pub struct Opened {
-    shared: Arc<Shared>,
-    persister: Persister,
-    append_items: mpsc::Receiver<Item>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) persister: Persister,
+    pub(crate) append_items: mpsc::Receiver<Item>,
     forward_items: mpsc::Receiver<Item>,
 }
 
@@ -86,8 +85,8 @@ pub fn open(stores: Arc<dyn Stores>, options: Options) -> Result<(Opened, Replic
     let revision = moment.revision();
     let (append_lane, append_items) = mpsc::channel(PROPOSALS_WAITING_MAX);
     let (forward_lane, forward_items) = mpsc::channel(PROPOSALS_WAITING_MAX);
-    let persisted = Arc::new(AtomicU64::new(revision));
-    let (queue, persister) = persist::channel(Arc::clone(&stores), Arc::clone(&persisted));
+    let persisted = watch::Sender::new(revision);
+    let (queue, persister) = persist::channel(Arc::clone(&stores), persisted.clone());
     let shared = Arc::new(Shared {
         stores,
         moments: Moments::new(moment.clone()),
@@ -175,7 +174,8 @@ impl Replica {
     /// What was under `prefix` at `revision`; inside a transaction, at that transaction's end.
     ///
     /// # Errors
-    /// [`ViewError::Gone`] when history no longer reaches back that far.
+    /// [`ViewError::Gone`] when history no longer reaches back that far, [`ViewError::Unwritten`] when it
+    /// does not hold the revision in time.
     pub async fn exact(&self, prefix: &str, revision: u64) -> Result<View, ViewError> {
         self.shared.exact(prefix, revision).await
     }
@@ -201,7 +201,7 @@ impl Replica {
 
     /// The revision up to which the version store holds everything.
     pub fn persisted_revision(&self) -> u64 {
-        self.shared.persisted.load(Ordering::Acquire)
+        *self.shared.persisted.borrow()
     }
 
     /// Resolves when this replica cannot go on, with the reason.

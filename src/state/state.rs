@@ -162,6 +162,12 @@ impl State {
         self.outcomes.get(request).cloned()
     }
 
+    /// How many requests have had an outcome since the beginning: the last
+    /// [`crate::state::OUTCOMES_KEPT`] of them are remembered.
+    pub fn outcomes_recorded(&self) -> u64 {
+        self.outcomes.next()
+    }
+
     /// The digest of all of it: equal on all masters at equal indexes. Takes no time: apply keeps its
     /// parts.
     pub fn hash(&self) -> u128 {

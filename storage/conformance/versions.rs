@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Effort, NewSubject, Subject, Verdict, done, expect_eq, refused};
 use crate::StorageError;
-use crate::versions::{Image, Retention, Version, VersionBatch, VersionStore};
+use crate::versions::{ANSWER_BYTES_MAX, Image, Retention, Version, VersionBatch, VersionStore};
 
 /// Prefixes of the keys used; one is a prefix of the other's keys.
 const PREFIXES: [&str; 3] = ["a/", "b/", "b/x/"];
@@ -162,6 +162,7 @@ impl Model {
 pub fn versions_suite(new: NewSubject<'_>, effort: Effort) -> Verdict {
     refusals(new().as_mut())?;
     markers_outlive_what_they_hide(new().as_mut())?;
+    answers_are_cut_by_bytes(new().as_mut())?;
     for seed in 0..effort.sequences {
         random_sequence(new().as_mut(), seed, effort.operations)
             .map_err(|problem| format!("seed {seed}: {problem}"))?;
@@ -231,6 +232,21 @@ fn markers_outlive_what_they_hide(subject: &mut dyn Subject) -> Verdict {
     expect_eq("what is left", everything(&*stores.versions())?, vec![version("a/2", 11, 0, false)])
 }
 
+/// Large values end an answer early, and whoever asks on from there gets all of them.
+fn answers_are_cut_by_bytes(subject: &mut dyn Subject) -> Verdict {
+    let store = done("open", subject.restart())?.versions();
+    let large = Bytes::from(vec![7; ANSWER_BYTES_MAX / 2]);
+    let all: Vec<Version> = (1..6)
+        .map(|at| Version { value: large.clone(), ..version(&format!("a/{at}"), at, 0, false) })
+        .collect();
+    done("write", store.write(&batch(all.clone())))?;
+    expect_eq("a range", done("range_at", store.range_at("a/", "a0", 5, 10))?, all[..2].to_vec())?;
+    expect_eq("the rest of it", done("range_at", store.range_at("a/5", "a0", 5, 10))?, all[4..].to_vec())?;
+    expect_eq("what follows", done("following", store.following(1, 10))?, all[1..3].to_vec())?;
+    expect_eq("since", done("since", store.since("a/", 2, 10))?, (all[2..4].to_vec(), 4))?;
+    expect_eq("since, page by page", done("since", since(&*store, "a/", 0, 10, 5))?, all)
+}
+
 /// Calls until nothing is left to look at, in small steps.
 fn run_compaction(store: &dyn VersionStore, rule: &Retention) -> Verdict {
     for _ in 0..10_000 {
@@ -264,7 +280,15 @@ fn random_sequence(subject: &mut dyn Subject, seed: u64, operations: usize) -> V
             8 => {
                 let prefix = PREFIXES[random.random_range(0..PREFIXES.len())].to_owned();
                 let floor = random.random_range(0..=model.revision());
-                run_compaction(&*store, &Retention { prefix: prefix.clone(), floor })?;
+                let rule = Retention { prefix: prefix.clone(), floor };
+                // Writes go on between the steps.
+                for _ in 0..random.random_range(0..4) {
+                    done("compact", store.compact(&rule, 3))?;
+                    let batch = model.random_batch(&mut random);
+                    done(&format!("step {step}: write {batch:?}"), store.write(&batch))?;
+                    model.write(&batch);
+                }
+                run_compaction(&*store, &rule)?;
                 model.compact(&prefix, floor);
                 done("flush", store.flush())?;
                 survivors = vec![model.clone()];

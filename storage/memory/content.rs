@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::journal::Replay;
 use crate::error::Result;
 use crate::floors::{self, Floors};
-use crate::versions::{Image, Version};
+use crate::versions::{Image, Room, Version};
 
 /// Versions by revision and by key, and what stands beside them.
 #[derive(Clone, Debug, Default)]
@@ -97,7 +97,7 @@ impl VersionContent {
             self.keys.range::<str, _>((std::ops::Bound::Included(from), std::ops::Bound::Excluded(to)));
         let current = keys.filter_map(|(_, revisions)| revisions.range(..=revision).next_back());
         let living = current.filter_map(|revision| self.living(*revision));
-        Ok(living.take(limit).map(|version| (*version).clone()).collect())
+        Ok(answer(living, limit))
     }
 
     pub(super) fn history(&self, key: &str, limit: usize) -> Vec<Version> {
@@ -108,11 +108,13 @@ impl VersionContent {
     pub(super) fn since(&self, prefix: &str, revision: u64, limit: usize) -> Result<(Vec<Version>, u64)> {
         floors::require(self.floors.of_prefix(prefix), revision)?;
         let mut found = Vec::new();
+        let mut room = Room::of(limit);
         for (at, version) in self.records.range(revision.saturating_add(1)..) {
-            if found.len() == limit {
+            if room.is_full() {
                 return Ok((found, at - 1));
             }
             if version.key.starts_with(prefix) {
+                room.take(version.value.len());
                 found.push((**version).clone());
             }
         }
@@ -120,8 +122,8 @@ impl VersionContent {
     }
 
     pub(super) fn following(&self, revision: u64, limit: usize) -> Vec<Version> {
-        let after = self.records.range(revision.saturating_add(1)..).take(limit);
-        after.map(|(_, version)| (**version).clone()).collect()
+        let after = self.records.range(revision.saturating_add(1)..);
+        answer(after.map(|(_, version)| Arc::clone(version)), limit)
     }
 
     /// Of `key`'s versions those that a floor allows to drop, in any order.
@@ -139,4 +141,18 @@ impl VersionContent {
     fn living(&self, revision: u64) -> Option<Arc<Version>> {
         self.records.get(&revision).filter(|version| !version.deleted).cloned()
     }
+}
+
+/// The first of `versions` that one answer has room for.
+fn answer(versions: impl Iterator<Item = Arc<Version>>, limit: usize) -> Vec<Version> {
+    let mut room = Room::of(limit);
+    let mut found = Vec::new();
+    for version in versions {
+        if room.is_full() {
+            break;
+        }
+        room.take(version.value.len());
+        found.push((*version).clone());
+    }
+    found
 }

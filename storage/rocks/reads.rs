@@ -11,7 +11,7 @@ use crate::error::{Result, StorageError};
 use crate::floors::Floors;
 use crate::frame::{self, Damage, Fields, Frame, Kind};
 use crate::manifest;
-use crate::versions::{Image, Version};
+use crate::versions::{Image, Room, Version};
 
 /// Bytes after the key in an `index` key: NUL and the inverted revision.
 const INDEX_SUFFIX_BYTES: usize = 9;
@@ -84,11 +84,13 @@ impl<'a> Reader<'a> {
             return Ok(Vec::new());
         }
         let mut revisions = Vec::new();
+        let mut room = Room::of(limit);
         self.walk_keys(from.as_bytes(), Some(to.as_bytes().to_vec()), revision, &mut |entry| {
             if !entry.deleted {
                 revisions.push(entry.revision);
+                room.take(entry.size_bytes as usize);
             }
-            revisions.len() < limit
+            !room.is_full()
         })?;
         revisions.sort_unstable();
         let mut found = Vec::with_capacity(revisions.len());
@@ -122,14 +124,16 @@ impl<'a> Reader<'a> {
         let mut records = self.iterator(Column::Records, None);
         records.seek(from.to_be_bytes());
         let mut found = Vec::new();
+        let mut room = Room::of(limit);
         let mut scanned = 0;
         while let Some((key, framed)) = records.item() {
             let at = self.revision_of(key)?;
-            if found.len() == limit || scanned == SINCE_SCAN_MAX {
+            if room.is_full() || scanned == SINCE_SCAN_MAX {
                 return Ok((found, at - 1));
             }
             let version = self.version(at, framed)?;
             if version.key.starts_with(prefix) {
+                room.take(version.value.len());
                 found.push(version);
             }
             scanned += 1;
@@ -144,10 +148,13 @@ impl<'a> Reader<'a> {
         let mut records = self.iterator(Column::Records, None);
         records.seek(from.to_be_bytes());
         let mut found = Vec::new();
-        while found.len() < limit
+        let mut room = Room::of(limit);
+        while !room.is_full()
             && let Some((key, framed)) = records.item()
         {
-            found.push(self.version(self.revision_of(key)?, framed)?);
+            let version = self.version(self.revision_of(key)?, framed)?;
+            room.take(version.value.len());
+            found.push(version);
             records.next();
         }
         self.finish(&records)?;
