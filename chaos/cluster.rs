@@ -322,11 +322,23 @@ impl Cluster {
     }
 
     /// Checks that every master votes, one leads, all answer where the kubeconfig says, and that their
-    /// hashes agree.
+    /// hashes agree. Waits for what any one master says to be so: whoever is asked may just be connecting
+    /// to a master that was started again.
     ///
     /// # Errors
     /// Says what is not so.
     pub async fn check_whole(&self) -> Result<()> {
+        let deadline = env::monotonic() + KCTL_TIMEOUT;
+        while let Err(missing) = self.check_members().await {
+            if env::monotonic() > deadline {
+                return Err(missing);
+            }
+            env::sleep(ASK_EVERY).await;
+        }
+        self.verify().await.map(drop)
+    }
+
+    async fn check_members(&self) -> Result<()> {
         let status = self.status().await?;
         let leader = status.leader.context("no leader")?;
         ensure!(status.term > 0, "term {}", status.term);
@@ -339,7 +351,7 @@ impl Cluster {
         }
         let names: Vec<&str> = status.members.iter().map(|member| member.name.as_str()).collect();
         ensure!(names == self.masters(), "members: {names:?}");
-        self.verify().await.map(drop)
+        Ok(())
     }
 
     /// Checks that every master holds every ConfigMap named.
