@@ -53,7 +53,7 @@ const ABSOLUTE: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 const WORLD: &[(&str, &[&str])] = &[
     ("std::fs", &["chaos/", "src/kctl/", "src/node/", "storage/", "tests/"]),
     ("tokio::net", &["chaos/", "raft/transport/tls/", "src/apiserver/", "src/node/"]),
-    ("std::net::Tcp", &["chaos/", "src/node/"]),
+    ("std::net::Tcp", &["chaos/", "raft/transport/tls/", "src/node/"]),
     ("std::net::Udp", &[]),
 ];
 

@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn what_changes_nothing_is_bounded_too() {
         let moment = Arc::new(Moment { state: State::default(), index: 1, term: 1 });
-        let (queue, _persister) = channel(Arc::new(MemoryStores::new()), Arc::default());
+        let (queue, _persister) = channel(Arc::new(MemoryStores::new()), watch::Sender::new(0));
         let write = || {
             let (moment, restored) = (Arc::clone(&moment), Restored::default());
             queue.write(Applied { changes: vec![], sides: vec![], moment, restored }).now_or_never()

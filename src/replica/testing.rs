@@ -83,7 +83,8 @@ impl History {
 pub(crate) struct Alone {
     pub(crate) stores: MemoryStores,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) append_items: mpsc::Receiver<Item>,
+    /// Nobody takes from it; without it the lane would be closed.
+    _append_items: mpsc::Receiver<Item>,
     machine: ReplicaMachine,
     persister: Option<Persister>,
     /// How far its log counts as synced.
@@ -100,7 +101,7 @@ impl Alone {
         Self {
             stores,
             shared: opened.shared,
-            append_items: opened.append_items,
+            _append_items: opened.append_items,
             machine,
             persister: Some(opened.persister),
             synced: watch::Sender::new(0),
