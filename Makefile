@@ -18,12 +18,12 @@ CARGO_DENY_VERSION := 0.20.2
 # For `make up` and `make down`: how many masters (nothing: three, or as many as there are), and where.
 MASTERS ?=
 DIR ?= .keelson
-# For `make bench` and `make soak`: passed on to the program.
+# For `make bench`: passed on to the program.
 ARGS ?=
 # For `make fuzz`: how long each target runs.
 SECONDS ?= 60
 
-.PHONY: help up down build test check bench soak deps clean env fmt lint deny fuzz rocksdb release-binaries
+.PHONY: help up down build test check bench soak deps clean env fmt lint deny fuzz claim rocksdb release-binaries
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$][$$]/, "$$"); printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ build: ## Leaves bin/keelson and bin/kctl (release); installs what that needs
 	@.ci/deps build
 	@$(MAKE) --no-print-directory release-binaries
 
-release-binaries: rocksdb
+release-binaries: claim rocksdb
 	cargo build --release --locked --bin keelson --bin kctl
 	@# install replaces a file instead of writing into it, so a running cluster keeps its own.
 	install -D -t bin $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/release/keelson $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/release/kctl
@@ -58,12 +58,10 @@ bench: ## The table of measurements, each a ratio (ARGS=...); release build
 	@$(MAKE) --no-print-directory release-binaries
 	cargo run --release --locked -p bench --bin keelson-bench -- $(ARGS)
 
-soak: ## The long hunts, by hand
+soak: ## The long hunts, by hand; about 45 minutes
 	@.ci/deps test
-	@$(MAKE) --no-print-directory rocksdb
-	cargo test --release --locked -p raft --test soak -- --ignored --nocapture $(ARGS)
-	cargo build --workspace --locked --features storage/mutants --bins
-	KEELSON_POWER_CUTS=1000 cargo test --workspace --locked --features storage/mutants --test durability power_cuts_on -- --nocapture
+	@$(MAKE) --no-print-directory claim rocksdb
+	@.ci/soak
 
 fuzz: ## Fuzzes each target (SECONDS=60)
 	@.ci/fuzz $(SECONDS)
@@ -75,14 +73,14 @@ clean: ## Removes what was compiled here; RocksDB and a cluster's data stay
 	rm -rf bin
 	cargo clean
 
-env: ## Prints what plain cargo needs to share the cache: eval "$$(make env)"
+env: claim ## Prints what plain cargo needs to share the cache: eval "$$(make env)"
 	@echo 'export CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) ROCKSDB_LIB_DIR=$(ROCKSDB_LIB_DIR) ROCKSDB_STATIC=$(ROCKSDB_STATIC)'
 
 fmt:
 	cargo fmt --all --check
 
 # Needs no RocksDB: linting does not link.
-lint:
+lint: claim
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 
 deny:
@@ -90,6 +88,9 @@ deny:
 		echo "installing cargo-deny $(CARGO_DENY_VERSION) (once; about 3 minutes on 2 cores)"; \
 		env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root $(KEELSON_TOOLS) cargo-deny@$(CARGO_DENY_VERSION); }
 	cargo deny --locked --workspace --log-level error check --hide-inclusion-graph bans licenses sources
+
+claim:
+	@.ci/claim-target
 
 rocksdb:
 	@.ci/build-rocksdb $(ROCKSDB_LIB_DIR)

@@ -16,7 +16,9 @@ use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use crate::held::Held;
 use crate::kubeconfig::Endpoint;
 use crate::watch::Watch;
 
@@ -48,13 +50,13 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether a write that failed so certainly did not and will not happen. A server's own errors
-    /// (5xx) promise nothing.
+    /// Whether a write that failed so certainly did not and will not happen. Of a server's own errors (5xx)
+    /// two promise that: no master to write to (503) and no space to write it in (507).
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
             Self::Unknown(_) => false,
-            Self::Status { code, .. } => (400..500).contains(code),
+            Self::Status { code, .. } => matches!(code, 400..500 | 503 | 507),
         }
     }
 
@@ -114,18 +116,35 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; an answer that is not 2xx is one.
     pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let bytes = self.answer(method, path, body).await?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Gets what is no JSON.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn text(&self, path: &str) -> Result<String> {
+        let bytes = self.answer(Method::GET, path, None).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn answer(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes> {
         let answered = env::timeout(self.timeout, self.exchange(method, path, body)).await;
         answered.unwrap_or_else(|_| Err(ClientError::Unknown(format!("no answer within {:?}", self.timeout))))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes> {
         let mut connection = self.connection().await?;
         let response = self.send(&mut connection, method, path, body).await?;
         let status = response.status();
         let bytes = response.into_body().collect().await.map_err(unknown)?.to_bytes();
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         self.idle.lock().push(connection);
-        if status.is_success() { Ok(answer) } else { Err(refusal(status.as_u16(), &answer, &bytes)) }
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Err(refusal(status.as_u16(), &answer, &bytes))
     }
 
     /// An idle connection that still stands, or a new one.
@@ -143,6 +162,16 @@ impl Client {
     }
 
     async fn connect(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+        let (sender, connection) = http1::handshake(TokioIo::new(self.dial().await?)).await?;
+        env::spawn(async move {
+            // Whoever uses the connection sees its end as a failed request.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    /// A new connection on which nothing was sent yet.
+    pub(crate) async fn dial(&self) -> anyhow::Result<TlsStream<TcpStream>> {
         let Endpoint { address, server_name, tls } = &self.endpoint;
         // The wait must end before the request's own limit, or nobody can tell that nothing was sent.
         let stream =
@@ -150,13 +179,15 @@ impl Client {
         stream.set_nodelay(true)?;
         let server_name: ServerName<'static> = server_name.clone();
         let connecting = TlsConnector::from(tls.clone()).connect(server_name, stream);
-        let stream = env::timeout(self.timeout / 4, connecting).await.context("TLS handshake")??;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        env::spawn(async move {
-            // Whoever uses the connection sees its end as a failed request.
-            let _ = connection.await;
-        });
-        Ok(sender)
+        Ok(env::timeout(self.timeout / 4, connecting).await.context("TLS handshake")??)
+    }
+
+    /// Sends the head of a request that creates ConfigMap `name`: the master waits for the rest.
+    ///
+    /// # Errors
+    /// When the master does not take it.
+    pub async fn hold_create(&self, name: &str) -> anyhow::Result<Held> {
+        Held::post(self, &self.path_of(""), &config_map(&self.namespace, name, "held")).await
     }
 
     async fn send(
@@ -292,4 +323,20 @@ fn refusal(code: u16, status: &Value, bytes: &[u8]) -> ClientError {
     let text = |field: &str| status[field].as_str().map(str::to_owned);
     let message = text("message").unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned());
     ClientError::Status { code, reason: text("reason").unwrap_or_default(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_certainly_not_written() {
+        let status = |code| ClientError::Status { code, reason: String::new(), message: String::new() };
+        let refused = [400, 403, 404, 409, 410, 429, 503, 507].map(status);
+        assert!(refused.iter().all(ClientError::is_refusal));
+        assert!(ClientError::Unreachable(String::new()).is_refusal());
+        let open = [500, 502, 504].map(status);
+        assert!(!open.iter().any(ClientError::is_refusal));
+        assert!(!ClientError::Unknown(String::new()).is_refusal());
+    }
 }

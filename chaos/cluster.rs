@@ -187,6 +187,13 @@ impl Cluster {
         std::fs::read_to_string(self.directory.join("log").join(format!("{name}.log"))).unwrap_or_default()
     }
 
+    /// The highest index up to which a master says that it purged its log, where it logs that.
+    pub fn purged_upto(&self, name: &str) -> u64 {
+        let log = self.log(name);
+        let indices = log.lines().filter_map(|line| line.split_once("purged the log upto=")?.1.parse().ok());
+        indices.max().unwrap_or(0)
+    }
+
     /// `keelson SUBCOMMAND --dir DIR ARGUMENTS`, with the environment that the masters inherit.
     pub fn keelson(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.program);
@@ -232,9 +239,14 @@ impl Cluster {
     /// # Errors
     /// When `keelson up` does.
     pub async fn up(&self) -> Result<String> {
+        process::run(&mut self.up_command(), UP_TIMEOUT).await
+    }
+
+    /// What starts whatever does not run, for whoever does not wait for its end.
+    pub fn up_command(&self) -> Command {
         let mut command = self.keelson("up");
         command.args(["--masters", &self.options.masters.to_string()]);
-        process::run(&mut command, UP_TIMEOUT).await
+        command
     }
 
     /// Stops everything in order.

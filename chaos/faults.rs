@@ -7,9 +7,9 @@ use futures::future::BoxFuture;
 use crate::cluster::Cluster;
 use crate::machine::Need;
 use crate::process::{self, Signal};
-use crate::watch::Watch;
 
 pub mod disk_full;
+pub mod hung_disk;
 pub mod idle_watch;
 pub mod kill;
 pub mod partition;
@@ -41,7 +41,7 @@ pub enum Injury {
     /// A process that is stopped again and again.
     Slow(slow_follower::DutyCycle),
     /// Watches that nobody reads.
-    Unread(Vec<Watch>),
+    Unread(idle_watch::Unread),
 }
 
 impl Injury {
@@ -55,13 +55,13 @@ impl Injury {
             Self::Paused(pid) => process::signal(pid, Signal::CONT),
             Self::Cut(cut) => cut.mend().await,
             Self::Slow(cycle) => cycle.end().await,
-            Self::Unread(watches) => idle_watch::read_to_the_end(watches).await,
+            Self::Unread(unread) => unread.read_to_the_end().await,
         }
     }
 }
 
-/// Faults that a cluster on plain disks must survive without losing anything, by name. A full disk and
-/// a power cut need disks of their own, see `tests/durability.rs`.
+/// Faults that a cluster on plain disks must survive without losing anything, by name. A full disk, a
+/// hung disk and a power cut need disks of their own, see `tests/durability.rs`.
 pub const FAULTS: &[Fault] = &[
     Fault { name: "idle_watch", needs: &[], keeps_quorum: true, inject: |c| Box::pin(idle_watch::inject(c)) },
     Fault { name: "kill_follower", needs: &[], keeps_quorum: true, inject: |c| Box::pin(kill::follower(c)) },

@@ -10,6 +10,7 @@ pub mod client;
 pub mod cluster;
 pub mod evidence;
 pub mod faults;
+pub mod held;
 pub mod kubeconfig;
 pub mod lossy;
 pub mod machine;
@@ -18,6 +19,7 @@ pub mod scenario;
 pub mod traffic;
 pub mod watch;
 
+use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -39,13 +41,21 @@ macro_rules! programs {
 /// Threads that the harness's own tasks run on: traffic must go on while a test waits.
 const WORKER_THREADS: usize = 2;
 
+/// Says what is not tested on this machine, past the capture of a test's output: `make test` closes with it.
+pub fn report_skipped(what: &str) {
+    let test = std::thread::current();
+    let line = format!("SKIPPED: {}: {what}\n", test.name().unwrap_or("a test"));
+    // Without an error stream there is nobody to tell.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 /// Runs one test when it is its turn; says so and passes where the machine lacks what it needs.
 ///
 /// # Panics
 /// When the test fails.
 pub fn run(programs: &Programs, needs: &[Need], test: impl AsyncFnOnce(&Arc<Machine>) -> Result<()>) {
     if let Some(missing) = needs.iter().find_map(|need| need.missing()) {
-        eprintln!("SKIPPED: {missing}");
+        report_skipped(missing);
         return;
     }
     let machine = Arc::new(Machine::claim(programs).expect("a turn on this machine"));

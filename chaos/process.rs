@@ -43,6 +43,31 @@ pub async fn wait_gone(pid: u32, limit: Duration) -> Result<()> {
     Ok(())
 }
 
+/// Waits until nothing of `pid` is left. Where the main thread has ended, another one may still wait for a
+/// disk that hangs, and with it all files and ports of the process stay open.
+///
+/// # Errors
+/// As [`wait_gone`].
+pub async fn wait_ended(pid: u32, limit: Duration) -> Result<()> {
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    // The main thread of a process that nobody collected is all that is left.
+    let has_ended = env::wait_until(limit, LOOK_EVERY, || !is_alive(pid) && threads() <= 1).await;
+    ensure!(has_ended, "threads of process {pid} are left after {limit:?}");
+    Ok(())
+}
+
+/// Bytes of memory that `pid` holds.
+///
+/// # Errors
+/// When it does not run.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.map(|kib| kib << 10).with_context(|| format!("{path} names no VmRSS"))
+}
+
 /// The process id in a `NAME.pid` file; `None` when there is none, or the process has ended.
 pub fn read_pid(path: &Path) -> Option<u32> {
     let pid = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;

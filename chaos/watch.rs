@@ -42,6 +42,9 @@ pub struct Event {
 pub struct Watch {
     body: Incoming,
     unread: BytesMut,
+    /// So many unread bytes hold no line's end: an event may come in a thousand pieces.
+    searched: usize,
+    is_over: bool,
     /// Dropping it would end the connection.
     _connection: SendRequest<Full<Bytes>>,
 }
@@ -49,7 +52,12 @@ pub struct Watch {
 impl Watch {
     /// Reads events from `body`.
     pub fn new(body: Incoming, connection: SendRequest<Full<Bytes>>) -> Self {
-        Self { body, unread: BytesMut::new(), _connection: connection }
+        Self { body, unread: BytesMut::new(), searched: 0, is_over: false, _connection: connection }
+    }
+
+    /// Whether the server closed the watch, or it broke.
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// The next event; `None` when the server closed the watch, or nothing came within `limit`.
@@ -58,12 +66,16 @@ impl Watch {
     /// An error event (410 past the horizon), a broken stream, or a line that is no event.
     pub async fn next(&mut self, limit: Duration) -> Result<Option<Event>> {
         loop {
-            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
-                let line = self.unread.split_to(end);
+            if let Some(end) = self.unread[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let line = self.unread.split_to(self.searched + end);
                 self.unread.advance(1);
+                self.searched = 0;
                 return parse(&line).map(Some);
             }
-            match env::timeout(limit, self.body.frame()).await {
+            self.searched = self.unread.len();
+            let read = env::timeout(limit, self.body.frame()).await;
+            self.is_over = matches!(read, Ok(None | Some(Err(_))));
+            match read {
                 Err(_) | Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => {
                     self.unread.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new()))

@@ -164,14 +164,16 @@ impl RaftStateMachine<TypeConfig> for Adapter {
         Builder { taking: Mutex::new(Some(taking)), failure: self.failure.clone() }
     }
 
-    async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: Handover) -> io::Result<()> {
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Handover) -> io::Result<()> {
         let prepared = match snapshot {
             Handover::Ready(prepared) => Ok(prepared),
             Handover::Stored(taken) => self.prepare(taken.files).await,
         };
         let prepared = prepared.map_err(|error| self.failed(&error))?;
         let installed = self.machine().install(prepared).await;
-        installed.map_err(|error| self.failed(&error))
+        installed.map_err(|error| self.failed(&error))?;
+        tracing::info!(index = meta.last_log_id.map(|at| at.index), "installed a snapshot");
+        Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
@@ -194,10 +196,12 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let Some(taking) = self.taking.get_mut().take() else {
             return Err(io::Error::other("a builder takes one snapshot"));
         };
+        tracing::debug!("taking a snapshot");
         let taken = taking.await.map_err(|error| {
             self.failure.report(error.to_string());
             io::Error::other(error.to_string())
         })?;
+        tracing::debug!(index = taken.restored.applied.map(|at| at.index), "took a snapshot");
         snapshot_of(taken)
     }
 }

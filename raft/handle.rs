@@ -35,6 +35,7 @@ use crate::log::Log;
 use crate::member::{Member, Membership};
 use crate::transport::{FrameService, Lane, Transport, TransportError};
 use crate::types::{Raft, TypeConfig};
+use crate::watchdog::Watchdog;
 
 /// This master's Raft. Cheap to clone; usable from any runtime.
 #[derive(Clone)]
@@ -51,6 +52,9 @@ struct Inner {
     in_flight: Arc<Semaphore>,
     reads: Reads,
     runtime: RaftRuntime,
+    /// Ends with the handle.
+    #[expect(dead_code, reason = "held for its drop")]
+    watchdog: Watchdog,
 }
 
 impl Handle {
@@ -135,6 +139,13 @@ impl Handle {
 
     fn member(&self, node: NodeId) -> Option<Member> {
         self.look(|metrics| metrics.membership_config.membership().get_node(&node).cloned())
+    }
+
+    /// How many snapshots came through a door that was left open.
+    #[cfg(test)]
+    pub(crate) fn snapshots_come(&self) -> u64 {
+        let open = self.0.options.open_door.as_ref();
+        open.map_or(0, |came| came.load(std::sync::atomic::Ordering::SeqCst))
     }
 
     /// openraft itself, for tests that drive it by hand.

@@ -17,6 +17,9 @@ extern crate self as raft;
 
 mod adapter;
 pub mod codec;
+#[cfg(test)]
+#[path = "tests/common/mod.rs"]
+mod common;
 mod failure;
 pub mod handle;
 pub mod limits;
@@ -30,13 +33,12 @@ mod races;
 mod runtime;
 mod snapshots;
 #[cfg(test)]
-mod suite;
+mod soak;
 #[cfg(test)]
-#[path = "tests/common/machine.rs"]
-#[allow(dead_code, reason = "each test uses its part")]
-mod test_machine;
+mod suite;
 pub mod transport;
 mod types;
+mod watchdog;
 
 pub use handle::{
     AppendError, CallError, ChangeError, Handle, InitializeError, Leadership, MemberStatus, Options,

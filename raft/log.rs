@@ -23,7 +23,7 @@ use storage::{LogRecord, LogStore, StorageError};
 use tokio::sync::watch;
 
 use self::cache::{Found, TailCache};
-use self::flusher::{Append, Flusher, Flushing, Synced, UnderWay, watch_syncs};
+use self::flusher::{Append, Flusher, Flushing, Synced};
 use crate::codec::record::{
     decode_entry, decode_log_id, decode_marker, decode_vote, encode_entry, encode_marker, encode_vote,
     raft_index, stored_index,
@@ -41,7 +41,6 @@ struct Shared {
     cache: Mutex<TailCache>,
     synced: Arc<Synced>,
     flushing: Flushing,
-    under_way: UnderWay,
     failure: Failure,
     /// Bytes of records held at start and appended since.
     appended_bytes: AtomicU64,
@@ -59,18 +58,12 @@ impl Log {
         let begin = state.purged.map_or(0, |marker| raft_index(marker.index) + 1);
         let next = state.last.map_or(begin, |record| raft_index(record.index) + 1);
         let synced = Arc::new(Synced::new(next.saturating_sub(1)));
-        let under_way = UnderWay::default();
-        let flusher = Flusher {
-            store: Arc::clone(&store),
-            synced: Arc::clone(&synced),
-            failure: failure.clone(),
-            under_way: under_way.clone(),
-        };
+        let flusher =
+            Flusher { store: Arc::clone(&store), synced: Arc::clone(&synced), failure: failure.clone() };
         let shared = Shared {
             cache: Mutex::new(TailCache::new(begin, next, CACHE_BYTES_MAX)),
             synced,
             flushing: flusher.start()?,
-            under_way,
             appended_bytes: AtomicU64::new(store.size_bytes()),
             failure,
             store,
@@ -82,11 +75,6 @@ impl Log {
     /// membership a cluster begins with, and is only ever applied once it is durable.
     pub(crate) fn synced(&self) -> watch::Receiver<u64> {
         self.0.synced.subscribe()
-    }
-
-    /// Reports a hung disk; to be spawned.
-    pub(crate) fn watchdog(&self) -> impl Future<Output = ()> + Send + use<> {
-        watch_syncs(self.0.under_way.clone(), self.0.failure.clone())
     }
 
     /// Bytes of records that the store holds.
@@ -280,6 +268,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         purged.map_err(|error| self.failed("purging the Raft log", &error))?;
         // Only what a durable snapshot covers is ever purged.
         self.0.synced.raise(log_id.index);
+        tracing::debug!(upto = log_id.index, "purged the log");
         Ok(())
     }
 }

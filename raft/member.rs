@@ -22,4 +22,6 @@ pub struct Membership {
     pub members: BTreeMap<NodeId, Member>,
     /// Ids of those that vote (in a joint configuration: of either half).
     pub voters: std::collections::BTreeSet<NodeId>,
+    /// Whether a change of the voters is half done: a joint configuration.
+    pub is_joint: bool,
 }

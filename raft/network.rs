@@ -14,7 +14,7 @@ use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
 use crate::adapter::{Handover, RaftSnapshot};
 use crate::codec::rpc::{Answer, Request};
-use crate::limits::{APPEND_DEADLINE, VOTE_DEADLINE};
+use crate::limits::VOTE_DEADLINE;
 use crate::member::Member;
 use crate::snapshots::send;
 use crate::transport::{Lane, Transport, TransportError};
@@ -26,12 +26,14 @@ type RpcError = RPCError<TypeConfig>;
 pub(crate) struct Network {
     pub(crate) me: NodeId,
     pub(crate) transport: Arc<dyn Transport>,
+    /// For an append that carries entries.
+    pub(crate) append_deadline: Duration,
 }
 
 impl Network {
     fn client(&self, to: NodeId, member: &Member, lane: Lane) -> Client {
-        let member = member.clone();
-        Client { me: self.me, to, member, lane, transport: Arc::clone(&self.transport) }
+        let (member, transport) = (member.clone(), Arc::clone(&self.transport));
+        Client { me: self.me, to, member, lane, transport, append_deadline: self.append_deadline }
     }
 }
 
@@ -59,6 +61,7 @@ pub(crate) struct Client {
     member: Member,
     lane: Lane,
     transport: Arc<dyn Transport>,
+    append_deadline: Duration,
 }
 
 impl Client {
@@ -118,7 +121,7 @@ impl RaftNetworkV2<TypeConfig> for Client {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
         let action = RPCTypes::AppendEntries;
         // openraft's limit is one heartbeat for all appends; a disk may take longer than that.
-        let deadline = if self.lane == Lane::Heartbeat { option.hard_ttl() } else { APPEND_DEADLINE };
+        let deadline = if self.lane == Lane::Heartbeat { option.hard_ttl() } else { self.append_deadline };
         let has_previous = rpc.prev_log_id.is_some();
         match self.ask(self.lane, &Request::Append(rpc), deadline).await {
             // openraft takes the conflicting position from the request, and panics when it has none.

@@ -17,21 +17,36 @@ use crate::snapshots::receive::Receiver;
 use crate::transport::{FrameService, Lane, PeerService};
 use crate::types::{Raft, TypeConfig, Vote};
 
-/// Keeps snapshots from being installed beside appends.
+/// Keeps snapshots from being installed beside appends, and snapshots of what the log holds from being
+/// installed at all.
 ///
-/// openraft forgets the log ids that a snapshot covers the moment it accepts one, while commands that
-/// came before may still wait for the disk or for an earlier snapshot. An apply derived from what is
-/// submitted but not yet applied then looks for a log id that is gone, and the core panics. Here every
-/// append that carries entries has been answered, so is on disk, before a snapshot is given to the
-/// core, and one snapshot is installed before the next. Heartbeats pass: they leave nothing waiting.
+/// openraft forgets the log ids that a snapshot covers the moment it accepts one, while commands that came
+/// before may still wait. openraft#2116 reports an apply among them that looks for a log id that is gone,
+/// and a core that panics. No order of events that we could force or hunt for brings that about
+/// (`races.rs`, `soak.rs`), but nothing rests on it: every append that carries entries has been answered, so
+/// is on disk, before a snapshot is given to the core, and one snapshot is installed before the next.
+/// Heartbeats pass: they leave nothing waiting.
+///
+/// Of a snapshot that ends before the log does, openraft takes back what it knows to be in the log: a debug
+/// build ends by an assertion, and elsewhere what was committed behind the snapshot is applied only once
+/// another entry comes. A log that holds the snapshot's last entry needs none of it.
 #[derive(Clone, Default)]
-pub(crate) struct Door(Arc<RwLock<()>>);
+pub(crate) struct Door {
+    pub(crate) lock: Arc<RwLock<()>>,
+    /// Left open by tests of what openraft does alone; counts the snapshots that come.
+    #[cfg(test)]
+    pub(crate) open: Option<Arc<std::sync::atomic::AtomicU64>>,
+}
 
 impl Door {
     /// Gives entries to the core. A task of its own, because a caller that gives up must not open the
     /// door before the core is done.
     async fn append(&self, raft: &Raft, append: Append) -> Result<AppendAnswer, String> {
-        let (open, raft) = (Arc::clone(&self.0).read_owned().await, raft.clone());
+        #[cfg(test)]
+        if self.open.is_some() {
+            return raft.append_entries(append).await.map_err(text);
+        }
+        let (open, raft) = (Arc::clone(&self.lock).read_owned().await, raft.clone());
         let appending = env::spawn(async move {
             let answer = raft.append_entries(append).await;
             drop(open);
@@ -40,20 +55,43 @@ impl Door {
         appending.await.map_err(text)?.map_err(text)
     }
 
-    /// Gives a snapshot to the core, alone.
+    /// Gives a snapshot to the core, alone, unless the log holds its last entry already.
     pub(crate) async fn install(
         &self,
         raft: &Raft,
         vote: Vote,
         snapshot: RaftSnapshot,
     ) -> Result<SnapshotResponse<TypeConfig>, String> {
-        let (alone, raft) = (Arc::clone(&self.0).write_owned().await, raft.clone());
+        #[cfg(test)]
+        if let Some(came) = &self.open {
+            came.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            return raft.install_full_snapshot(vote, snapshot).await.map_err(text);
+        }
+        let (alone, raft) = (Arc::clone(&self.lock).write_owned().await, raft.clone());
         let installing = env::spawn(async move {
-            let answer = raft.install_full_snapshot(vote, snapshot).await;
+            let answer = install_what_is_lacking(&raft, vote, snapshot).await;
             drop(alone);
             answer
         });
-        installing.await.map_err(text)?.map_err(text)
+        installing.await.map_err(text)?
+    }
+}
+
+/// Asks with a heartbeat whether the log holds what the snapshot ends with, then installs it if not.
+async fn install_what_is_lacking(
+    raft: &Raft,
+    vote: Vote,
+    snapshot: RaftSnapshot,
+) -> Result<SnapshotResponse<TypeConfig>, String> {
+    let last = snapshot.meta.last_log_id;
+    let heartbeat =
+        AppendEntriesRequest { vote, prev_log_id: last, entries: Vec::new(), leader_commit: last };
+    match raft.append_entries(heartbeat).await.map_err(text)? {
+        AppendEntriesResponse::Conflict => raft.install_full_snapshot(vote, snapshot).await.map_err(text),
+        AppendEntriesResponse::HigherVote(higher) => Ok(SnapshotResponse::new(higher)),
+        AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_) => {
+            Ok(SnapshotResponse::new(vote))
+        }
     }
 }
 

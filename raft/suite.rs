@@ -10,10 +10,10 @@ use storage::rocks::{RocksOptions, RocksStores};
 use storage::snapshot::Stores;
 
 use crate::adapter::Adapter;
+use crate::common::machine::{CountingMachine, Probe};
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::runtime::Runtime;
-use crate::test_machine::{CountingMachine, Probe};
 use crate::types::TypeConfig;
 
 fn built(stores: Arc<dyn Stores>) -> (Log, Adapter) {

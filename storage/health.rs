@@ -1,16 +1,24 @@
 //! Remembers the first failure of a disk: after it, nothing that writes goes on.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::error::{Result, StorageError};
+use crate::under_way::UnderWay;
 
 /// Whether the disk under a store may still be written to.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     first: OnceLock<String>,
+    pub(crate) under_way: Arc<UnderWay>,
 }
 
 impl Health {
+    /// Of a store on the disk that `under_way` speaks of.
+    pub(crate) fn new(under_way: Arc<UnderWay>) -> Self {
+        Self { first: OnceLock::new(), under_way }
+    }
+
     /// Lets a write or sync begin.
     pub(crate) fn check(&self) -> Result<()> {
         match self.first.get() {
@@ -19,16 +27,26 @@ impl Health {
         }
     }
 
-    /// Runs a write or sync. Whatever fails in it is the last thing that is tried.
-    pub(crate) fn guard<T>(&self, write: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Runs a write or sync that may take `limit`. Whatever fails in it is the last thing that is tried.
+    pub(crate) fn guard<T>(
+        &self,
+        operation: &'static str,
+        limit: Duration,
+        write: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         self.check()?;
-        write().inspect_err(|error| self.poison(error))
+        self.under_way.during(operation, limit, write).inspect_err(|error| self.poison(error))
     }
 
     /// The same where a full disk is no reason to stop: what was not written can be written later.
-    pub(crate) fn guard_retryable<T>(&self, write: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn guard_retryable<T>(
+        &self,
+        operation: &'static str,
+        limit: Duration,
+        write: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         self.check()?;
-        write().inspect_err(|error| {
+        self.under_way.during(operation, limit, write).inspect_err(|error| {
             if !error.is_out_of_space() {
                 self.poison(error);
             }

@@ -18,6 +18,7 @@ pub mod mutant;
 pub mod rocks;
 pub mod snapshot;
 pub mod space;
+pub mod under_way;
 pub mod versions;
 
 pub use error::{Result, StorageError};

@@ -1,5 +1,6 @@
-//! Deliberate faults, in builds made for testing the tests: the power cuts of `tests/durability.rs` must
-//! find them. `KEELSON_MUTANT` names one; without the feature `mutants` there are none.
+//! Deliberate faults, in builds made for testing the tests: the power cuts of `tests/durability.rs` or the
+//! kills of `storage/tests/kill.rs` must find them. `KEELSON_MUTANT` names one; without the feature `mutants`
+//! there are none.
 
 /// `no-fsync`: a sync of the log writes nothing to disk.
 pub(crate) fn skips_sync() -> bool {
@@ -10,6 +11,16 @@ pub(crate) fn skips_sync() -> bool {
 /// appends.
 pub fn acknowledges_early() -> bool {
     is_on("ack-before-flush")
+}
+
+/// `no-write`: a sync of the log leaves what was appended in the memory of the process.
+pub(crate) fn keeps_log_in_memory() -> bool {
+    is_on("no-write")
+}
+
+/// `no-flush`: a flush of the version store leaves what was written in the memory of the process.
+pub(crate) fn keeps_versions_in_memory() -> bool {
+    is_on("no-flush")
 }
 
 fn is_on(name: &str) -> bool {

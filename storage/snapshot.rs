@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::space::SpaceState;
+use crate::under_way::UnderWay;
 
 /// One file of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,10 @@ pub trait Stores: Send + Sync + 'static {
 
     /// Free space. While it is low, proposals and appended entries are to be refused.
     fn space(&self) -> SpaceState;
+
+    /// What was asked of the disk and has not come to an end. Whoever serves from these stores must end when
+    /// that takes too long.
+    fn under_way(&self) -> std::sync::Arc<UnderWay>;
 
     /// The 99th percentile of [`crate::LogStore::sync`] over the last minute, in milliseconds; `None`
     /// when there was none.

@@ -110,7 +110,8 @@ pub trait VersionStore: Send + Sync + 'static {
     fn at(&self, key: &str, revision: u64) -> Result<Option<Version>>;
 
     /// Versions current at `revision` of keys in `from..to` (byte order), at most `limit` and no more once
-    /// they hold [`ANSWER_BYTES_MAX`]: only an empty answer says that there is nothing left.
+    /// they hold [`ANSWER_BYTES_MAX`]: only an empty answer says that there is nothing left. A key and NUL is
+    /// the end right behind that key.
     fn range_at(&self, from: &str, to: &str, revision: u64, limit: usize) -> Result<Vec<Version>>;
 
     /// All kept versions of `key`, newest first, at most `limit`.

@@ -101,6 +101,16 @@ fn two_clusters_run_side_by_side_and_leave_nothing_behind() {
         first.check_holds(&["mine"]).await.context("after the other cluster went down")?;
         second.up().await?;
         second.any_client()?.get("yours").await?;
+
+        // What a kill leaves behind, a third starts and goes beside.
+        first.kill(&[first.masters(), vec!["balancer".to_owned()]].concat()).await?;
+        let third = Cluster::start(machine, Options { masters: 1, ..Options::default() }).await?;
+        third.any_client()?.create("theirs", "x").await?;
+        third.down().await?;
+        first.up().await.context("up after another cluster came and went")?;
+        first.wait_ready(READY_TIMEOUT).await?;
+        first.check_holds(&["mine"]).await?;
+        first.check_whole().await?;
         first.down().await?;
         second.any_client()?.get("yours").await?;
         second.down().await?;
@@ -196,7 +206,7 @@ fn a_dead_master_is_replaced_by_a_new_one_with_a_new_id() {
     chaos::run(&chaos::programs!(), &[], async |machine| {
         let cluster = Cluster::start(machine, Options::default()).await?;
         cluster.any_client()?.create("before", "x").await?;
-        let (leader, followers) = cluster.roles().await?;
+        let (_, followers) = cluster.roles().await?;
         let victim = &followers[0];
         let old_id = node_id(&cluster.data(victim))?;
         cluster.kill(std::slice::from_ref(victim)).await?;
@@ -212,7 +222,7 @@ fn a_dead_master_is_replaced_by_a_new_one_with_a_new_id() {
 
         // The new one counts: with another one gone there is still a quorum.
         cluster.kill(&followers[1..2]).await?;
-        let written = cluster.client(&leader)?.create("after", "x").await;
+        let written = cluster.any_client()?.create("after", "x").await;
         written.context("a write with the new master in the quorum")?;
         Ok(())
     });

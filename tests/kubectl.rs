@@ -14,18 +14,26 @@ use expect_test::expect;
 /// How long one command may take.
 const KUBECTL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The oldest and the newest kubectl that can be found: every one in the path, and the versions that lie
-/// beside it (`kubectl.1.27`...) where it only chooses between them.
-fn programs() -> Vec<PathBuf> {
+/// The minor version from which on kubectl names the namespace of what it deletes.
+const NAMES_PLACE_SINCE: u32 = 34;
+
+/// The oldest and the newest kubectl that can be found, each with its minor version: every one in the
+/// path, and the versions that lie beside it (`kubectl.1.27`...) where it only chooses between them.
+fn programs() -> Result<Vec<(u32, String)>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|directory| directory.join("kubectl"));
     let found = found.filter_map(|program| program.canonicalize().ok());
-    let mut versions: Vec<(u32, PathBuf)> =
-        found.flat_map(|program| beside(&program)).filter_map(|path| Some((minor(&path)?, path))).collect();
+    let mut versions = Vec::new();
+    for program in found.flat_map(|program| beside(&program)) {
+        let minor = minor(&program).with_context(|| format!("the version of {}", program.display()))?;
+        versions.push((minor, program.to_string_lossy().into_owned()));
+    }
     versions.sort();
     versions.dedup_by_key(|(minor, _)| *minor);
     let newest = if versions.len() > 1 { versions.pop() } else { None };
-    versions.into_iter().take(1).chain(newest).map(|(_, path)| path).collect()
+    let chosen: Vec<(u32, String)> = versions.into_iter().take(1).chain(newest).collect();
+    ensure!(!chosen.is_empty(), "kubectl is installed, but none was found in {}", path.display());
+    Ok(chosen)
 }
 
 /// The versions that lie beside `program`; itself where there are none.
@@ -38,10 +46,11 @@ fn beside(program: &Path) -> Vec<PathBuf> {
 }
 
 /// The minor version that a kubectl says it has.
-fn minor(program: &Path) -> Option<u32> {
-    let output = Command::new(program).args(["version", "--client", "--output=json"]).output().ok()?;
-    let version: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-    version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok()
+fn minor(program: &Path) -> Result<u32> {
+    let output = Command::new(program).args(["version", "--client", "--output=json"]).output()?;
+    let version: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let minor = version["clientVersion"]["minor"].as_str().context("no minor version")?;
+    Ok(minor.trim_end_matches('+').parse()?)
 }
 
 /// Runs kubectl command lines, one after the other on the next master, and returns what a terminal
@@ -54,7 +63,7 @@ async fn session(cluster: &Cluster, program: &str, script: &[&str]) -> Result<St
         let ended = process::capture(command.args(line.split(' ')), KUBECTL_TIMEOUT).await?;
         let said = ended.stdout + &ended.stderr;
         screen.push_str(&format!("$ kubectl {line}\n"));
-        let shown = said.lines().map(|line| without_place(&without_age(line)));
+        let shown = said.lines().map(without_age);
         shown.for_each(|line| screen.push_str(&format!("{line}\n")));
     }
     Ok(screen)
@@ -67,14 +76,6 @@ fn without_age(line: &str) -> String {
         && last.ends_with(['s', 'm', 'h'])
         && last.chars().all(|c| c.is_ascii_digit() || "smh".contains(c));
     if is_age { format!("{rest} AGE") } else { line.to_owned() }
-}
-
-/// The line without the namespace that kubectl names since 1.34 when it deletes something.
-fn without_place(line: &str) -> String {
-    match line.split_once(" deleted from ") {
-        Some((what, _)) => format!("{what} deleted"),
-        None => line.to_owned(),
-    }
 }
 
 const SCRIPT: &[&str] = &[
@@ -101,66 +102,68 @@ const SCRIPT: &[&str] = &[
     "get pods",
 ];
 
+/// What a terminal shows. `PLACE` is where kubectl names the namespace, if it does.
+const SCREEN: &str = r#"$ kubectl create namespace shop
+namespace/shop created
+$ kubectl create configmap web -n shop --from-literal=color=red
+configmap/web created
+$ kubectl get configmap web -n shop
+NAME   DATA   AGE
+web    1      AGE
+$ kubectl get configmap web -n shop -o jsonpath={.data}
+{"color":"red"}
+$ kubectl create configmap web -n shop --from-literal=color=blue
+error: failed to create configmap: configmaps "web" already exists
+$ kubectl get configmaps -n shop
+NAME   DATA   AGE
+web    1      AGE
+$ kubectl get cm/nothing -n shop
+Error from server (NotFound): configmaps "nothing" not found
+$ kubectl create configmap lost -n nowhere
+error: failed to create configmap: namespaces "nowhere" not found
+$ kubectl create configmap Bad_Name -n shop
+error: failed to create configmap: ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
+$ kubectl create secret generic key -n shop --from-literal=password=1234
+secret/key created
+$ kubectl get secret key -n shop
+NAME   TYPE     DATA   AGE
+key    Opaque   1      AGE
+$ kubectl get secret key -n shop -o jsonpath={.data.password}
+MTIzNA==
+$ kubectl get configmaps,secrets -n shop -o name
+configmap/web
+secret/key
+$ kubectl delete configmap web -n shop
+configmap "web" deletedPLACE
+$ kubectl get configmap web -n shop
+Error from server (NotFound): configmaps "web" not found
+$ kubectl get configmaps -n shop
+No resources found in shop namespace.
+$ kubectl delete namespace shop
+namespace "shop" deleted
+$ kubectl get secrets -n shop
+No resources found in shop namespace.
+$ kubectl get namespace shop
+Error from server (NotFound): namespaces "shop" not found
+$ kubectl get namespaces
+NAME              STATUS   AGE
+default           Active   AGE
+kube-node-lease   Active   AGE
+kube-public       Active   AGE
+kube-system       Active   AGE
+$ kubectl get pods
+error: the server doesn't have a resource type "pods"
+"#;
+
 #[test]
 fn a_session_shows_what_kubernetes_shows() {
     chaos::run(&chaos::programs!(), &[Need::Kubectl], async |machine| {
         let cluster = Cluster::start(machine, Options::default()).await?;
-        for program in programs() {
-            println!("with {}", program.display());
-            let screen = session(&cluster, &program.to_string_lossy(), SCRIPT).await?;
-            expect![[r#"
-                $ kubectl create namespace shop
-                namespace/shop created
-                $ kubectl create configmap web -n shop --from-literal=color=red
-                configmap/web created
-                $ kubectl get configmap web -n shop
-                NAME   DATA   AGE
-                web    1      AGE
-                $ kubectl get configmap web -n shop -o jsonpath={.data}
-                {"color":"red"}
-                $ kubectl create configmap web -n shop --from-literal=color=blue
-                error: failed to create configmap: configmaps "web" already exists
-                $ kubectl get configmaps -n shop
-                NAME   DATA   AGE
-                web    1      AGE
-                $ kubectl get cm/nothing -n shop
-                Error from server (NotFound): configmaps "nothing" not found
-                $ kubectl create configmap lost -n nowhere
-                error: failed to create configmap: namespaces "nowhere" not found
-                $ kubectl create configmap Bad_Name -n shop
-                error: failed to create configmap: ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
-                $ kubectl create secret generic key -n shop --from-literal=password=1234
-                secret/key created
-                $ kubectl get secret key -n shop
-                NAME   TYPE     DATA   AGE
-                key    Opaque   1      AGE
-                $ kubectl get secret key -n shop -o jsonpath={.data.password}
-                MTIzNA==
-                $ kubectl get configmaps,secrets -n shop -o name
-                configmap/web
-                secret/key
-                $ kubectl delete configmap web -n shop
-                configmap "web" deleted
-                $ kubectl get configmap web -n shop
-                Error from server (NotFound): configmaps "web" not found
-                $ kubectl get configmaps -n shop
-                No resources found in shop namespace.
-                $ kubectl delete namespace shop
-                namespace "shop" deleted
-                $ kubectl get secrets -n shop
-                No resources found in shop namespace.
-                $ kubectl get namespace shop
-                Error from server (NotFound): namespaces "shop" not found
-                $ kubectl get namespaces
-                NAME              STATUS   AGE
-                default           Active   AGE
-                kube-node-lease   Active   AGE
-                kube-public       Active   AGE
-                kube-system       Active   AGE
-                $ kubectl get pods
-                error: the server doesn't have a resource type "pods"
-            "#]]
-            .assert_eq(&screen);
+        for (minor, program) in programs()? {
+            println!("with {program}");
+            let screen = session(&cluster, &program, SCRIPT).await?;
+            let place = if minor < NAMES_PLACE_SINCE { "" } else { " from shop namespace" };
+            assert_eq!(screen, SCREEN.replace("PLACE", place), "1.{minor}");
         }
         Ok(())
     });
@@ -180,8 +183,7 @@ fn a_watch_on_any_master_shows_what_happens_on_the_others() {
     chaos::run(&chaos::programs!(), &[Need::Kubectl], async |machine| {
         let cluster = Cluster::start(machine, Options::default()).await?;
         let masters = cluster.masters();
-        for program in programs() {
-            let program = program.to_string_lossy().into_owned();
+        for (_, program) in programs()? {
             session(&cluster, &program, &["create configmap seen --from-literal=a=1"]).await?;
             let mut watches = Vec::new();
             for master in &masters {

@@ -30,7 +30,7 @@ const SIZE_BYTES: u64 = 64 << 30;
 
 /// A mounted disk; unmounted on drop. What it holds is lost with it.
 pub struct LossyMount {
-    disk: Arc<Mutex<Disk>>,
+    shared: Arc<Shared>,
     path: PathBuf,
     session: Option<BackgroundSession>,
 }
@@ -41,11 +41,11 @@ impl LossyMount {
     /// # Errors
     /// Without `/dev/fuse` or the right to mount.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let disk = Arc::new(Mutex::new(Disk::default()));
+        let shared = Arc::new(Shared::default());
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("lossy".into()), MountOption::NoAtime];
-        let session = fuser::spawn_mount(Served(Arc::clone(&disk)), path, &config)?;
-        Ok(Self { disk, path: path.to_owned(), session: Some(session) })
+        let session = fuser::spawn_mount(Served(Arc::clone(&shared)), path, &config)?;
+        Ok(Self { shared, path: path.to_owned(), session: Some(session) })
     }
 
     /// Where it is mounted.
@@ -55,22 +55,39 @@ impl LossyMount {
 
     /// Loses power; see [`Disk::power_cut`]. No process may have a file open.
     pub fn power_cut(&self, seed: u64) {
-        self.disk.lock().power_cut(seed);
+        self.shared.disk.lock().power_cut(seed);
     }
 
     /// How many files hold bytes that a power cut may take.
     pub fn dirty_files(&self) -> usize {
-        self.disk.lock().dirty_files()
+        self.shared.disk.lock().dirty_files()
     }
 
     /// Bytes in all files.
     pub fn used_bytes(&self) -> u64 {
-        self.disk.lock().used_bytes()
+        self.shared.disk.lock().used_bytes()
+    }
+
+    /// Hangs: every sync from now on is held, and whoever asked for it cannot even be killed. All else goes on.
+    pub fn hold_syncs(&self) {
+        self.shared.held.lock().get_or_insert_default();
+    }
+
+    /// How many syncs are held.
+    pub fn held_syncs(&self) -> usize {
+        self.shared.held.lock().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Lets the syncs go, those that are held and those to come.
+    pub fn release_syncs(&self) {
+        let held = self.shared.held.lock().take();
+        held.into_iter().flatten().for_each(|(sync, reply)| self.shared.sync(sync, reply));
     }
 }
 
 impl Drop for LossyMount {
     fn drop(&mut self) {
+        self.release_syncs();
         // A file still open keeps a plain unmount from working; the serving thread ends either way.
         if let Some(session) = self.session.take()
             && session.umount_and_join().is_err()
@@ -80,12 +97,45 @@ impl Drop for LossyMount {
     }
 }
 
+/// The disk, and who waits for it.
+#[derive(Default)]
+struct Shared {
+    disk: Mutex<Disk>,
+    /// Syncs that wait while the disk hangs; `None` while it does not.
+    held: Mutex<Option<Vec<(Sync, ReplyEmpty)>>>,
+}
+
+/// What is made durable.
+#[derive(Clone, Copy)]
+enum Sync {
+    File(Ino),
+    Directory(Ino),
+}
+
+impl Shared {
+    /// Syncs, or holds who asked for it.
+    fn sync(&self, sync: Sync, reply: ReplyEmpty) {
+        if let Some(held) = self.held.lock().as_mut() {
+            return held.push((sync, reply));
+        }
+        let mut disk = self.disk.lock();
+        let done = match sync {
+            Sync::File(ino) => disk.sync_file(ino),
+            Sync::Directory(ino) => {
+                disk.sync_directory(ino);
+                Ok(())
+            }
+        };
+        reply_empty(done, reply);
+    }
+}
+
 /// What FUSE calls into.
-struct Served(Arc<Mutex<Disk>>);
+struct Served(Arc<Shared>);
 
 impl Served {
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock()
+        self.0.disk.lock()
     }
 }
 
@@ -330,7 +380,7 @@ impl Filesystem for Served {
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        reply_empty(self.disk().sync_file(ino.0), reply);
+        self.0.sync(Sync::File(ino.0), reply);
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
@@ -347,8 +397,7 @@ impl Filesystem for Served {
     }
 
     fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.disk().sync_directory(ino.0);
-        reply.ok();
+        self.0.sync(Sync::Directory(ino.0), reply);
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {

@@ -16,7 +16,7 @@ fn mount() -> Option<(LossyMount, tempfile::TempDir)> {
     match LossyMount::new(directory.path()) {
         Ok(mount) => Some((mount, directory)),
         Err(refused) => {
-            eprintln!("SKIPPED: FUSE cannot be used here: {refused}");
+            crate::report_skipped(&format!("FUSE cannot be used here: {refused}"));
             None
         }
     }
@@ -263,4 +263,23 @@ fn a_file_that_is_open_outlives_its_name() {
     let mut byte = [0];
     open.read_exact_at(&mut byte, 0).unwrap();
     assert_eq!(byte, *b"x");
+}
+
+#[test]
+fn a_disk_that_hangs_holds_syncs_and_nothing_else() {
+    let Some((mount, directory)) = mount() else { return };
+    let path = directory.path().join("file");
+    fs::write(&path, "written").expect("write");
+    mount.hold_syncs();
+    let file = File::open(&path).expect("open");
+    let syncing = base::env::thread("sync", move || file.sync_all()).expect("a thread");
+    while mount.held_syncs() == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(fs::read(&path).expect("read"), b"written", "reads go on");
+    fs::write(directory.path().join("other"), "too").expect("writes go on");
+    assert_eq!(mount.dirty_files(), 2, "nothing is durable");
+    mount.release_syncs();
+    syncing.join().expect("joined").expect("synced");
+    assert_eq!(mount.dirty_files(), 1, "what was held took effect");
 }

@@ -78,6 +78,7 @@ pub(crate) fn summary(membership: &RaftMembership) -> Membership {
     Membership {
         members: membership.nodes().map(|(node, member)| (*node, member.clone())).collect(),
         voters: membership.voter_ids().collect(),
+        is_joint: membership.get_joint_config().len() > 1,
     }
 }
 

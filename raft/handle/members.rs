@@ -118,8 +118,12 @@ impl Handle {
         }
     }
 
-    /// Brings a half-done change of voters to its end.
-    async fn finish_joint(&self) -> Result<(), ChangeError> {
+    /// Brings a half-done change of voters to its end: its second step is the same whoever takes it, so
+    /// nothing is lost when whoever began it goes on too.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn finish_joint(&self) -> Result<(), ChangeError> {
         self.check_leads_members()?;
         let configs = self.look(|metrics| metrics.membership_config.membership().get_joint_config().clone());
         match configs.last() {

@@ -22,6 +22,8 @@ pub struct Timing {
     pub election_max: Duration,
     /// See [`limits::QUORUM_LOSS_PROBE`].
     pub quorum_loss_probe: Duration,
+    /// See [`limits::APPEND_DEADLINE`].
+    pub append_deadline: Duration,
 }
 
 impl Default for Timing {
@@ -31,6 +33,7 @@ impl Default for Timing {
             election_min: limits::ELECTION_MIN,
             election_max: limits::ELECTION_MAX,
             quorum_loss_probe: limits::QUORUM_LOSS_PROBE,
+            append_deadline: limits::APPEND_DEADLINE,
         }
     }
 }
@@ -52,6 +55,9 @@ pub struct Options {
     pub log_kept_bytes: u64,
     /// Whether new entries must be refused for lack of space. Called often: must be cheap.
     pub space_is_low: SpaceCheck,
+    /// Lets entries and snapshots reach the core as they come, and counts the snapshots.
+    #[cfg(test)]
+    pub(crate) open_door: Option<Arc<std::sync::atomic::AtomicU64>>,
 }
 
 impl Options {
@@ -65,6 +71,8 @@ impl Options {
             snapshot_after_bytes: limits::SNAPSHOT_AFTER_BYTES,
             log_kept_bytes: limits::LOG_KEPT_BYTES,
             space_is_low: Arc::new(|| false),
+            #[cfg(test)]
+            open_door: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use base::env;
 
 use super::Handle;
-use crate::limits::{SHUTDOWN_CORE, SHUTDOWN_TRANSFER};
+use crate::limits::{SHUTDOWN_CORE, SHUTDOWN_SYNC, SHUTDOWN_TRANSFER};
 
 impl Handle {
     /// Hands leadership over, waits (bounded) until somebody else leads, ends Raft and makes the log
@@ -19,7 +19,9 @@ impl Handle {
             tracing::warn!("the Raft core did not end in time");
         }
         // A failure is reported there already, and nothing unsynced was ever acknowledged.
-        let _ = self.0.log.sync().await;
+        if env::timeout(SHUTDOWN_SYNC, self.0.log.sync()).await.is_err() {
+            tracing::warn!("the last sync of the log did not end in time");
+        }
         self.0.runtime.end();
     }
 }

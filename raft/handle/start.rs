@@ -24,6 +24,7 @@ use crate::peer::{Door, Peer};
 use crate::snapshots::receive::Receiver;
 use crate::transport::{PeerService, Transport};
 use crate::types::Raft;
+use crate::watchdog::Watchdog;
 
 /// Where Raft runs: on a runtime of its own, so that whatever loads the rest of the process cannot
 /// delay its ticks; on the caller's in a simulation.
@@ -109,16 +110,25 @@ impl Parts {
         let failure = self.failure.clone();
         let opened = env::blocking(move || Log::open(store, failure));
         let log = opened.await.map_err(|error| StartError::Storage(error.to_string()))?;
-        let network = Network { me: self.options.node, transport: Arc::clone(&self.transport) };
+        let network = Network {
+            me: self.options.node,
+            transport: Arc::clone(&self.transport),
+            append_deadline: self.options.timing.append_deadline,
+        };
         let started = Raft::new(self.options.node, Arc::new(config), network, log.clone(), adapter).await;
         let raft = started.map_err(|fatal| StartError::Storage(fatal.to_string()))?;
 
+        let watchdog = Watchdog::start(self.stores.under_way(), self.failure.clone());
+        let watchdog = watchdog.map_err(StartError::Thread)?;
         let receiver = Arc::new(Receiver::new(self.stores));
         env::spawn(Arc::clone(&receiver).drop_idle());
-        env::spawn(log.watchdog());
         let peer = Peer {
             raft: raft.clone(),
-            door: Door::default(),
+            door: Door {
+                #[cfg(test)]
+                open: self.options.open_door.clone(),
+                ..Door::default()
+            },
             service: self.service,
             space_is_low: Arc::clone(&self.options.space_is_low),
             receiver,
@@ -143,6 +153,7 @@ impl Parts {
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
             reads,
             runtime: self.runtime,
+            watchdog,
         });
         env::spawn(Handle::serve_reads(Arc::downgrade(&inner), queue));
         env::spawn(trim::keep_bounds(Arc::downgrade(&inner)));
@@ -151,7 +162,7 @@ impl Parts {
 }
 
 fn config(options: &Options) -> Result<Config, StartError> {
-    let Timing { heartbeat, election_min, election_max, quorum_loss_probe } = options.timing;
+    let Timing { heartbeat, election_min, election_max, quorum_loss_probe, .. } = options.timing;
     let config = Config {
         cluster_name: options.cluster.to_string(),
         heartbeat_interval: heartbeat.as_millis() as u64,

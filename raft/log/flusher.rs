@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use base::env::{self, Instant};
+use base::env;
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
 use storage::LogStore;
 use tokio::sync::{mpsc, watch};
 
 use crate::failure::{Failure, chain};
-use crate::limits::{SIMULATED_SYNC_MAX_US, SYNC_LIMIT, SYNC_WATCH_EVERY};
+use crate::limits::SIMULATED_SYNC_MAX_US;
 use crate::types::TypeConfig;
 
 /// A build made to misbehave syncs after one group of this many, on average.
@@ -79,16 +79,11 @@ fn lower(index: &mut u64, to: u64) -> bool {
     moves
 }
 
-/// When the sync under way began, for the watchdog.
-#[derive(Clone, Default)]
-pub(super) struct UnderWay(Arc<Mutex<Option<Instant>>>);
-
 /// What the flusher works with.
 pub(super) struct Flusher {
     pub(super) store: Arc<dyn LogStore>,
     pub(super) synced: Arc<Synced>,
     pub(super) failure: Failure,
-    pub(super) under_way: UnderWay,
 }
 
 /// The way to a flusher. It ends when this is dropped, and with a thread of its own is waited for: the
@@ -167,9 +162,7 @@ impl Flusher {
                 return;
             }
         }
-        *self.under_way.0.lock() = Some(env::monotonic());
         let flushed = self.store.sync();
-        *self.under_way.0.lock() = None;
         self.complete(
             group,
             flushed.map_err(|error| format!("syncing the Raft log failed: {}", chain(&error))),
@@ -183,19 +176,6 @@ impl Flusher {
         }
         for append in group {
             append.callback.io_completed(flushed.clone().map_err(io::Error::other));
-        }
-    }
-}
-
-/// Reports a sync that takes too long. Runs until Raft's runtime ends.
-pub(super) async fn watch_syncs(under_way: UnderWay, failure: Failure) {
-    loop {
-        env::sleep(SYNC_WATCH_EVERY).await;
-        let hung = under_way.0.lock().is_some_and(|began| began.elapsed() > SYNC_LIMIT);
-        if hung {
-            failure
-                .report(format!("a sync of the Raft log takes longer than {SYNC_LIMIT:?}: the disk hangs"));
-            return;
         }
     }
 }

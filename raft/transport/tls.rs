@@ -3,7 +3,8 @@
 //! # Flow
 //! A connection per master and lane, made when first needed. After the TLS handshake both sides send a
 //! [`hello`]; then requests and answers are frames that carry a number, so that many requests share a
-//! connection. A connection that answers nothing for [`SILENCE_MAX`] while answers are due is closed.
+//! connection. A connection that answers nothing for [`SILENCE_MAX`] while answers are due is closed, and so is
+//! one whose answers nobody takes for [`crate::limits::ANSWER_STALL_MAX`].
 //!
 //! # Guarantees
 //! A request is only ever sent to, and served for, a master whose certificate names the id that is

@@ -1,14 +1,17 @@
 //! What the API server stands on: reads, proposals and watches of one master's replica.
 //!
-//! Two implementations: the replica, and a twin in memory for tests.
+//! Two implementations, the replica and a twin in memory for tests, and one suite ([`conformance`]) that
+//! both pass.
 
 use std::sync::Arc;
 
 use replica::{
-    AtLeastError, Committed, Event, Moment, ProposeError, Replica, Unavailable, View, ViewError, WatchEnd,
+    AtLeastError, Behind, Committed, Event, Moment, ProposeError, Replica, Unavailable, View, ViewError,
+    WatchEnd,
 };
 use state::Txn;
 
+pub mod conformance;
 #[cfg(test)]
 pub(crate) mod memory;
 
@@ -48,6 +51,12 @@ pub trait Backend: Send + Sync + 'static {
     /// When history does not reach back that far.
     fn watch(&self, prefix: &str, revision: u64) -> Result<Box<dyn Changes>, WatchEnd>;
 
+    /// Whether everything is applied here that was committed when this master started.
+    ///
+    /// # Errors
+    /// What is lacking.
+    fn caught_up(&self) -> Result<(), Behind>;
+
     /// The term in which this master leads; `None` while it does not.
     fn leading_term(&self) -> Option<u64>;
 }
@@ -55,7 +64,7 @@ pub trait Backend: Send + Sync + 'static {
 /// A stream of changes.
 #[async_trait::async_trait]
 pub trait Changes: Send {
-    /// Waits for the next changes, in order. Cancel-safe.
+    /// Waits for the next changes, in order: at most [`replica::limits::WATCH_BATCH_MAX`]. Cancel-safe.
     ///
     /// # Errors
     /// The stream is then over.
@@ -89,6 +98,10 @@ impl Backend for Replica {
 
     fn watch(&self, prefix: &str, revision: u64) -> Result<Box<dyn Changes>, WatchEnd> {
         Ok(Box::new(Self::watch(self, prefix, revision)?))
+    }
+
+    fn caught_up(&self) -> Result<(), Behind> {
+        Self::caught_up(self)
     }
 
     fn leading_term(&self) -> Option<u64> {

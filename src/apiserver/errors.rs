@@ -66,13 +66,15 @@ impl From<ViewError> for Failure {
     }
 }
 
-impl From<WatchEnd> for Failure {
-    fn from(end: WatchEnd) -> Self {
+impl Failure {
+    /// What a watch says before it ends; `None` when it just ends.
+    pub fn of_watch(end: WatchEnd) -> Option<Self> {
         match end {
-            WatchEnd::Gone(gone) => gone.into(),
-            // What the watch had seen may not be in this master's history any more: start over.
-            WatchEnd::Reset => Status::expired(end.to_string()).into(),
-            WatchEnd::History(_) => Status::internal(&end.to_string()).into(),
+            WatchEnd::Gone(gone) => Some(gone.into()),
+            // Nothing is lost yet: a client resumes a stream that just ends, and the history that came with
+            // the snapshot decides whether it can.
+            WatchEnd::Reset => None,
+            WatchEnd::History(_) => Some(Status::internal(&end.to_string()).into()),
         }
     }
 }
@@ -120,7 +122,7 @@ mod tests {
                 504,
                 "Timeout: history is written up to revision 5 only, and 9 was asked for",
             ),
-            (WatchEnd::from(Gone { revision: 1, floor: 5 }).into(), 410, "too old resource version: 1 (5)"),
+            (Gone { revision: 1, floor: 5 }.into(), 410, "too old resource version: 1 (5)"),
         ];
         for (Failure(status), code, start) in cases {
             assert_eq!(status.code, code, "{status:?}");

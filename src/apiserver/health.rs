@@ -14,15 +14,22 @@ struct Check {
     run: fn(&Context) -> BoxFuture<'_, Result<(), String>>,
 }
 
-/// Alive: it answers.
+/// Alive: it answers. A master whose Raft core or disk failed does not live to be asked: its process ends by
+/// itself, as `src/node/failure.rs` and `src/node/master.rs` see to.
 static LIVE: &[Check] = &[Check { name: "ping", run: |_| Box::pin(async { Ok(()) }) }];
 
-/// Ready: a quorum confirms its log, and it has applied all of it.
+/// Ready: it has applied what was committed when it started, and a quorum confirms now that nothing is newer
+/// than what it has applied. One that only joins serves no API at all until it votes.
 static READY: &[Check] = &[
     Check { name: "ping", run: |_| Box::pin(async { Ok(()) }) },
+    Check { name: "caught-up", run: |context| Box::pin(caught_up(context)) },
     Check { name: "quorum", run: |context| Box::pin(quorum(context)) },
     Check { name: "shutdown", run: |context| Box::pin(shutdown(context)) },
 ];
+
+async fn caught_up(context: &Context) -> Result<(), String> {
+    context.backend.caught_up().map_err(|behind| behind.to_string())
+}
 
 async fn quorum(context: &Context) -> Result<(), String> {
     match env::timeout(CHECK_TIMEOUT, context.backend.linearizable()).await {

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::address::HostPort;
 use crate::identity::{Bootstrap, Wanted};
+use crate::sizes::Sizes;
 use crate::token::Token;
 use crate::up::host::Linux;
 use crate::up::{NetworkChoice, UpOptions};
@@ -102,6 +103,8 @@ struct ServerArgs {
     /// The new cluster's id (chosen by `up`).
     #[arg(long, requires = "init", hide = true)]
     cluster_id: Option<ClusterId>,
+    #[command(flatten)]
+    sizes: Sizes,
 }
 
 impl ServerArgs {
@@ -141,20 +144,11 @@ pub fn main() -> ! {
             0
         }
         Err(error) => {
-            eprintln!("keelson: {}", chain(&error));
+            eprintln!("keelson: {}", failure::chain(&error));
             1
         }
     };
     failure::leave(code)
-}
-
-/// An error and its causes, each told once: some texts already end in their cause's.
-fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
-        told if told.is_empty() => cause,
-        told if told.ends_with(&cause) => told,
-        told => format!("{told}: {cause}"),
-    })
 }
 
 /// Runs a verb and returns what it tells.
@@ -168,8 +162,8 @@ fn run(verb: Verb) -> anyhow::Result<String> {
         }
         Verb::Down { dir } => command_runtime()?.block_on(up::down(&Linux, &dir)),
         Verb::Server(args) => {
-            let directory = args.dir.clone();
-            master::run(&directory, args.wanted()?)?;
+            let (directory, sizes) = (args.dir.clone(), args.sizes);
+            master::run(&directory, args.wanted()?, sizes)?;
             Ok(String::new())
         }
         Verb::Up { dir, masters, network } => {
@@ -231,11 +225,5 @@ mod tests {
         for flags in ["--join 10.0.0.1:6443", "--init --join a:1", "--token x", "--init --token-file x"] {
             assert!(begins(flags).is_err(), "{flags}");
         }
-    }
-
-    #[test]
-    fn causes_are_told_once() {
-        let error = anyhow::anyhow!("no such file").context("reading x: no such file").context("starting");
-        assert_eq!(chain(&error), "starting: reading x: no such file");
     }
 }

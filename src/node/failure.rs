@@ -30,6 +30,15 @@ pub fn leave(code: i32) -> ! {
     }
 }
 
+/// An error and its causes, each told once: some texts already end in their cause's.
+pub fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
+        told if told.is_empty() => cause,
+        told if told.ends_with(&cause) => told,
+        told => format!("{told}: {cause}"),
+    })
+}
+
 fn is_core(thread: &str) -> bool {
     thread.starts_with(CORE_THREADS)
 }
@@ -43,5 +52,11 @@ mod tests {
         for (thread, core) in [("raft", true), ("raft-flusher", true), ("api", false), ("main", false)] {
             assert_eq!(is_core(thread), core, "{thread}");
         }
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow::anyhow!("no such file").context("reading x: no such file").context("starting");
+        assert_eq!(chain(&error), "starting: reading x: no such file");
     }
 }

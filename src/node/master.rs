@@ -25,6 +25,7 @@ use base::telemetry::Metrics;
 use raft::transport::tls::{self, TlsTransport};
 use raft::{Member, PeerService};
 use replica::Replica;
+use storage::error::REPLACE_MASTER;
 use storage::rocks::{RocksOptions, RocksStores};
 use storage::snapshot::Stores;
 use tokio::net::TcpListener;
@@ -36,6 +37,7 @@ use crate::cluster::{self, Cluster, ask};
 use crate::data_dir::DataDir;
 use crate::identity::{Identity, Stage, Start, Wanted, decide, look};
 use crate::pki::Authority;
+use crate::sizes::Sizes;
 use crate::{failure, files, init, open_files};
 use retention::HISTORY_BYTES_MAX;
 
@@ -46,7 +48,7 @@ const HAND_OVER_DEADLINE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When it cannot start, or something it cannot live without failed.
-pub fn run(directory: &Path, wanted: Wanted) -> anyhow::Result<()> {
+pub fn run(directory: &Path, wanted: Wanted, sizes: Sizes) -> anyhow::Result<()> {
     failure::exit_on_core_panic();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     // A connection that was told of one answer waits its turn behind the requests that were answered with
@@ -56,14 +58,14 @@ pub fn run(directory: &Path, wanted: Wanted) -> anyhow::Result<()> {
     let ended = runtime.block_on(async {
         let shutdown = until_signalled()?;
         // Boxed: the largest future of the program, on the smallest stack.
-        Box::pin(live(directory, wanted, shutdown)).await
+        Box::pin(live(directory, wanted, sizes, shutdown)).await
     });
     // Tasks that still run must not hold up the exit: what they do is nothing that was acknowledged.
     runtime.shutdown_background();
     ended
 }
 
-async fn live(directory: &Path, wanted: Wanted, mut shutdown: Shutdown) -> anyhow::Result<()> {
+async fn live(directory: &Path, wanted: Wanted, sizes: Sizes, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let data = DataDir::new(directory);
     files::make_directory(data.path())?;
     let Some(_lock) = files::try_lock(&data.lock())? else {
@@ -75,13 +77,33 @@ async fn live(directory: &Path, wanted: Wanted, mut shutdown: Shutdown) -> anyho
         () = shutdown.wait() => return Ok(()),
         identity = identify(&data, wanted) => identity?,
     };
-    let master = Master::start(data, identity).await?;
-    let served = master.serve(&mut shutdown).await;
+    let (name, directory) = (identity.name.clone(), data.path().to_owned());
+    let served = match Master::start(data, identity, sizes).await {
+        Ok(master) => master.serve(&mut shutdown).await,
+        Err(error) => Err(error),
+    };
+    let served = served.map_err(|error| with_commands(error, &name, &directory));
     match &served {
         Ok(()) => tracing::info!("stopped"),
-        Err(error) => tracing::error!(error = format!("{error:#}"), "failed"),
+        Err(error) => tracing::error!(error = failure::chain(error), "failed"),
     }
     served
+}
+
+/// Says with which commands a damaged master is replaced: what finds the damage knows neither its name nor
+/// where its data lies.
+fn with_commands(error: anyhow::Error, name: &str, directory: &Path) -> anyhow::Error {
+    let told = failure::chain(&error);
+    if !told.contains(REPLACE_MASTER) {
+        return error;
+    }
+    let directory = directory.display().to_string().replace('\'', r"'\''");
+    let remedy = format!(
+        "this master's data can no longer be trusted: run `kctl cluster remove {name}`, then \
+         `rm -r '{directory}'`, and join it as a new master with a token from `kctl cluster add` \
+         (`keelson up` brings its own)"
+    );
+    anyhow!(told.replace(REPLACE_MASTER, &remedy))
 }
 
 /// Finds out, or makes, who this master is.
@@ -112,7 +134,7 @@ struct Master {
 }
 
 impl Master {
-    async fn start(data: DataDir, mut identity: Identity) -> anyhow::Result<Self> {
+    async fn start(data: DataDir, mut identity: Identity, sizes: Sizes) -> anyhow::Result<Self> {
         let id = identity.cluster()?;
         let authority =
             data.authority()?.context("pki/ca.key is missing in the data directory: put it back")?;
@@ -120,14 +142,15 @@ impl Master {
         // Before anything is opened: a port in use is the commonest mistake.
         let api = listen("API", &identity.api).await?;
         let peers = listen("peer", &identity.peer).await?;
-        let stores = open_stores(&data).await?;
+        let stores = open_stores(&data, sizes.rocks()).await?;
         if !identity.started {
             identity.started = true;
             data.save_identity(&identity)?;
         }
         let metrics = Metrics::new();
         let shown = peer_identity(id, &identity, &authority)?;
-        let Core { replica, service, peers } = start_core(&identity, shown, stores, peers, &metrics).await?;
+        let raft = raft_options(&identity, &shown, sizes, Arc::clone(&stores));
+        let Core { replica, service, peers } = start_core(raft, shown, stores, peers, &metrics).await?;
         let cluster = Arc::new(Cluster { id, node: identity.node, authority, replica });
         service.attach(Arc::clone(&cluster));
         tracing::info!(name = identity.name, node = identity.node, cluster = %id, "started");
@@ -260,9 +283,9 @@ async fn listen(what: &str, address: &HostPort) -> anyhow::Result<TcpListener> {
     listener.with_context(|| format!("listening on {address} for {what} connections"))
 }
 
-async fn open_stores(data: &DataDir) -> anyhow::Result<Arc<dyn Stores>> {
+async fn open_stores(data: &DataDir, options: RocksOptions) -> anyhow::Result<Arc<dyn Stores>> {
     let directory = data.store();
-    let opened = env::blocking(move || RocksStores::open(&directory, RocksOptions::default())).await;
+    let opened = env::blocking(move || RocksStores::open(&directory, options)).await;
     Ok(Arc::new(opened.with_context(|| format!("opening the store in {}", data.store().display()))?))
 }
 
@@ -276,13 +299,17 @@ struct Core {
 
 /// Starts Raft and what stands on it, and lets the peers in.
 async fn start_core(
-    identity: &Identity,
+    raft: raft::Options,
     shown: tls::Identity,
     stores: Arc<dyn Stores>,
     listener: TcpListener,
     metrics: &Metrics,
 ) -> anyhow::Result<Core> {
-    let options = replica::Options { retention: retention::rules(), history_bytes_max: HISTORY_BYTES_MAX };
+    let options = replica::Options {
+        retention: retention::rules(),
+        history_bytes_max: HISTORY_BYTES_MAX,
+        feature_level_max: state::FEATURE_LEVEL_MAX,
+    };
     let opening = Arc::clone(&stores);
     let opened = env::blocking(move || replica::open(opening, options)).await;
     let (opened, machine) = opened.context("restoring the state from the store")?;
@@ -292,7 +319,7 @@ async fn start_core(
     metrics.register_parts("written_bytes", "Bytes written to disk, by part of the stores", read);
     let transport = Arc::new(TlsTransport::new(&shown)?);
     let raft = raft::start(
-        raft_options(identity, &shown, Arc::clone(&stores)),
+        raft,
         stores,
         machine,
         transport,
@@ -310,9 +337,16 @@ async fn start_core(
     Ok(Core { replica: opened.attach(raft), service, peers })
 }
 
-fn raft_options(identity: &Identity, shown: &tls::Identity, stores: Arc<dyn Stores>) -> raft::Options {
+fn raft_options(
+    identity: &Identity,
+    shown: &tls::Identity,
+    sizes: Sizes,
+    stores: Arc<dyn Stores>,
+) -> raft::Options {
     let me = Member { name: identity.name.clone(), peer: identity.peer.to_string(), api: identity.api.url() };
     raft::Options {
+        snapshot_after_bytes: sizes.snapshot_after_bytes,
+        log_kept_bytes: sizes.log_kept_bytes,
         space_is_low: Arc::new(move || stores.space().is_low),
         ..raft::Options::new(shown.cluster, shown.node, me)
     }
@@ -323,4 +357,31 @@ fn peer_identity(id: ClusterId, identity: &Identity, authority: &Authority) -> a
     let (chain, key) = authority.peer(identity.node, std::slice::from_ref(&identity.peer.host))?.der()?;
     let ca = authority.certificate().clone();
     Ok(tls::Identity { cluster: id, node: identity.node, chain, key, ca })
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::StorageError;
+
+    use super::*;
+
+    #[test]
+    fn damage_is_told_with_the_commands_that_replace_this_master() {
+        let damage = || StorageError::Corrupt {
+            file: "/data/store/log/000004.log".into(),
+            what: "checksum mismatch".to_owned(),
+            remedy: REPLACE_MASTER,
+        };
+        let told =
+            with_commands(anyhow!(damage()).context("opening the store"), "master-2", Path::new("/it's"));
+        let told = failure::chain(&told);
+        let beginning =
+            "opening the store: /data/store/log/000004.log: checksum mismatch; this master's data";
+        assert!(told.starts_with(beginning), "{told}");
+        for command in ["`kctl cluster remove master-2`", r"`rm -r '/it'\''s'`", "`keelson up`"] {
+            assert!(told.contains(command), "{command} is missing in {told}");
+        }
+        let other = with_commands(anyhow!("the port is in use"), "master-2", Path::new("/data"));
+        assert_eq!(failure::chain(&other), "the port is in use");
+    }
 }

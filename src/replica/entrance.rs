@@ -7,7 +7,7 @@ use base::ids::NodeId;
 use raft::{Member, Transport, TransportError};
 use state::Txn;
 
-use crate::appender::{Address, Encoded, Verdict};
+use crate::lane::{Address, Encoded, Verdict};
 use crate::peer;
 
 /// How long a proposal may take.

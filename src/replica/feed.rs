@@ -22,7 +22,9 @@ use state::Change;
 use tokio::sync::watch;
 
 use crate::exact::{Gone, changes_since};
-use crate::limits::{WATCH_BATCH_MAX, WATCH_PACE, WATCH_PACE_MAX, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX};
+use crate::limits::{
+    WATCH_BATCH_BYTES_MAX, WATCH_BATCH_MAX, WATCH_PACE, WATCH_PACE_MAX, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX,
+};
 use crate::replica::Shared;
 
 /// A change on its way to watches, with what they share.
@@ -185,7 +187,8 @@ impl Watch {
         Ok(Self { shared, feed, tip, prefix: prefix.to_owned(), cursor: revision })
     }
 
-    /// Waits for the next changes: at least one, at most [`WATCH_BATCH_MAX`], in order. Cancel-safe.
+    /// Waits for the next changes: at least one, in order, at most [`WATCH_BATCH_MAX`] and no more once
+    /// they hold [`WATCH_BATCH_BYTES_MAX`]; from history, [`storage::versions::ANSWER_BYTES_MAX`]. Cancel-safe.
     ///
     /// # Errors
     /// [`WatchEnd`]; the watch is then over.
@@ -247,13 +250,14 @@ impl Watch {
             return None;
         }
         let start = window.events.partition_point(|event| event.change.revision <= self.cursor);
-        let mut events = Vec::new();
+        let (mut events, mut size_bytes) = (Vec::new(), 0);
         let mut cursor = self.cursor;
         for event in window.events.range((Bound::Included(start), Bound::Unbounded)) {
             cursor = event.change.revision;
             if self.matches(&event.change.object.key) {
                 events.push(Arc::clone(event));
-                if events.len() == WATCH_BATCH_MAX {
+                size_bytes += event.size_bytes();
+                if events.len() == WATCH_BATCH_MAX || size_bytes >= WATCH_BATCH_BYTES_MAX {
                     break;
                 }
             }
@@ -292,7 +296,7 @@ mod tests {
     use std::task::Context;
 
     use super::*;
-    use crate::testing::Alone;
+    use crate::testing::{Alone, txn};
 
     #[test]
     fn a_bookmark_does_not_run_ahead_of_events_that_a_snapshot_brought() {
@@ -343,5 +347,23 @@ mod tests {
         // whole milliseconds, so the writes take two paces or three.
         let polls = polls.load(Ordering::Relaxed);
         assert!((2..10).contains(&polls), "{WRITES} writes elsewhere woke the watch {polls} times");
+    }
+
+    #[test]
+    fn a_watch_takes_large_events_a_few_at_a_time() {
+        const BALLAST_BYTES: usize = WATCH_BATCH_BYTES_MAX / 2;
+        env::simulate(1, async {
+            let mut alone = Alone::new();
+            for request in 1..=5 {
+                alone.apply(vec![vec![txn(request, &[("configmaps", "a")], BALLAST_BYTES)]]).await;
+            }
+            let mut watch =
+                Watch::start(Arc::clone(&alone.shared), "core/configmaps/", 0).expect("from the start");
+            let mut taken = Vec::new();
+            while taken.iter().sum::<usize>() < 5 {
+                taken.push(watch.next().await.expect("goes on").len());
+            }
+            assert_eq!(taken, [2, 2, 1]);
+        });
     }
 }

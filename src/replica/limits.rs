@@ -27,6 +27,12 @@ pub const LEADER_RETRY: Duration = Duration::from_millis(20);
 /// Encoded transactions that wait on one master for a place in an entry. More callers wait outside.
 pub const PROPOSALS_WAITING_MAX: usize = 4096;
 
+/// Bytes of these, on each of the two ways into the log: several of the largest transactions.
+pub const PROPOSALS_WAITING_BYTES_MAX: usize = 64 << 20;
+
+// What another master forwards at a time fits.
+const _: () = assert!(PROPOSALS_WAITING_BYTES_MAX >= state::limits::BATCH_BYTES_MAX);
+
 /// Bytes of transactions put into one log entry, unless a single one is larger. Small enough that an
 /// entry crosses the network and the disk in a few milliseconds.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
@@ -47,6 +53,12 @@ pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
 
 /// How long a forwarded group may take to be accepted into the leader's log.
 pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long it waits on the leader for a place in an entry before it is given up: shorter, so that its
+/// sender hears of it.
+pub const FORWARD_WAIT: Duration = Duration::from_secs(2);
+
+const _: () = assert!(FORWARD_WAIT.as_millis() < FORWARD_TIMEOUT.as_millis());
 
 /// Bytes applied but not yet written to the version store. Apply waits beyond it.
 pub const PERSIST_LAG_BYTES_MAX: usize = 64 << 20;
@@ -69,6 +81,9 @@ pub const WINDOW_BYTES_MAX: usize = 32 << 20;
 
 /// Events handed to a watch at a time.
 pub const WATCH_BATCH_MAX: usize = 256;
+
+/// Bytes of their objects, from which on no more are taken: what a client that does not read keeps of them.
+pub const WATCH_BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// A watch takes new events at most once in this time for each watch of the collection: about what telling
 /// all of them costs. A handful notices nothing; a thousand take what came meanwhile in one piece, which
@@ -101,10 +116,13 @@ pub const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
 /// Versions looked at in one step of a compaction, so that it yields to others.
 pub const COMPACT_STEP_VERSIONS: usize = 2_000;
 
-/// How far back a watch can resume and a continue token lives, as in Kubernetes (5 min).
+/// How far back history reaches at least, unless it is cut short for its bytes; as in Kubernetes (5 min).
+/// Watches resume and continue tokens live as long as history reaches back to their revision: for most
+/// resources much longer.
 pub const WATCH_WINDOW: Duration = Duration::from_secs(300);
 
-/// How often masters compare their states and the leader looks at feature levels.
+/// How often masters compare their states, and the leader looks for half-done changes of members and at
+/// feature levels.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Pause before a write that met a full disk is tried again.

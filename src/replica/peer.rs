@@ -7,10 +7,9 @@ use base::ids::NodeId;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::future::try_join_all;
 use raft::PeerService;
-use tokio::sync::oneshot;
 
-use crate::appender::{Address, Claim, Encoded, Item, Verdict};
-use crate::limits::{ENTRY_TXNS_MAX, FORWARD_TIMEOUT};
+use crate::lane::{Address, Encoded, Verdict};
+use crate::limits::{ENTRY_TXNS_MAX, FORWARD_TIMEOUT, FORWARD_WAIT};
 use crate::replica::Shared;
 
 /// Take these transactions into the log.
@@ -82,6 +81,7 @@ fn encode_verdict(verdict: Verdict) -> Bytes {
         Verdict::OutOfSpace => 2,
         Verdict::Unknown => 3,
         Verdict::TooLarge => 4,
+        Verdict::Busy => 5,
     }])
 }
 
@@ -92,6 +92,7 @@ pub(crate) fn decode_verdict(reply: &[u8]) -> Verdict {
         [1] => Verdict::NotAppended,
         [2] => Verdict::OutOfSpace,
         [4] => Verdict::TooLarge,
+        [5] => Verdict::Busy,
         _ => Verdict::Unknown,
     }
 }
@@ -159,11 +160,7 @@ impl Service {
     }
 
     async fn append(&self, to: Address, txns: Vec<Encoded>) -> Verdict {
-        let (verdict, told) = oneshot::channel();
-        if self.0.append_lane.send(Item { to, txns, claim: Claim::default(), verdict }).await.is_err() {
-            return Verdict::NotAppended;
-        }
-        told.await.unwrap_or(Verdict::Unknown)
+        self.0.append_lane.submit(to, txns, env::monotonic() + FORWARD_WAIT).await
     }
 
     async fn hash(&self, mut body: Bytes) -> Bytes {
@@ -182,6 +179,7 @@ mod tests {
     use state::{Stamp, Txn};
 
     use super::*;
+    use crate::testing::Alone;
 
     fn encoded(request: u128) -> Encoded {
         let stamp = Stamp { request, actor: "someone".to_owned() };
@@ -212,9 +210,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_forwarded_and_found_no_place_is_given_up_before_its_sender_does() {
+        env::simulate(1, async {
+            let mut alone = Alone::new();
+            let service = Service(Arc::clone(&alone.shared));
+            let begun = env::monotonic();
+            let body = encode_propose(Address { leader: 1, term: 1 }, &[encoded(1)]);
+            assert_eq!(decode_verdict(&service.serve(2, PROPOSE, body).await), Verdict::Busy);
+            assert!(begun.elapsed() < FORWARD_TIMEOUT);
+            assert!(alone.append_end.next_group().is_none(), "it would still be appended");
+        });
+    }
+
+    #[test]
     fn verdicts_survive_the_wire() {
-        use Verdict::{Appended, NotAppended, OutOfSpace, TooLarge, Unknown};
-        for verdict in [Appended, NotAppended, OutOfSpace, TooLarge, Unknown] {
+        use Verdict::{Appended, Busy, NotAppended, OutOfSpace, TooLarge, Unknown};
+        for verdict in [Appended, NotAppended, Busy, OutOfSpace, TooLarge, Unknown] {
             assert_eq!(decode_verdict(&encode_verdict(verdict)), verdict);
         }
         assert_eq!(decode_verdict(b"?!"), Verdict::Unknown);

@@ -196,11 +196,15 @@ pub(crate) fn version_of(change: &Change) -> Version {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::FutureExt;
     use state::State;
+    use storage::LogRecord;
     use storage::memory::MemoryStores;
 
     use super::*;
+    use crate::testing::Alone;
 
     #[test]
     fn what_changes_nothing_is_bounded_too() {
@@ -214,5 +218,48 @@ mod tests {
             write().expect("there is room");
         }
         assert!(write().is_none(), "apply waits for the disk");
+    }
+
+    #[test]
+    fn history_is_never_ahead_of_the_synced_log() {
+        let synced_log = |seed| async move {
+            let mut alone = Alone::new();
+            let log = alone.stores.log();
+            let record = |index| LogRecord { index, bytes: Bytes::from_static(b"entry") };
+            alone.persist(2);
+            for index in 1..=5 {
+                log.append(&[record(index)]).expect("appended");
+                alone.write(&[("configmaps", "a")]).await;
+                if index == 2 {
+                    log.sync().expect("synced");
+                    alone.is_written(2).await;
+                }
+            }
+            // On virtual time, whoever can go on has gone on by then.
+            env::sleep(Duration::from_secs(1)).await;
+            assert_eq!(alone.image_index(), 2, "3 to 5 wait for their sync");
+            alone.stores.versions().flush().expect("flushed");
+            let after = alone.stores.crash(seed);
+            let last = after.log().state().expect("readable").last.map_or(0, |record| record.index);
+            let image = after.versions().image().expect("readable").expect("was flushed");
+            assert!(image.index <= last, "history of {} on a log of {last}", image.index);
+        };
+        for seed in 0..4 {
+            env::simulate(seed, synced_log(seed));
+        }
+    }
+
+    #[test]
+    fn history_goes_on_once_the_log_is_synced() {
+        env::simulate(1, async {
+            let mut alone = Alone::new();
+            alone.persist(0);
+            for _ in 0..3 {
+                alone.write(&[("configmaps", "a")]).await;
+            }
+            alone.synced.send_replace(3);
+            alone.is_written(3).await;
+            assert_eq!(*alone.shared.persisted.borrow(), 3);
+        });
     }
 }

@@ -15,9 +15,8 @@ use std::sync::Arc;
 use base::env::{self, Instant};
 use state::state::OUTCOMES_KEPT;
 use state::{Outcome, State, Txn};
-use tokio::sync::oneshot;
 
-use crate::appender::{Address, Claim, Encoded, Item, Verdict};
+use crate::lane::{Address, Encoded, Verdict};
 use crate::limits::{LAST_ATTEMPT, LEADER_RETRY, PROPOSE_TIMEOUT};
 use crate::moment::Moment;
 use crate::replica::{Replica, Shared};
@@ -78,11 +77,12 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn run(&mut self) -> Result<Told, ProposeError> {
+        let mut refused = NO_LEADER;
         loop {
-            let Some(to) = self.leader().await else { return Err(no_leader()) };
+            let Some(to) = self.leader().await else { return Err(self.unavailable(refused)) };
             match self.send(to).await {
-                // Lets a new leader come up.
-                Verdict::NotAppended => env::sleep(LEADER_RETRY).await,
+                Verdict::NotAppended => refused = REFUSED,
+                Verdict::Busy => refused = BUSY,
                 Verdict::OutOfSpace => return Err(ProposeError::OutOfSpace),
                 Verdict::TooLarge => return Err(too_large()),
                 // Without an outcome a later term was applied: it is in no log that can still commit.
@@ -90,9 +90,18 @@ impl Attempt<'_> {
                     if let Some(told) = self.awaited.outcome_in(to.term).await? {
                         return Ok(told);
                     }
+                    continue;
                 }
             }
+            // Lets a new leader come up.
+            env::sleep(LEADER_RETRY).await;
         }
+    }
+
+    /// Nothing was appended in time, for the reason given last, unless it is that nobody leads.
+    fn unavailable(&self, refused: &str) -> ProposeError {
+        let leads = self.replica.raft().leadership().borrow().leader.is_some();
+        ProposeError::Unavailable { reason: if leads { refused } else { NO_LEADER }.to_owned() }
     }
 
     /// Waits until somebody leads, while there is time for an attempt.
@@ -112,21 +121,7 @@ impl Attempt<'_> {
         let shared = self.replica.shared();
         let lane =
             if to.leader == self.replica.raft().node() { &shared.append_lane } else { &shared.forward_lane };
-        let (verdict, told) = oneshot::channel();
-        let claim = Claim::default();
-        let item = Item { to, txns: vec![self.encoded.clone()], claim: claim.clone(), verdict };
-        let sent = async {
-            match lane.send(item).await {
-                Ok(()) => told.await.unwrap_or(Verdict::Unknown),
-                Err(_) => Verdict::NotAppended,
-            }
-        };
-        match env::timeout_at(self.awaited.deadline, sent).await {
-            Ok(verdict) => verdict,
-            // Taken back before it went anywhere.
-            Err(_elapsed) if claim.take() => Verdict::NotAppended,
-            Err(_elapsed) => Verdict::Unknown,
-        }
+        lane.submit(to, vec![self.encoded.clone()], self.awaited.deadline).await
     }
 }
 
@@ -173,9 +168,9 @@ impl<'a> Awaited<'a> {
     }
 }
 
-fn no_leader() -> ProposeError {
-    ProposeError::Unavailable { reason: "no master leads: a quorum of masters is not reachable".to_owned() }
-}
+const NO_LEADER: &str = "no master leads: a quorum of masters is not reachable";
+const REFUSED: &str = "no master took the write in time: who leads was changing; try again";
+const BUSY: &str = "no master took the write in time: too many writes wait before it; try again later";
 
 fn too_large() -> ProposeError {
     let what = "the change does not fit into one log entry; make it smaller or split it";
@@ -185,7 +180,8 @@ fn too_large() -> ProposeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Alone, txn};
+    use crate::limits::ENTRIES_IN_FLIGHT_MAX;
+    use crate::testing::{Alone, lone_master, txn};
 
     /// What a master learns of a request of term 1 from a snapshot of term 2 in which so many others came
     /// after it, if it was there at all.
@@ -207,6 +203,21 @@ mod tests {
         ahead.begin_term().await;
         behind.install_from(&mut ahead).await;
         Ok(awaited.outcome_in(1).await?.map(|(outcome, _)| outcome))
+    }
+
+    #[test]
+    fn a_write_that_found_no_place_says_so_and_is_not_written_later() {
+        env::simulate(1, async {
+            let replica = lone_master().await;
+            let places = Arc::clone(&replica.shared().in_flight.places);
+            let taken = places.acquire_many_owned(ENTRIES_IN_FLIGHT_MAX as u32).await.expect("is open");
+            let refused = replica.propose(txn(1, &[("configmaps", "a")], 0)).await.err();
+            assert_eq!(refused, Some(ProposeError::Unavailable { reason: BUSY.to_owned() }));
+            drop(taken);
+            let written = replica.propose(txn(2, &[("configmaps", "b")], 0)).await.expect("there are places");
+            let names: Vec<_> = written.moment.state.range("").map(|object| object.key.to_string()).collect();
+            assert_eq!(names, ["core/configmaps/default/b"]);
+        });
     }
 
     #[test]

@@ -39,7 +39,49 @@ pub enum AtLeastError {
     },
 }
 
+/// What a master lacks that has not caught up since it started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Behind {
+    /// It does not know it yet.
+    #[error("no quorum has told yet what was committed when this master started")]
+    Untold,
+    /// It knows, and has not applied all of it.
+    #[error("log index {applied} is applied here, but {floor} was committed when this master started")]
+    Floor {
+        /// What is applied here.
+        applied: u64,
+        /// What has to be.
+        floor: u64,
+    },
+}
+
 impl Replica {
+    /// Whether everything is applied here that was committed, anywhere, when this master started. Once so,
+    /// it stays so: what comes later is a matter of each read.
+    ///
+    /// # Errors
+    /// What is lacking.
+    pub fn caught_up(&self) -> Result<(), Behind> {
+        let Some(floor) = self.shared().floor.get().copied() else { return Err(Behind::Untold) };
+        let applied = self.moment().index;
+        if applied >= floor { Ok(()) } else { Err(Behind::Floor { applied, floor }) }
+    }
+
+    /// Asks, until somebody tells, what is committed.
+    pub(crate) async fn learn_floor(self) {
+        loop {
+            match self.raft().read_index().await {
+                Ok(index) => {
+                    // Nobody else sets it.
+                    let _ = self.shared().floor.set(index);
+                    return;
+                }
+                Err(ReadError::Stopped) => return,
+                Err(_) => env::sleep(LEADER_RETRY).await,
+            }
+        }
+    }
+
     /// What is applied here, perhaps behind the others.
     pub fn moment(&self) -> Arc<Moment> {
         self.shared().moments.newest()
@@ -57,12 +99,14 @@ impl Replica {
         if newest.index >= index {
             return Ok(newest);
         }
-        let (timeout, why) = if self.raft().space_is_low() {
-            (READ_TIMEOUT_WITHOUT_SPACE, "; its disk is nearly full: free space there, or ask another master")
+        let left = deadline.saturating_duration_since(env::monotonic());
+        let (limit, why) = if self.raft().space_is_low() {
+            let why = "; its disk is nearly full: free space there, or ask another master";
+            (left.min(READ_TIMEOUT_WITHOUT_SPACE), why)
         } else {
-            (READ_TIMEOUT, "")
+            (left, "")
         };
-        let applied = self.shared().moments.wait_for(timeout, |moment| moment.index >= index).await;
+        let applied = self.shared().moments.wait_for(limit, |moment| moment.index >= index).await;
         applied.ok_or_else(|| Unavailable::Unconfirmed {
             reason: format!("this master is behind: log index {index} was not applied here in time{why}"),
         })

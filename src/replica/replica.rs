@@ -3,7 +3,7 @@
 //! Three steps, because Raft drives the machine and the proposals drive Raft: [`open`] what is on disk,
 //! start Raft with the machine, [`Opened::attach`] the rest to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::env;
 use base::ids::NodeId;
@@ -11,12 +11,13 @@ use futures::FutureExt;
 use raft::{Handle, PeerService};
 use storage::VersionStore;
 use storage::snapshot::Stores;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use crate::appender::{InFlight, Item, run_appender, run_forwarder};
+use crate::appender::{InFlight, run_appender, run_forwarder};
 use crate::exact::{View, ViewError};
 use crate::feed::{Feeds, Watch, WatchEnd};
-use crate::limits::{FORWARD_TIMEOUT, PROPOSALS_WAITING_MAX};
+use crate::lane::{Lane, LaneEnd, lane};
+use crate::limits::FORWARD_TIMEOUT;
 use crate::machine::ReplicaMachine;
 use crate::moment::Moments;
 use crate::peer::{self, PeerStatus, Service};
@@ -33,6 +34,9 @@ pub struct Options {
     pub retention: Vec<Rule>,
     /// Bytes of history and live objects on disk beyond which the oldest history goes early.
     pub history_bytes_max: u64,
+    /// The highest feature level that this master tells the others it knows, and that it raises the
+    /// cluster to: [`state::FEATURE_LEVEL_MAX`], or less to hold the cluster back.
+    pub feature_level_max: u32,
 }
 
 /// Why a replica could not be opened.
@@ -49,9 +53,11 @@ pub(crate) struct Shared {
     pub(crate) in_flight: InFlight,
     /// The revision up to which the version store holds everything.
     pub(crate) persisted: watch::Sender<u64>,
-    pub(crate) append_lane: mpsc::Sender<Item>,
-    pub(crate) forward_lane: mpsc::Sender<Item>,
-    options: Options,
+    /// The last log index that was committed when this master started, once that is known.
+    pub(crate) floor: OnceLock<u64>,
+    pub(crate) append_lane: Lane,
+    pub(crate) forward_lane: Lane,
+    pub(crate) options: Options,
 }
 
 impl Shared {
@@ -63,7 +69,7 @@ impl Shared {
         PeerStatus {
             applied: self.moments.newest().index,
             sync_p99_us: self.stores.sync_p99_ms().map_or(0, |millis| (millis * 1000.0) as u64),
-            feature_level_max: state::FEATURE_LEVEL_MAX,
+            feature_level_max: self.options.feature_level_max,
         }
     }
 }
@@ -72,8 +78,8 @@ impl Shared {
 pub struct Opened {
     pub(crate) shared: Arc<Shared>,
     pub(crate) persister: Persister,
-    pub(crate) append_items: mpsc::Receiver<Item>,
-    forward_items: mpsc::Receiver<Item>,
+    pub(crate) append_end: LaneEnd,
+    forward_end: LaneEnd,
 }
 
 /// Reads what is on disk and rebuilds State. Blocks for as long as that takes (seconds).
@@ -83,8 +89,8 @@ pub struct Opened {
 pub fn open(stores: Arc<dyn Stores>, options: Options) -> Result<(Opened, ReplicaMachine), OpenError> {
     let (moment, restored) = restore(&*stores.versions())?;
     let revision = moment.revision();
-    let (append_lane, append_items) = mpsc::channel(PROPOSALS_WAITING_MAX);
-    let (forward_lane, forward_items) = mpsc::channel(PROPOSALS_WAITING_MAX);
+    let (append_lane, append_end) = lane();
+    let (forward_lane, forward_end) = lane();
     let persisted = watch::Sender::new(revision);
     let (queue, persister) = persist::channel(Arc::clone(&stores), persisted.clone());
     let shared = Arc::new(Shared {
@@ -94,12 +100,13 @@ pub fn open(stores: Arc<dyn Stores>, options: Options) -> Result<(Opened, Replic
         waiters: Waiters::default(),
         in_flight: InFlight::new(),
         persisted,
+        floor: OnceLock::new(),
         append_lane,
         forward_lane,
         options,
     });
     let machine = ReplicaMachine::new(Arc::clone(&shared), queue, moment, restored);
-    Ok((Opened { shared, persister, append_items, forward_items }, machine))
+    Ok((Opened { shared, persister, append_end, forward_end }, machine))
 }
 
 impl Opened {
@@ -120,8 +127,9 @@ impl Opened {
         let options = shared.options.clone();
         let retained = retention::run(Arc::clone(&shared), options.retention, options.history_bytes_max);
         start("retention", &failed, retained.map(Ok));
-        start("appender", &failed, run_appender(shared, raft.clone(), self.append_items).map(Ok));
-        start("forwarder", &failed, run_forwarder(raft, self.forward_items).map(Ok));
+        start("appender", &failed, run_appender(shared, raft.clone(), self.append_end).map(Ok));
+        start("forwarder", &failed, run_forwarder(raft, self.forward_end).map(Ok));
+        start("learning of the floor", &failed, replica.clone().learn_floor().map(Ok));
         start("upkeep", &failed, upkeep::run(replica.clone()));
         replica
     }

@@ -2,7 +2,7 @@
 //! steps, never in the way of writes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use base::env;
@@ -23,53 +23,66 @@ pub struct Rule {
     pub age: Duration,
 }
 
-/// The floor that each prefix was compacted to. The store's own [`VersionStore::floor`] would not do: it is
-/// the highest of all rules that touch a prefix. Lost at a restart, which only repeats a pass.
-type Reached = BTreeMap<String, u64>;
+/// The floor that each prefix of a store was compacted to. The store's own [`VersionStore::floor`] would not
+/// do: it is the highest of all rules that touch a prefix. Lost at a restart, which only repeats a pass.
+#[derive(Default)]
+struct Reached {
+    store: Option<Weak<dyn VersionStore>>,
+    floors: BTreeMap<String, u64>,
+}
 
-/// Compacts until the process ends.
-pub(crate) async fn run(shared: Arc<Shared>, rules: Vec<Rule>, bytes_max: u64) {
-    let mut reached = Reached::new();
-    loop {
-        env::sleep(RETENTION_INTERVAL).await;
-        let now_ms = shared.moments.newest().state.time_ms();
-        let versions = shared.versions();
-        if let Err(error) = sweep(&versions, &rules, bytes_max, now_ms, &mut reached).await {
-            // Not fatal: a full or failing disk stops the master through the log, which cannot wait.
-            warn!(%error, "history could not be compacted; trying again later");
+impl Reached {
+    /// Forgets the floors of another store: one that came with a snapshot may lie lower.
+    fn enter(&mut self, versions: &Arc<dyn VersionStore>) {
+        let store = Arc::downgrade(versions);
+        if !self.store.as_ref().is_some_and(|known| known.ptr_eq(&store)) {
+            *self = Self { store: Some(store), floors: BTreeMap::new() };
         }
     }
 }
 
-/// One pass over all rules.
+/// Compacts until the process ends.
+pub(crate) async fn run(shared: Arc<Shared>, rules: Vec<Rule>, bytes_max: u64) {
+    let mut reached = Reached::default();
+    loop {
+        env::sleep(RETENTION_INTERVAL).await;
+        let now_ms = shared.moments.newest().state.time_ms();
+        let versions = shared.versions();
+        match sweep(&versions, &rules, bytes_max, now_ms, &mut reached).await {
+            Ok(Some(age)) if age < WATCH_WINDOW => {
+                let (age_s, window_s) = (age.as_secs(), WATCH_WINDOW.as_secs());
+                warn!(age_s, window_s, "history exceeds its bytes: cutting into the watch window");
+            }
+            Ok(_) => {}
+            // Not fatal: a full or failing disk stops the master through the log, which cannot wait.
+            Err(error) => warn!(%error, "history could not be compacted; trying again later"),
+        }
+    }
+}
+
+/// One pass over all rules. Returns the age that history was cut to when it exceeded `bytes_max`.
 async fn sweep(
     versions: &Arc<dyn VersionStore>,
     rules: &[Rule],
     bytes_max: u64,
     now_ms: u64,
     reached: &mut Reached,
-) -> Result<(), StorageError> {
+) -> Result<Option<Duration>, StorageError> {
+    reached.enter(versions);
     for rule in rules {
         let floor_ms = now_ms.saturating_sub(rule.age.as_millis() as u64);
         compact(versions, &rule.prefix, floor_ms, reached).await?;
     }
     if versions.size_bytes() <= bytes_max {
-        return Ok(());
+        return Ok(None);
     }
     // Over the cap, ages halve until it fits or only the watch window is left, and then that goes too.
     let mut age = rules.iter().map(|rule| rule.age).max().unwrap_or(WATCH_WINDOW);
     while versions.size_bytes() > bytes_max && age > Duration::from_secs(1) {
         age /= 2;
-        if age < WATCH_WINDOW {
-            let window_s = WATCH_WINDOW.as_secs();
-            warn!(
-                age_s = age.as_secs(),
-                window_s, "history exceeds its bytes: cutting into the watch window"
-            );
-        }
         compact(versions, "", now_ms.saturating_sub(age.as_millis() as u64), reached).await?;
     }
-    Ok(())
+    Ok(Some(age))
 }
 
 /// Drops what was replaced under `prefix` before `floor_ms`, a step at a time.
@@ -81,7 +94,7 @@ async fn compact(
 ) -> Result<(), StorageError> {
     let reader = Arc::clone(versions);
     let Some(floor) = env::blocking(move || revision_at(&*reader, floor_ms)).await? else { return Ok(()) };
-    if reached.get(prefix).is_some_and(|reached| floor <= *reached) {
+    if reached.floors.get(prefix).is_some_and(|reached| floor <= *reached) {
         return Ok(());
     }
     let mut dropped = 0;
@@ -94,7 +107,7 @@ async fn compact(
             break;
         }
     }
-    reached.insert(prefix.to_owned(), floor);
+    reached.floors.insert(prefix.to_owned(), floor);
     if dropped > 0 {
         info!(prefix, floor, dropped, "compacted history");
     }
@@ -140,7 +153,7 @@ mod tests {
                 history.write(second * 1000, &[("configmaps", "x"), ("secrets", "y")]);
             }
             let versions = Arc::clone(&history.versions);
-            let mut reached = Reached::new();
+            let mut reached = Reached::default();
             for now_s in [100, 150, 200] {
                 sweep(&versions, &rules, u64::MAX, now_s * 1000, &mut reached).await.expect("swept");
                 let floors = [CONFIG_MAPS, SECRETS].map(|prefix| versions.floor(prefix).expect("a floor"));
@@ -150,6 +163,53 @@ mod tests {
             let kept = ["configmaps/default/x", "secrets/default/y"]
                 .map(|key| versions.history(&format!("core/{key}"), usize::MAX).expect("held").len());
             assert_eq!(kept, [11, 61]);
+        });
+    }
+
+    #[test]
+    fn history_beyond_its_bytes_is_cut_from_the_oldest() {
+        const SECONDS: u64 = 4_000;
+        env::simulate(1, async {
+            let rules = [Rule { prefix: String::new(), age: Duration::from_secs(SECONDS) }];
+            let mut history = History::new();
+            for second in 1..=SECONDS {
+                history.write(second * 1000, &[("configmaps", "x")]);
+            }
+            let versions = Arc::clone(&history.versions);
+            let whole = versions.size_bytes();
+            let mut reached = Reached::default();
+            let cases = [
+                (whole, None, SECONDS),
+                (whole / 3, Some(1_000.0), 1_001),
+                // Into the watch window, which is told.
+                (whole / 40, Some(62.5), 64),
+                // What lives does not go, nor what the last second replaced, however little room there is.
+                (0, Some(4_000.0 / 4_096.0), 2),
+            ];
+            for (bytes_max, age_s, kept) in cases {
+                let swept = sweep(&versions, &rules, bytes_max, SECONDS * 1000, &mut reached).await;
+                assert_eq!(swept.expect("swept"), age_s.map(Duration::from_secs_f64), "{bytes_max}");
+                let held = versions.history("core/configmaps/default/x", usize::MAX).expect("held");
+                assert_eq!(held.len() as u64, kept, "within {bytes_max} bytes");
+                assert_eq!(held[0].revision, SECONDS);
+            }
+        });
+    }
+
+    #[test]
+    fn a_store_that_came_with_a_snapshot_is_compacted_from_its_own_floors() {
+        env::simulate(1, async {
+            let rules = [Rule { prefix: String::new(), age: Duration::from_secs(10) }];
+            let mut reached = Reached::default();
+            for store in ["the first", "the received"] {
+                let mut history = History::new();
+                for second in 1..=100 {
+                    history.write(second * 1000, &[("configmaps", "x")]);
+                }
+                let versions = Arc::clone(&history.versions);
+                sweep(&versions, &rules, u64::MAX, 100_000, &mut reached).await.expect("swept");
+                assert_eq!(versions.floor("").expect("a floor"), 90, "of {store} store");
+            }
         });
     }
 

@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use api::Key;
 use base::env;
-use raft::{Entry, Machine, Payload, Position};
+use base::ids::{ClusterId, NodeId};
+use base::telemetry::Metrics;
+use raft::transport::simulated::{SimulatedNetwork, Trace};
+use raft::{Entry, Machine, Member, Payload, Position};
 use state::{Batch, Change, Meta, Stamp, State, Txn, Write};
 use storage::memory::MemoryStores;
 use storage::snapshot::Stores;
 use storage::{Image, VersionBatch, VersionStore};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use crate::appender::Item;
+use crate::lane::LaneEnd;
 use crate::machine::ReplicaMachine;
 use crate::moment::Moment;
 use crate::persist::{Persister, version_of};
-use crate::replica::{Options, Shared, open};
+use crate::replica::{Options, Replica, Shared, open};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(1);
@@ -79,12 +82,36 @@ impl History {
     }
 }
 
+fn options() -> Options {
+    Options {
+        retention: Vec::new(),
+        history_bytes_max: u64::MAX,
+        feature_level_max: state::FEATURE_LEVEL_MAX,
+    }
+}
+
+/// The only master of a cluster, leading.
+pub(crate) async fn lone_master() -> Replica {
+    const NODE: NodeId = 1;
+    let stores: Arc<dyn Stores> = Arc::new(MemoryStores::new());
+    let (opened, machine) = open(Arc::clone(&stores), options()).expect("an empty store opens");
+    let network = SimulatedNetwork::new(Trace::default());
+    let raft_options = raft::Options::new(ClusterId(1), NODE, Member::default());
+    let (transport, service) = (network.transport(NODE), opened.peer_service());
+    let raft = raft::start(raft_options, stores, machine, transport, service, Metrics::new()).await;
+    let raft = raft.expect("Raft starts");
+    network.attach(NODE, raft.frames());
+    raft.initialize().await.expect("initializes");
+    let replica = opened.attach(raft);
+    replica.linearizable().await.expect("it is a quorum");
+    replica
+}
+
 /// A replica whose entries are handed to it one by one.
 pub(crate) struct Alone {
     pub(crate) stores: MemoryStores,
     pub(crate) shared: Arc<Shared>,
-    /// Nobody takes from it; without it the lane would be closed.
-    _append_items: mpsc::Receiver<Item>,
+    pub(crate) append_end: LaneEnd,
     machine: ReplicaMachine,
     persister: Option<Persister>,
     /// How far its log counts as synced.
@@ -96,12 +123,11 @@ pub(crate) struct Alone {
 impl Alone {
     pub(crate) fn new() -> Self {
         let stores = MemoryStores::new();
-        let options = Options { retention: Vec::new(), history_bytes_max: u64::MAX };
-        let (opened, machine) = open(Arc::new(stores.clone()), options).expect("an empty store opens");
+        let (opened, machine) = open(Arc::new(stores.clone()), options()).expect("an empty store opens");
         Self {
             stores,
             shared: opened.shared,
-            _append_items: opened.append_items,
+            append_end: opened.append_end,
             machine,
             persister: Some(opened.persister),
             synced: watch::Sender::new(0),

@@ -1,5 +1,5 @@
-//! What a replica sees to by itself: that its State is the others' State, and that the cluster's feature
-//! level follows what all of its members know.
+//! What a replica sees to by itself: that its State is the others' State, that no change of members stays
+//! half done, and that the cluster's feature level follows what all of its members know.
 
 use base::env;
 use base::ids::{NodeId, RequestId};
@@ -12,7 +12,7 @@ use crate::replica::Replica;
 /// Who the log names for what the system does by itself.
 const ACTOR: &str = "system:keelson";
 
-/// Looks after both until the process ends, or until this master must.
+/// Looks after these until the process ends, or until this master must.
 pub(crate) async fn run(replica: Replica) -> Result<(), String> {
     let mut compared = 0;
     loop {
@@ -22,6 +22,7 @@ pub(crate) async fn run(replica: Replica) -> Result<(), String> {
             compared = index;
             compare(&replica, index).await?;
         }
+        finish_change(&replica).await;
         raise_feature_level(&replica).await;
     }
 }
@@ -71,14 +72,28 @@ fn judge(mine: u128, others: &[u128]) -> Agreement {
     }
 }
 
-/// As the leader: raises the level to the highest that every member's binary knows.
+/// As the leader: takes the second step of a change of voters whose first one was taken by somebody who did
+/// not get to it, a leader that died mostly. Until then two majorities decide, the old one and the new one.
+async fn finish_change(replica: &Replica) {
+    if !replica.raft().leadership().borrow().am_leader || !replica.raft().membership().is_joint {
+        return;
+    }
+    match replica.raft().finish_joint().await {
+        Ok(()) => info!("finished a change of members that was half done"),
+        Err(error) => {
+            warn!(%error, "a half-done change of members could not be finished; trying again later")
+        }
+    }
+}
+
+/// As the leader: raises the level to the highest that every member knows.
 async fn raise_feature_level(replica: &Replica) {
     let leadership = *replica.raft().leadership().borrow();
     let level = replica.moment().state.feature_level();
-    if leadership.leader != Some(replica.raft().node()) || level >= state::FEATURE_LEVEL_MAX {
+    let mut common = replica.shared().options.feature_level_max;
+    if leadership.leader != Some(replica.raft().node()) || level >= common {
         return;
     }
-    let mut common = state::FEATURE_LEVEL_MAX;
     for node in others_of(replica) {
         // A member that does not answer may be an old binary: no level rises over its head.
         let Some(status) = replica.peer_status(node).await else { return };

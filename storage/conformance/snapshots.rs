@@ -19,7 +19,8 @@ const PART_BYTES: usize = 777;
 pub fn stores_suite(new: NewSubject<'_>) -> Verdict {
     a_snapshot_is_one_moment_and_survives(new().as_mut())?;
     a_received_store_replaces_the_current_one(new().as_mut(), new().as_mut())?;
-    a_damaged_transfer_is_refused(new().as_mut(), new().as_mut())
+    a_damaged_transfer_is_refused(new().as_mut(), new().as_mut())?;
+    each_step_survives(new().as_mut(), new().as_mut())
 }
 
 /// Writes `count` random batches.
@@ -159,4 +160,89 @@ fn a_damaged_transfer_is_refused(source: &mut dyn Subject, target: &mut dyn Subj
         return Err("a file longer than its manifest says was not noticed".to_owned());
     }
     expect_eq("the store meanwhile", View::of(&*to.versions())?, View::default())
+}
+
+/// What is done to the stores that a snapshot is sent to.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Writes, flushed.
+    Write,
+    /// A snapshot of its own.
+    Take,
+    /// The transfer breaks off.
+    ReceivePart,
+    /// The transfer ends; nobody opens what came.
+    Receive,
+    /// What came is opened, and not adopted.
+    Open,
+    /// It is adopted.
+    Adopt,
+}
+
+/// What stores must hold.
+#[derive(Clone, Default)]
+struct Held {
+    model: Model,
+    snapshot: Option<Manifest>,
+}
+
+impl Held {
+    /// Takes a step with `stores`, to which `sent` comes.
+    fn step(
+        &mut self,
+        step: Step,
+        stores: &dyn Stores,
+        (sent, content): (&dyn SnapshotReader, &Model),
+        random: &mut SmallRng,
+    ) -> Verdict {
+        let receive = || done("transfer", transfer(sent, stores, sent.manifest(), None));
+        let open = || done("open_received", stores.open_received(&*receive()?));
+        match step {
+            Step::Write => {
+                grow(stores, &mut self.model, random, 5)?;
+                done("flush", stores.versions().flush())?;
+            }
+            Step::Take => self.snapshot = Some(done("take", stores.take_snapshot())?.manifest().clone()),
+            Step::ReceivePart => {
+                let mut writer = done("receive", stores.receive(sent.manifest()))?;
+                done("write", writer.write(0, &done("read", sent.read(0, 0, PART_BYTES))?))?;
+            }
+            Step::Receive => drop(receive()?),
+            Step::Open => drop(open()?),
+            Step::Adopt => {
+                done("adopt", stores.adopt(open()?))?;
+                *self = Self { model: content.clone(), snapshot: Some(sent.manifest().clone()) };
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, what: &str, stores: &dyn Stores) -> Verdict {
+        expect_eq(what, View::of(&*stores.versions())?, self.model.view())?;
+        let current = done("current", stores.current_snapshot())?;
+        let manifest = current.as_ref().map(|snapshot| snapshot.manifest().clone());
+        expect_eq(&format!("the snapshot {what}"), &manifest, &self.snapshot)?;
+        current.map_or(Ok(()), |snapshot| content(&*snapshot).map(drop))
+    }
+}
+
+/// Restarts after each kind of step.
+fn each_step_survives(source: &mut dyn Subject, target: &mut dyn Subject) -> Verdict {
+    use Step::{Adopt, Open, Receive, ReceivePart, Take, Write};
+    let mut random = SmallRng::seed_from_u64(5);
+    let from = done("open", source.restart())?;
+    let mut sent_model = Model::default();
+    grow(&*from, &mut sent_model, &mut random, 20)?;
+    let sent = done("take", from.take_snapshot())?;
+
+    let mut held = Held::default();
+    let mut to = done("open", target.restart())?;
+    for step in [Write, ReceivePart, Take, Write, Receive, Open, Take, Adopt, Write, Open, Take, Adopt] {
+        held.step(step, &*to, (&*sent, &sent_model), &mut random)?;
+        held.check(&format!("after {step:?}"), &*to)?;
+        drop(to);
+        to = done("restart", target.restart())?;
+        held.check(&format!("after {step:?} and a restart"), &*to)?;
+    }
+    Ok(())
 }

@@ -163,6 +163,8 @@ pub fn versions_suite(new: NewSubject<'_>, effort: Effort) -> Verdict {
     refusals(new().as_mut())?;
     markers_outlive_what_they_hide(new().as_mut())?;
     answers_are_cut_by_bytes(new().as_mut())?;
+    a_range_goes_on_behind_a_key(new().as_mut())?;
+    each_operation_survives(new().as_mut())?;
     for seed in 0..effort.sequences {
         random_sequence(new().as_mut(), seed, effort.operations)
             .map_err(|problem| format!("seed {seed}: {problem}"))?;
@@ -247,6 +249,19 @@ fn answers_are_cut_by_bytes(subject: &mut dyn Subject) -> Verdict {
     expect_eq("since, page by page", done("since", since(&*store, "a/", 0, 10, 5))?, all)
 }
 
+/// A key and NUL is where the next page begins, however many versions the key has.
+fn a_range_goes_on_behind_a_key(subject: &mut dyn Subject) -> Verdict {
+    let store = done("open", subject.restart())?.versions();
+    let mut versions: Vec<Version> = (1..40).map(|at| version("a/1", at, at - 1, false)).collect();
+    versions.push(version("a/10", 40, 0, false));
+    versions.push(version("a/2", 41, 0, false));
+    done("write", store.write(&batch(versions.clone())))?;
+    let range = |from: &str, to: &str| done("range_at", store.range_at(from, to, 41, 10));
+    expect_eq("behind a key", range("a/1\0", "a0")?, versions[39..].to_vec())?;
+    expect_eq("up to behind it", range("a/", "a/1\0")?, versions[38..39].to_vec())?;
+    expect_eq("between two", range("a/1\0", "a/10\0")?, versions[39..40].to_vec())
+}
+
 /// Calls until nothing is left to look at, in small steps.
 fn run_compaction(store: &dyn VersionStore, rule: &Retention) -> Verdict {
     for _ in 0..10_000 {
@@ -255,6 +270,78 @@ fn run_compaction(store: &dyn VersionStore, rule: &Retention) -> Verdict {
         }
     }
     Err("a compaction does not end".to_owned())
+}
+
+/// One operation on a version store.
+#[derive(Debug)]
+enum Operation {
+    Write(VersionBatch),
+    /// To the end, with this floor under this prefix.
+    Compact(&'static str, u64),
+}
+
+impl Operation {
+    fn run(&self, store: &dyn VersionStore, model: &mut Model) -> Verdict {
+        match self {
+            Self::Write(batch) => {
+                done("write", store.write(batch))?;
+                model.write(batch);
+            }
+            Self::Compact(prefix, floor) => {
+                run_compaction(store, &Retention { prefix: (*prefix).to_owned(), floor: *floor })?;
+                model.compact(prefix, *floor);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every kind of operation, in an order in which each finds what those before left.
+fn script() -> Vec<Operation> {
+    let side = |key: u8, value: Option<&'static str>| (vec![key], value.map(Bytes::from));
+    let image = |index, revision| Some(Image { index, revision, head: Bytes::from(format!("head {index}")) });
+    let with_sides = |versions, sides| VersionBatch { sides, ..batch(versions) };
+    let only = |sides, image| VersionBatch { versions: Vec::new(), sides, image };
+    vec![
+        Operation::Write(with_sides(
+            vec![version("a/1", 1, 0, false), version("a/2", 2, 0, false)],
+            vec![side(0, Some("zero")), side(1, Some("one"))],
+        )),
+        Operation::Write(batch(vec![version("a/1", 3, 1, false), version("a/2", 5, 2, true)])),
+        Operation::Write(only(vec![side(0, None), side(1, Some("two"))], image(6, 5))),
+        Operation::Write(only(Vec::new(), image(7, 5))),
+        Operation::Write(batch(vec![version("b/x/1", 8, 0, false), version("b/1", 9, 0, false)])),
+        Operation::Compact("a/", 4),
+        Operation::Write(batch(vec![version("a/1", 11, 3, false)])),
+        Operation::Compact("a/", 10),
+        Operation::Write(batch(vec![version("a/2", 12, 0, false), version("b/x/1", 13, 8, true)])),
+        Operation::Compact("b/", 13),
+        Operation::Write(batch(vec![version("b/x/1", 14, 0, false)])),
+    ]
+}
+
+/// Restarts after each kind of operation, flushed.
+fn each_operation_survives(subject: &mut dyn Subject) -> Verdict {
+    let mut random = SmallRng::seed_from_u64(4);
+    let mut model = Model::default();
+    let mut stores = done("open", subject.restart())?;
+    for operation in script() {
+        let store = stores.versions();
+        operation.run(&*store, &mut model)?;
+        expect_eq("before the restart", View::of(&*store)?, model.view())?;
+        done("flush", store.flush())?;
+        drop(store);
+        drop(stores);
+        stores = done("restart", subject.restart())?;
+        let store = stores.versions();
+        let what = format!("after {operation:?} and a restart");
+        expect_eq(&what, View::of(&*store)?, model.view())?;
+        expect_eq(&what, done("durable_image", store.durable_image())?, model.image.clone())?;
+        for _ in 0..20 {
+            questions(&*store, &model, &mut random).map_err(|problem| format!("{what}: {problem}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn random_sequence(subject: &mut dyn Subject, seed: u64, operations: usize) -> Verdict {

@@ -162,7 +162,13 @@ impl Gate {
         !timed_out
     }
 
-    pub(super) fn pass(&self) {
+    /// Whether callers are held.
+    pub fn is_closed(&self) -> bool {
+        self.shared.0.lock().closed
+    }
+
+    /// Comes to the gate, and returns once it is open: for what a test holds besides the disk.
+    pub fn pass(&self) {
         let (state, changed) = &*self.shared;
         let mut state = state.lock();
         if !state.closed {

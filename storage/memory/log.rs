@@ -8,6 +8,7 @@ use super::journal::Replay;
 use super::{Line, Mutant, Point};
 use crate::error::Result;
 use crate::log::{LogRecord, LogState, LogStore, check_follows};
+use crate::under_way::WRITE_LIMIT;
 
 /// What a log holds.
 #[derive(Clone, Debug, Default)]
@@ -172,7 +173,7 @@ impl Line {
     /// A small write that also a full disk has room for.
     fn essential_write(&self, operation: &'static str, write: LogWrite) -> Result<()> {
         self.check()?;
-        self.opening.health.guard(|| self.disk.faults.before_write(operation))?;
+        self.opening.health.guard(operation, WRITE_LIMIT, || self.disk.faults.before_write(operation))?;
         self.disk.log.lock().write(write);
         Ok(())
     }

@@ -28,6 +28,7 @@ use crate::error::{Result, StorageError};
 use crate::health::Health;
 use crate::snapshot::{Manifest, SnapshotReader, SnapshotWriter, Stores};
 use crate::space::SpaceState;
+use crate::under_way::{SYNC_LIMIT, UnderWay, WRITE_LIMIT};
 use crate::{LogStore, VersionStore};
 
 /// Free bytes reported while space is not low.
@@ -136,14 +137,14 @@ impl Line {
         self.check()?;
         self.opening.health.check()?;
         self.disk.faults.admit(operation)?;
-        self.opening.health.guard(|| self.disk.faults.before_write(operation))?;
+        self.opening.health.guard(operation, WRITE_LIMIT, || self.disk.faults.before_write(operation))?;
         write()
     }
 
     /// Lets a sync pass; `false` when a mutant pretends to sync.
     fn sync(&self, operation: &'static str, pretends: Mutant) -> Result<bool> {
         self.check()?;
-        self.opening.health.guard(|| self.disk.faults.before_sync(operation))?;
+        self.opening.health.guard(operation, SYNC_LIMIT, || self.disk.faults.before_sync(operation))?;
         Ok(!self.disk.faults.has(pretends))
     }
 
@@ -226,6 +227,10 @@ impl Stores for MemoryStores {
     fn space(&self) -> SpaceState {
         let is_low = self.disk.faults.is_low();
         SpaceState { free_bytes: if is_low { 0 } else { ROOMY_BYTES }, is_low }
+    }
+
+    fn under_way(&self) -> Arc<UnderWay> {
+        Arc::clone(&self.opening.health.under_way)
     }
 
     fn sync_p99_ms(&self) -> Option<f64> {

@@ -20,6 +20,7 @@ use crate::health::Health;
 use crate::latency::Latency;
 use crate::log::{LogRecord, LogState, LogStore, check_follows};
 use crate::space::Guard;
+use crate::under_way::{SYNC_LIMIT, WRITE_LIMIT};
 
 /// First byte of the keys of records; the index follows, big endian.
 const RECORD: u8 = 1;
@@ -109,13 +110,15 @@ impl RocksLog {
     pub(super) fn open(data: &Path, sizing: &Sizing, guard: Arc<Guard>) -> Result<Self> {
         let (directory, side_file) = (data.join("log"), data.join("log.synced"));
         let expected = expect(data, &directory, &side_file)?;
+        // Before RocksDB begins another: that one lacks nothing.
+        let journal = if directory.exists() { newest_journal(&directory)? } else { directory.clone() };
         let options = sizing.log();
         let db =
             DB::open(&options, &directory).map_err(|error| classify("opening the log", &directory, error))?;
         let ends = Reader { db: &db, directory: &directory }.load()?;
         if ends.writes < expected.position {
             return Err(StorageError::corrupt(
-                &newest_journal(&directory)?,
+                &journal,
                 format!(
                     "acknowledged records are missing: the journal was synced up to write {} (log index {}), \
                  it now ends at write {}",
@@ -124,7 +127,8 @@ impl RocksLog {
             ));
         }
         let seal = Seal::begin(&side_file, &directory, ends.writes, ends.last_index().unwrap_or(0))?;
-        let (health, sync_latency, ends) = (Health::default(), Latency::default(), Mutex::new(ends));
+        let health = Health::new(Arc::clone(&sizing.under_way));
+        let (sync_latency, ends) = (Latency::default(), Mutex::new(ends));
         Ok(Self { directory, db, seal, health, guard, sync_latency, ends })
     }
 
@@ -140,21 +144,25 @@ impl RocksLog {
     fn write(&self, ends: &mut Ends, operation: &'static str, mut batch: WriteBatch) -> Result<()> {
         let writes = ends.writes + 1;
         put_marker(&mut batch, Marker::Writes, &writes.to_le_bytes());
-        self.health
-            .guard(|| self.db.write(batch).map_err(|error| classify(operation, &self.directory, error)))?;
+        self.health.guard(operation, WRITE_LIMIT, || {
+            self.db.write(batch).map_err(|error| classify(operation, &self.directory, error))
+        })?;
         ends.writes = writes;
         Ok(())
     }
 
-    fn sync_journal(&self) -> Result<()> {
+    fn sync_journal(&self, operation: &'static str) -> Result<()> {
+        if crate::mutant::keeps_log_in_memory() {
+            return Ok(());
+        }
         let (position, label) = {
             let ends = self.ends.lock();
             (ends.writes, ends.last_index().unwrap_or(0))
         };
-        self.health.guard(|| {
+        self.health.guard(operation, SYNC_LIMIT, || {
             let started = monotonic();
             let flushed = self.db.flush_wal(!crate::mutant::skips_sync());
-            flushed.map_err(|error| classify("syncing the log", &self.directory, error))?;
+            flushed.map_err(|error| classify(operation, &self.directory, error))?;
             self.sync_latency.record(monotonic().saturating_duration_since(started));
             self.seal.advance(position, label)
         })
@@ -261,7 +269,7 @@ impl LogStore for RocksLog {
         let mut batch = WriteBatch::default();
         put_marker(&mut batch, Marker::Vote, vote);
         self.write(&mut self.ends.lock(), "saving the vote", batch)?;
-        self.sync_journal()
+        self.sync_journal("saving the vote")
     }
 
     fn vote(&self) -> Result<Option<Bytes>> {
@@ -282,7 +290,7 @@ impl LogStore for RocksLog {
     }
 
     fn sync(&self) -> Result<()> {
-        self.sync_journal()
+        self.sync_journal("syncing the log")
     }
 
     fn size_bytes(&self) -> u64 {

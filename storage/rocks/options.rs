@@ -1,6 +1,7 @@
 //! RocksDB's options, sized by the file system.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options,
@@ -11,6 +12,7 @@ use rocksdb::{
 use super::versions::Column;
 use crate::error::Result;
 use crate::space::{self, Reserve};
+use crate::under_way::UnderWay;
 
 /// What a caller may choose; the rest follows from the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub(super) struct Sizing {
     versions_counted: Options,
     /// What must stay free.
     pub(super) reserve: Reserve,
+    /// What the stores wait for.
+    pub(super) under_way: Arc<UnderWay>,
 }
 
 impl Sizing {
@@ -95,6 +99,7 @@ impl Sizing {
             log_counted,
             versions_counted,
             reserve,
+            under_way: Arc::default(),
         })
     }
 

@@ -16,6 +16,7 @@ use crate::error::{Result, StorageError};
 use crate::files;
 use crate::snapshot::{Manifest, SnapshotReader, SnapshotWriter, Stores};
 use crate::space::{Guard, SpaceState};
+use crate::under_way::{SYNC_LIMIT, UnderWay};
 use crate::{LogStore, VersionStore};
 
 /// What only a crash leaves in the data directory, besides states that are not current.
@@ -87,6 +88,18 @@ impl RocksStores {
         current.next_number - 1
     }
 
+    /// Points to other stores. Whoever asks for the current ones waits meanwhile.
+    fn replace(
+        &self,
+        current: &mut Current,
+        pointer: Pointer,
+        versions: Option<Arc<RocksVersions>>,
+        snapshot: Arc<SnapshotDirectory>,
+    ) -> Result<()> {
+        let replace = || current.replace(&self.data, pointer, versions, snapshot);
+        self.sizing.under_way.during("pointing to other stores", SYNC_LIMIT, replace)
+    }
+
     /// A directory for a snapshot that comes from elsewhere.
     fn begin_receiving(&self, manifest: &Manifest) -> Result<(u64, ReceivingDirectory)> {
         self.guard.admit("receiving a snapshot")?;
@@ -136,7 +149,7 @@ impl Stores for RocksStores {
             return Ok(taken);
         }
         let pointer = Pointer { snapshot: number, ..current.pointer };
-        current.replace(&self.data, pointer, None, Some(Arc::clone(&taken)))?;
+        self.replace(&mut current, pointer, None, Arc::clone(&taken))?;
         Ok(taken)
     }
 
@@ -184,12 +197,16 @@ impl Stores for RocksStores {
         };
         let received = current.received.swap_remove(position);
         let pointer = Pointer { state: received.state, snapshot: received.snapshot_number };
-        current.replace(&self.data, pointer, Some(versions), Some(received.snapshot))
+        self.replace(&mut current, pointer, Some(versions), received.snapshot)
     }
 
     fn space(&self) -> SpaceState {
         // A file system that does not even answer is not one to write to.
         self.guard.state().unwrap_or(SpaceState { free_bytes: 0, is_low: true })
+    }
+
+    fn under_way(&self) -> Arc<UnderWay> {
+        Arc::clone(&self.sizing.under_way)
     }
 
     fn sync_p99_ms(&self) -> Option<f64> {
@@ -208,7 +225,7 @@ impl Current {
         data: &Path,
         pointer: Pointer,
         versions: Option<Arc<RocksVersions>>,
-        snapshot: Option<Arc<SnapshotDirectory>>,
+        snapshot: Arc<SnapshotDirectory>,
     ) -> Result<()> {
         pointer.save(data)?;
         self.pointer = pointer;
@@ -217,13 +234,11 @@ impl Current {
             self.versions.directory.keep(false);
             self.versions = versions;
         }
-        if let Some(snapshot) = snapshot {
-            snapshot.directory.keep(true);
-            if let Some(before) = &self.snapshot {
-                before.directory.keep(false);
-            }
-            self.snapshot = Some(snapshot);
+        snapshot.directory.keep(true);
+        if let Some(before) = &self.snapshot {
+            before.directory.keep(false);
         }
+        self.snapshot = Some(snapshot);
         Ok(())
     }
 }

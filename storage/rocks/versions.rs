@@ -10,6 +10,7 @@
 //! Values are written once, in rising order: compactions move their tables instead of rewriting them.
 //! There is no journal; a flush takes all columns to the disk at one point between two batches.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use crate::health::Health;
 use crate::manifest;
 use crate::snapshot::SnapshotReader;
 use crate::space::Guard;
+use crate::under_way::{SYNC_LIMIT, WRITE_LIMIT};
 use crate::versions::{Compacted, Image, Retention, Version, VersionBatch, VersionStore, check_batch};
 
 /// The column families.
@@ -126,7 +128,7 @@ impl RocksVersions {
         let seal = Seal::begin(&side_file, path, position, writer.last_revision)?;
         Ok(Self {
             seal,
-            health: Health::default(),
+            health: Health::new(Arc::clone(&sizing.under_way)),
             guard,
             durable: Mutex::new(writer.image.clone()),
             writer: Mutex::new(writer),
@@ -182,7 +184,7 @@ impl RocksVersions {
         let size_bytes = writer.size_bytes.saturating_add_signed(change);
         let framed = frame::seal(Kind::Number, 0, SIZE_KEY, &[&size_bytes.to_le_bytes()]);
         batch.put_cf(Column::Meta.of(&self.db), SIZE_KEY, framed);
-        self.health.guard_retryable(|| {
+        self.health.guard_retryable(operation, WRITE_LIMIT, || {
             self.db.write_without_wal(batch).map_err(|error| classify(operation, self.path(), error))
         })?;
         writer.size_bytes = size_bytes;
@@ -262,6 +264,15 @@ pub(super) fn after_key(key: &[u8]) -> Vec<u8> {
     [key, &[1]].concat()
 }
 
+/// The same end of a range of keys, among `index` keys. A key and NUL stands behind that key, but in front of
+/// that key's versions, which begin with the same bytes: as no key holds a NUL, the next one will do.
+fn end_in_index(end: &str) -> Cow<'_, str> {
+    match end.split_once('\0') {
+        Some((key, _)) => Cow::Owned(format!("{key}\u{1}")),
+        None => Cow::Borrowed(end),
+    }
+}
+
 impl VersionStore for RocksVersions {
     fn image(&self) -> Result<Option<Image>> {
         Ok(self.writer.lock().image.clone())
@@ -291,15 +302,18 @@ impl VersionStore for RocksVersions {
             let writer = self.writer.lock();
             (writer.image.clone(), writer.last_revision)
         };
+        if crate::mutant::keeps_versions_in_memory() {
+            return Ok(image);
+        }
         let mut options = FlushOptions::default();
         options.set_wait(true);
         let columns = Column::ALL.map(|column| column.of(&self.db));
-        self.health.guard_retryable(|| {
+        self.health.guard_retryable("flushing versions", WRITE_LIMIT, || {
             let flushed = self.db.flush_cfs_opt(&columns, &options);
             flushed.map_err(|error| classify("flushing versions", self.path(), error))
         })?;
         let position = image.as_ref().map_or(0, |image| image.index + 1);
-        self.health.guard(|| self.seal.advance(position, last_revision))?;
+        self.health.guard("sealing versions", SYNC_LIMIT, || self.seal.advance(position, last_revision))?;
         let mut durable = self.durable.lock();
         if durable.as_ref().map(|image| image.index) < image.as_ref().map(|image| image.index) {
             *durable = image;
@@ -329,7 +343,7 @@ impl VersionStore for RocksVersions {
     fn range_at(&self, from: &str, to: &str, revision: u64, limit: usize) -> Result<Vec<Version>> {
         let reader = self.reader();
         crate::floors::require(self.floors.read().of_range(from, to), revision)?;
-        reader.range_at(from, to, revision, limit)
+        reader.range_at(&end_in_index(from), &end_in_index(to), revision, limit)
     }
 
     fn history(&self, key: &str, limit: usize) -> Result<Vec<Version>> {

@@ -31,14 +31,19 @@ const LIFE_MS_MAX: u64 = 120;
 /// Keys that every batch of versions writes, all with the batch's number.
 const KEYS: u64 = 8;
 
+/// Kills within which a mutant must be caught. Almost every one catches it: it must only come after something
+/// was acknowledged.
+#[cfg(feature = "mutants")]
+const MUTANT_ROUNDS_MAX: u64 = 20;
+
 /// Small memtables, so that flushes and compactions are killed as well.
-fn open(directory: &Path) -> RocksStores {
+fn open(directory: &Path) -> storage::Result<RocksStores> {
     let options = RocksOptions {
         cache_bytes: 1 << 20,
         log_memtable_bytes_max: 128 << 10,
         versions_memtable_bytes_max: 128 << 10,
     };
-    RocksStores::open(directory, options).expect("the stores open after every kill")
+    RocksStores::open(directory, options)
 }
 
 /// What the child tells the parent, one line each.
@@ -100,7 +105,7 @@ fn batch(index: u64) -> VersionBatch {
 fn child() {
     let Some(directory) = std::env::var_os(CHILD) else { return };
     let mut random = SmallRng::seed_from_u64(u64::from(std::process::id()));
-    let stores = open(Path::new(&directory));
+    let stores = open(Path::new(&directory)).expect("the stores open");
     let (log, versions) = (stores.log(), stores.versions());
     let mut out = std::io::stdout();
     let mut say = |word: &str, number: u64| writeln!(out, "{word} {number}").expect("the parent listens");
@@ -157,10 +162,16 @@ fn child() {
 }
 
 /// Starts a child, kills it and returns what it was told was done.
-fn run_and_kill(directory: &Path, mut acknowledged: Acknowledged, life: Duration) -> Acknowledged {
+fn run_and_kill(
+    directory: &Path,
+    mutant: &str,
+    mut acknowledged: Acknowledged,
+    life: Duration,
+) -> Acknowledged {
     let mut child = Command::new(std::env::current_exe().expect("this executable"))
         .args(["--exact", "child", "--nocapture"])
         .env(CHILD, directory)
+        .env("KEELSON_MUTANT", mutant)
         .stdout(Stdio::piped())
         .spawn()
         .expect("a child");
@@ -191,48 +202,84 @@ fn listen_until(lines: &Receiver<String>, heard: &mut Acknowledged, word: &str, 
     }
 }
 
-fn check(directory: &Path, acknowledged: Acknowledged) -> Acknowledged {
-    let stores = open(directory);
+/// Fails with what was lost, or is there in part.
+fn ensure(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem()) }
+}
+
+/// Compares what is there with what was acknowledged; the error says what is missing, or that the stores
+/// themselves miss something.
+fn check(directory: &Path, acknowledged: Acknowledged) -> Result<Acknowledged, String> {
+    let stores = open(directory).map_err(|error| format!("the stores do not open: {error}"))?;
     let (log, versions) = (stores.log(), stores.versions());
     let state = log.state().expect("state");
     let purged = state.purged.map_or(0, |marker| marker.index);
     let last = state.last.map_or(purged, |record| record.index);
-    assert!(last >= acknowledged.last_index, "the log ends at {last}: {acknowledged:?}");
+    ensure(last >= acknowledged.last_index, || format!("the log ends at {last}: {acknowledged:?}"))?;
     for found in log.read(0, u64::MAX, usize::MAX).expect("the log is read") {
-        assert_eq!(found, record(found.index, run_of(&found)), "a record is whole");
+        let whole = record(found.index, run_of(&found));
+        ensure(found == whole, || format!("{found:?} is not {whole:?}"))?;
     }
     let vote = log
         .vote()
         .expect("vote")
         .map_or(0, |vote| u64::from_le_bytes(vote.as_ref().try_into().expect("eight bytes")));
-    assert!(vote >= acknowledged.vote, "the vote is {vote}: {acknowledged:?}");
+    ensure(vote >= acknowledged.vote, || format!("the vote is {vote}: {acknowledged:?}"))?;
 
     let image = versions.image().expect("image").map_or(0, |image| image.index);
-    assert!(image >= acknowledged.image_index, "the image is {image}: {acknowledged:?}");
+    ensure(image >= acknowledged.image_index, || format!("the image is {image}: {acknowledged:?}"))?;
     let mut values = Vec::new();
     versions.newest(&mut |version| values.push(version)).expect("newest");
     let expected = if image == 0 { Vec::new() } else { batch(image).versions };
-    assert_eq!(values, expected, "batches are whole");
+    ensure(values == expected, || format!("batches are not whole: {values:?} is not {expected:?}"))?;
     let mut sides = Vec::new();
     versions.sides(&mut |_, value| sides.push(value)).expect("sides");
-    assert!(sides.iter().all(|side| *side == image.to_string()), "{sides:?} beside image {image}");
+    let are_of_image = sides.iter().all(|side| *side == image.to_string());
+    ensure(are_of_image, || format!("{sides:?} beside image {image}"))?;
     let snapshot = stores.current_snapshot().expect("the snapshot opens");
     let snapshot = snapshot.map_or(0, |snapshot| snapshot.manifest().image.index);
-    assert!(snapshot >= acknowledged.snapshot_index, "the snapshot is at {snapshot}: {acknowledged:?}");
+    ensure(snapshot >= acknowledged.snapshot_index, || {
+        format!("the snapshot is at {snapshot}: {acknowledged:?}")
+    })?;
     // Everything found now is durable: the next round must not lose it either.
-    Acknowledged { last_index: last, vote, image_index: image, snapshot_index: snapshot }
+    Ok(Acknowledged { last_index: last, vote, image_index: image, snapshot_index: snapshot })
+}
+
+/// Kills children until something acknowledged is missing, `rounds` of them at most.
+fn kill_again_and_again(rounds: u64, mutant: &str) -> Result<Acknowledged, String> {
+    let directory = fast_directory();
+    let mut random = SmallRng::seed_from_u64(20);
+    let mut acknowledged = Acknowledged::default();
+    for _ in 0..rounds {
+        let life = Duration::from_millis(random.random_range(0..LIFE_MS_MAX));
+        acknowledged = run_and_kill(directory.path(), mutant, acknowledged, life);
+        acknowledged = check(directory.path(), acknowledged)?;
+    }
+    Ok(acknowledged)
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_half_done() {
-    let directory = fast_directory();
-    let mut random = SmallRng::seed_from_u64(20);
-    let mut acknowledged = Acknowledged::default();
-    for _ in 0..ROUNDS {
-        let life = Duration::from_millis(random.random_range(0..LIFE_MS_MAX));
-        acknowledged = run_and_kill(directory.path(), acknowledged, life);
-        acknowledged = check(directory.path(), acknowledged);
-    }
+    let acknowledged = kill_again_and_again(ROUNDS, "").unwrap_or_else(|problem| panic!("{problem}"));
     assert!(acknowledged.last_index > ROUNDS, "the children got something done: {acknowledged:?}");
     assert!(acknowledged.image_index > ROUNDS, "the children got something done: {acknowledged:?}");
+}
+
+/// The kills must find a store that acknowledges what only the memory of its process holds.
+#[cfg(feature = "mutants")]
+fn check_mutant(mutant: &str, expected: &[&str]) {
+    let lost = kill_again_and_again(MUTANT_ROUNDS_MAX, mutant).expect_err("the mutant is caught");
+    assert!(expected.iter().any(|words| lost.contains(words)), "{mutant}: {lost}");
+}
+
+#[test]
+#[cfg(feature = "mutants")]
+fn kills_catch_a_log_that_stays_in_memory() {
+    check_mutant("no-write", &["the log ends at", "the vote is"]);
+}
+
+#[test]
+#[cfg(feature = "mutants")]
+fn kills_catch_versions_that_stay_in_memory() {
+    check_mutant("no-flush", &["the image is"]);
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use raft::machine::{Prepared, Taken};
 use raft::transport::simulated::Trace;
 use raft::{Entry, Machine, MachineError, Payload, Position, Restored};
+use storage::memory::Gate;
 use storage::snapshot::Stores;
 use storage::{Image, SnapshotReader, VersionBatch, VersionStore};
 
@@ -87,6 +88,8 @@ pub struct Probe {
     keeps_payloads: Arc<AtomicBool>,
     panics: Arc<AtomicBool>,
     apply_delay: Arc<Mutex<Duration>>,
+    /// Holds whoever applies.
+    pub applying: Gate,
     pub installs: Arc<std::sync::atomic::AtomicU64>,
 }
 
@@ -182,6 +185,10 @@ impl Machine for CountingMachine {
         if !delay.is_zero() {
             base::env::sleep(delay).await;
         }
+        if self.probe.applying.is_closed() {
+            let gate = self.probe.applying.clone();
+            base::env::blocking(move || gate.pass()).await;
+        }
         for entry in &entries {
             let next = self.content.restored.applied.map_or(0, |at| at.index + 1);
             assert!(
@@ -248,8 +255,10 @@ impl Machine for CountingMachine {
     async fn install(&mut self, prepared: Box<dyn Prepared>) -> Result<(), MachineError> {
         let prepared: Box<dyn std::any::Any> = prepared;
         let ready = prepared.downcast::<Ready>().expect("made by prepare");
-        self.stores.adopt(ready.store).map_err(failed)?;
-        self.content = ready.content;
+        let Ready { content, store, .. } = *ready;
+        let stores = Arc::clone(&self.stores);
+        base::env::blocking(move || stores.adopt(store)).await.map_err(failed)?;
+        self.content = content;
         self.probe.installs.fetch_add(1, Ordering::SeqCst);
         self.publish();
         Ok(())

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use base::env;
 use base::ids::NodeId;
 use base::shutdown::Shutdown;
+use base::stall::StallLimit;
 use rustls::ServerConfig;
-use tokio::io::BufReader;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -18,7 +19,9 @@ use super::IDLE_MAX;
 use super::frame::{self, Frame};
 use super::hello::{Hello, Verdict};
 use super::identity::{Identity, node_of};
-use crate::limits::{CONNECT_DEADLINE, CONNECTIONS_MAX, RECONNECT_MAX, REQUESTS_PER_CONNECTION_MAX};
+use crate::limits::{
+    ANSWER_STALL_MAX, CONNECT_DEADLINE, CONNECTIONS_MAX, RECONNECT_MAX, REQUESTS_PER_CONNECTION_MAX,
+};
 use crate::transport::{FrameService, Lane};
 
 /// Serves other masters on `listener` until `shutdown`. To be spawned on [`crate::Handle::runtime`], so
@@ -34,8 +37,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let config = identity.server_config().map_err(io::Error::other)?;
-    let host = Arc::new(Host { identity, config, service });
+    let host = Arc::new(Host::new(identity, service)?);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -55,6 +57,8 @@ pub async fn serve(
             Ok(place) => {
                 let host = Arc::clone(&host);
                 connections.spawn(async move {
+                    // Without it small answers only come later.
+                    let _ = tcp.set_nodelay(true);
                     host.run(tcp).await;
                     drop(place);
                 });
@@ -65,15 +69,23 @@ pub async fn serve(
 }
 
 /// What every connection needs.
-struct Host {
+pub(super) struct Host {
     identity: Identity,
     config: Arc<ServerConfig>,
     service: Arc<dyn FrameService>,
 }
 
 impl Host {
-    async fn run(&self, tcp: TcpStream) {
-        match env::timeout(CONNECT_DEADLINE, self.greet(tcp)).await {
+    pub(super) fn new(identity: Identity, service: Arc<dyn FrameService>) -> io::Result<Self> {
+        let config = identity.server_config().map_err(io::Error::other)?;
+        Ok(Self { identity, config, service })
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) {
+        // Below TLS, so that whatever is to be sent has a deadline.
+        let stream = StallLimit::new(stream, ANSWER_STALL_MAX);
+        match env::timeout(CONNECT_DEADLINE, self.greet(stream)).await {
             Ok(Ok(Some((hello, tls)))) => {
                 if let Err(error) = self.exchange(hello, tls).await {
                     tracing::debug!(from = hello.from, %error, "a connection of a master ended");
@@ -86,9 +98,11 @@ impl Host {
     }
 
     /// TLS and hello; `None` when the caller was refused.
-    async fn greet(&self, tcp: TcpStream) -> io::Result<Option<(Hello, TlsStream<TcpStream>)>> {
-        tcp.set_nodelay(true)?;
-        let mut tls = TlsAcceptor::from(Arc::clone(&self.config)).accept(tcp).await?;
+    async fn greet<S>(&self, stream: S) -> io::Result<Option<(Hello, TlsStream<S>)>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut tls = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await?;
         let certified = node_of(tls.get_ref().1.peer_certificates().and_then(|chain| chain.first()));
         let hello = Hello::read(&mut tls).await?;
         match hello.and_then(|hello| self.judge(hello, certified)) {
@@ -114,7 +128,10 @@ impl Host {
     }
 
     /// Serves requests until either side ends.
-    async fn exchange(&self, hello: Hello, tls: TlsStream<TcpStream>) -> io::Result<()> {
+    async fn exchange<S>(&self, hello: Hello, tls: TlsStream<S>) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let (read, mut write) = tokio::io::split(tls);
         let mut read = BufReader::with_capacity(64 << 10, read);
         let (answers, mut outgoing) = mpsc::channel(REQUESTS_PER_CONNECTION_MAX);

@@ -11,9 +11,15 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::sync::Semaphore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::client::TlsStream;
 
+use super::frame::{self, Frame};
+use super::hello::{Hello, Verdict};
+use super::server::Host;
 use super::{Identity, IdentityError, PEER_ORGANIZATION, TlsTransport, peer_common_name, serve};
+use crate::limits::ANSWER_STALL_MAX;
 use crate::member::Member;
 use crate::transport::{FrameService, Lane, Transport, TransportError};
 
@@ -214,10 +220,21 @@ async fn a_certificate_of_the_cluster_that_is_not_a_masters_opens_nothing() {
     }
 }
 
+/// A connection to whoever listens behind `stream`, as master `from`.
+async fn greeted<S>(config: Arc<rustls::ClientConfig>, stream: S, hello: Hello) -> (TlsStream<S>, Verdict)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = rustls::pki_types::ServerName::try_from("master").expect("a name");
+    let mut tls = tokio_rustls::TlsConnector::from(config).connect(name, stream).await.expect("same CA");
+    hello.write(&mut tls).await.expect("writes");
+    let verdict = Verdict::read(&mut tls).await.expect("answers");
+    (tls, verdict)
+}
+
 /// A caller that skips its own checks is checked by the other side.
 #[tokio::test]
 async fn a_caller_that_lies_about_its_id_is_refused() {
-    use super::hello::{Hello, Verdict};
     let authority = Authority::new();
     let there = listen(authority.identity(2));
     let config = authority.identity(1).client_config().expect("usable");
@@ -225,12 +242,8 @@ async fn a_caller_that_lies_about_its_id_is_refused() {
         [(3, 2, Verdict::NotYourId), (1, 4, Verdict::OtherNode), (1, 2, Verdict::Welcome)]
     {
         let tcp = tokio::net::TcpStream::connect(&there.member.peer).await.expect("listens");
-        let name = rustls::pki_types::ServerName::try_from("master").expect("a name");
-        let mut tls =
-            tokio_rustls::TlsConnector::from(config.clone()).connect(name, tcp).await.expect("same CA");
         let hello = Hello { cluster: CLUSTER, from, to, lane: Lane::Call };
-        hello.write(&mut tls).await.expect("writes");
-        assert_eq!(Verdict::read(&mut tls).await.expect("answers"), expect);
+        assert_eq!(greeted(config.clone(), tcp, hello).await.1, expect);
     }
 }
 
@@ -278,4 +291,35 @@ async fn a_connection_that_ends_fails_its_requests() {
         matches!(broken, Err(TransportError::Broken { node: 2, .. } | TransportError::Unreachable { .. })),
         "{broken:?}"
     );
+}
+
+/// Time is virtual.
+#[test]
+fn a_master_that_takes_no_answers_is_let_go_with_all_that_waits_for_it() {
+    /// What a socket holds for a master that does not read.
+    const SOCKET_BYTES: usize = 64 << 10;
+    env::simulate(1, async {
+        let authority = Authority::new();
+        let echo = Arc::new(Echo { held: Semaphore::new(0) });
+        let host = Host::new(authority.identity(2), echo.clone()).expect("usable");
+        let (near, far) = tokio::io::duplex(SOCKET_BYTES);
+        let served = env::spawn(async move { host.run(far).await });
+        let config = authority.identity(1).client_config().expect("usable");
+        let hello = Hello { cluster: CLUSTER, from: 1, to: 2, lane: Lane::Call };
+        let (tls, verdict) = greeted(config, near, hello).await;
+        assert_eq!(verdict, Verdict::Welcome);
+        let (unread, mut write) = tokio::io::split(tls);
+        let (requests, mut frames) = mpsc::channel(3);
+        for number in 0..3 {
+            let request = Frame { number, is_refused: false, body: Bytes::from_static(b"whole") };
+            requests.send(request).await.expect("there is room");
+        }
+        let asking = env::spawn(async move { frame::write_all(&mut write, &mut frames).await });
+        let began = env::monotonic();
+        env::timeout(10 * ANSWER_STALL_MAX, served).await.expect("let go at all").expect("no panic");
+        assert_eq!(began.elapsed(), ANSWER_STALL_MAX);
+        assert_eq!(Arc::strong_count(&echo), 1, "nothing works for it any more");
+        drop((requests, unread));
+        let _ = asking.await.expect("no panic");
+    });
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use base::env;
 use parking_lot::Mutex;
-use replica::limits::REVISION_TIMEOUT;
+use replica::limits::{REVISION_TIMEOUT, WATCH_BATCH_MAX};
 use replica::{
-    AtLeastError, Committed, Event, Gone, Moment, ProposeError, Unavailable, View, ViewError, WatchEnd,
+    AtLeastError, Behind, Committed, Event, Gone, Moment, ProposeError, Unavailable, View, ViewError,
+    WatchEnd,
 };
 use state::{Batch, Entry, State, Txn};
 use tokio::sync::watch;
@@ -27,6 +28,8 @@ struct Shared {
     moments: Vec<Arc<Moment>>,
     /// Reads and watches before this revision are refused.
     floor: u64,
+    /// Snapshots installed: a watch lives under one.
+    snapshots: u64,
     /// What [`Backend::moment`] shows instead of the newest.
     stale: Option<Arc<Moment>>,
     without_quorum: bool,
@@ -40,6 +43,8 @@ struct Shared {
     leads_for: Option<usize>,
     /// Whether proposals get no answer.
     stalled: bool,
+    /// What it lacks since its start.
+    behind: Option<Behind>,
 }
 
 impl Shared {
@@ -65,6 +70,11 @@ impl Memory {
     /// Shows readers of what is local an old moment.
     pub(crate) fn lag(&self, moment: Arc<Moment>) {
         self.shared.lock().stale = Some(moment);
+    }
+
+    /// Lets it have started a moment ago, and lack something.
+    pub(crate) fn fall_behind(&self, behind: Behind) {
+        self.shared.lock().behind = Some(behind);
     }
 
     pub(crate) fn lose_quorum(&self) {
@@ -103,6 +113,12 @@ impl Memory {
         shared.floor = revision;
         shared.events.clear();
         shared.moments.retain(|moment| moment.revision() >= revision);
+    }
+
+    /// Ends every watch, as a snapshot does that brings its history along.
+    pub(crate) fn install_snapshot(&self) {
+        self.shared.lock().snapshots += 1;
+        self.moments.send_modify(|_| ());
     }
 
     fn newest(&self) -> Arc<Moment> {
@@ -172,17 +188,25 @@ impl Backend for Memory {
     }
 
     fn watch(&self, prefix: &str, revision: u64) -> Result<Box<dyn Changes>, WatchEnd> {
-        let floor = self.shared.lock().floor;
+        let (floor, snapshots) = {
+            let shared = self.shared.lock();
+            (shared.floor, shared.snapshots)
+        };
         if revision < floor {
             return Err(Gone { revision, floor }.into());
         }
         let changes = MemoryChanges {
             memory: self.clone(),
+            snapshots,
             moments: self.moments.subscribe(),
             prefix: prefix.to_owned(),
             cursor: revision,
         };
         Ok(Box::new(changes))
+    }
+
+    fn caught_up(&self) -> Result<(), Behind> {
+        self.shared.lock().behind.clone().map_or(Ok(()), Err)
     }
 
     fn leading_term(&self) -> Option<u64> {
@@ -193,6 +217,7 @@ impl Backend for Memory {
 
 struct MemoryChanges {
     memory: Memory,
+    snapshots: u64,
     moments: watch::Receiver<Arc<Moment>>,
     prefix: String,
     cursor: u64,
@@ -202,6 +227,9 @@ impl MemoryChanges {
     /// The events after the cursor.
     fn waiting(&self) -> Result<Vec<Arc<Event>>, WatchEnd> {
         let shared = self.memory.shared.lock();
+        if shared.snapshots != self.snapshots {
+            return Err(WatchEnd::Reset);
+        }
         let (revision, floor) = (self.cursor, shared.floor);
         if revision < floor {
             return Err(Gone { revision, floor }.into());
@@ -209,7 +237,7 @@ impl MemoryChanges {
         let is_wanted = |event: &&Arc<Event>| {
             event.change.revision > revision && event.change.object.key.as_str().starts_with(&self.prefix)
         };
-        Ok(shared.events.iter().filter(is_wanted).cloned().collect())
+        Ok(shared.events.iter().filter(is_wanted).take(WATCH_BATCH_MAX).cloned().collect())
     }
 }
 
@@ -229,5 +257,28 @@ impl Changes for MemoryChanges {
 
     fn progress(&mut self) -> u64 {
         self.cursor.max(self.memory.newest().revision())
+    }
+}
+
+/// The twin as the suite sees it.
+struct Twin(Memory);
+
+#[async_trait::async_trait]
+impl super::conformance::Subject for Twin {
+    fn backend(&self) -> Arc<dyn Backend> {
+        Arc::new(self.0.clone())
+    }
+
+    async fn forget(&mut self) {
+        self.0.compact();
+    }
+}
+
+#[test]
+fn the_twin_keeps_what_is_expected_of_a_backend() {
+    for seed in 1..=3 {
+        let verdict =
+            env::simulate(seed, async { super::conformance::suite(&mut Twin(Memory::new()), 1).await });
+        assert_eq!(verdict, Ok(()), "seed {seed}");
     }
 }

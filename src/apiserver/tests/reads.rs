@@ -1,6 +1,7 @@
 //! Get, list, discovery, health.
 
 use axum::body::Body;
+use replica::Behind;
 use serde_json::json;
 
 use super::{Api, MAPS};
@@ -131,9 +132,30 @@ async fn resource_versions_of_reads() {
     assert_eq!(
         ready.body,
         json!(
-            "[+]ping ok\n[-]quorum failed: no quorum of masters answered in time\n[+]shutdown ok\nreadyz check failed\n"
+            "[+]ping ok\n[+]caught-up ok\n[-]quorum failed: no quorum of masters answered in time\n[+]shutdown ok\nreadyz check failed\n"
         )
     );
+}
+
+#[tokio::test]
+async fn a_master_that_has_not_caught_up_since_its_start_is_alive_but_not_ready() {
+    let api = Api::new();
+    let cases = [
+        (Behind::Untold, "no quorum has told yet what was committed when this master started"),
+        (
+            Behind::Floor { applied: 3, floor: 9 },
+            "log index 3 is applied here, but 9 was committed when this master started",
+        ),
+    ];
+    for (behind, why) in cases {
+        api.memory.fall_behind(behind);
+        let ready = api.get("/readyz").await;
+        let told = format!(
+            "[+]ping ok\n[-]caught-up failed: {why}\n[+]quorum ok\n[+]shutdown ok\nreadyz check failed\n"
+        );
+        assert_eq!((ready.code, ready.body), (500, json!(told)));
+        assert_eq!(api.get("/livez").await.code, 200);
+    }
 }
 
 #[tokio::test]
@@ -192,7 +214,7 @@ async fn documents() {
     );
     assert_eq!(
         api.get("/readyz?verbose").await.body,
-        json!("[+]ping ok\n[+]quorum ok\n[+]shutdown ok\nreadyz check passed\n")
+        json!("[+]ping ok\n[+]caught-up ok\n[+]quorum ok\n[+]shutdown ok\nreadyz check passed\n")
     );
     assert_eq!(api.get("/nothing").await.code, 404);
     assert_eq!(api.delete(MAPS).await.code, 405);

@@ -140,6 +140,27 @@ async fn past_the_horizon_is_an_error_event() {
 }
 
 #[tokio::test]
+async fn an_installed_snapshot_ends_a_watch_without_a_word_and_a_resume_decides() {
+    let api = Api::new();
+    let mut frames = Frames::open(&api, "resourceVersion=4").await;
+    let first = api.config_map("a", json!({})).await;
+    frames.expect(&[("ADDED", "a")]).await;
+    api.memory.install_snapshot();
+    assert_eq!(frames.next().await, None);
+
+    api.config_map("b", json!({})).await;
+    let resume = format!("resourceVersion={}", first.revision());
+    let mut frames = Frames::open(&api, &resume).await;
+    frames.expect(&[("ADDED", "b")]).await;
+    // A snapshot whose history begins later.
+    api.memory.compact();
+    api.memory.install_snapshot();
+    assert_eq!(frames.next().await, None);
+    let mut frames = Frames::open(&api, &resume).await;
+    assert_eq!(frames.next().await.expect("a frame")["object"]["code"], 410);
+}
+
+#[tokio::test]
 async fn tables_tell_their_columns_once() {
     let api = Api::new();
     api.config_map("a", json!({})).await;

@@ -7,7 +7,8 @@
 //! # Guarantees
 //! Every change after the start is told once, in order of revision. An object that begins or ceases to
 //! match the selectors is told as ADDED or DELETED. What history no longer reaches ends the stream with
-//! an ERROR of code 410.
+//! an ERROR of code 410. A master that installs a snapshot ends its streams without a word: a client
+//! resumes where it was, from the history that came with the snapshot.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -53,7 +54,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     let stream = Stream {
         changes,
         encoder,
-        pending: start.pending,
+        pending: start.pending.into_iter().collect(),
         initial: start.initial,
         ends: start.ends,
         deadline: env::monotonic() + options.duration,
@@ -120,7 +121,8 @@ fn invalid(why: &str) -> Status {
 /// Where a watch begins, and what is told before any change.
 struct Start {
     revision: u64,
-    pending: VecDeque<Bytes>,
+    /// What ends a watch that cannot begin: one frame, or none.
+    pending: Option<Bytes>,
     initial: std::vec::IntoIter<Arc<Object>>,
     /// The revision of the bookmark behind the initial objects, if one is wanted.
     ends: Option<u64>,
@@ -129,8 +131,7 @@ struct Start {
 impl Start {
     /// A watch that cannot begin tells why, and nothing else.
     fn lost(end: WatchEnd) -> Self {
-        let pending = VecDeque::from([error_frame(end)]);
-        Self { revision: 0, pending, initial: Vec::new().into_iter(), ends: None }
+        Self { revision: 0, pending: last_frame(end), initial: Vec::new().into_iter(), ends: None }
     }
 }
 
@@ -142,7 +143,7 @@ async fn start(context: &Context, options: &Options, prefix: &str) -> Result<Sta
         _ => (moment.revision(), Vec::new()),
     };
     let ends = (options.bookmarks && options.initial == Some(true)).then_some(revision);
-    Ok(Start { revision, pending: VecDeque::new(), initial: initial.into_iter(), ends })
+    Ok(Start { revision, pending: None, initial: initial.into_iter(), ends })
 }
 
 /// A watch on its way to one client. Polled only as fast as the client reads.
@@ -150,7 +151,8 @@ struct Stream {
     /// `None` once it is over.
     changes: Option<Box<dyn Changes>>,
     encoder: Encoder,
-    /// Frames to be sent first.
+    /// Frames to be sent first. More are asked for once they are gone: never more than those of the changes
+    /// that [`Changes::next`] hands out at a time, and a last one.
     pending: VecDeque<Bytes>,
     /// Objects to be told as ADDED.
     initial: std::vec::IntoIter<Arc<Object>>,
@@ -183,7 +185,7 @@ impl Stream {
                     self.pending.extend(events.iter().filter_map(|event| encoder.change(event)));
                 }
                 Wake::Changes(Err(end)) => {
-                    self.pending.push_back(error_frame(end));
+                    self.pending.extend(last_frame(end));
                     self.changes = None;
                 }
                 Wake::Bookmark => self.bookmark(),
@@ -247,9 +249,9 @@ impl Stream {
     }
 }
 
-fn error_frame(end: WatchEnd) -> Bytes {
-    let Failure(status) = end.into();
-    framed("ERROR", &status.to_json())
+/// What is told of the end of a watch, if anything is.
+fn last_frame(end: WatchEnd) -> Option<Bytes> {
+    Failure::of_watch(end).map(|Failure(status)| framed("ERROR", &status.to_json()))
 }
 
 fn framed(kind: &str, object: &[u8]) -> Bytes {

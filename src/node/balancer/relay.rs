@@ -1,10 +1,14 @@
 //! Which master a connection goes to, and its bytes on the way.
+//!
+//! A connection may go on to the next master until one has answered: before that no request can have been
+//! understood, because TLS begins with a question and an answer. A master that is killed still takes
+//! connections for a moment, and then gives them up.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base::env;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -12,6 +16,12 @@ use crate::address::HostPort;
 
 /// How long a master may take to accept a connection before the next one is tried.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a master may take to end a connection without an answer for the next one to be tried. Well below what
+/// masters grant clients that say nothing: then another one would do the same.
+const OPENING_DEADLINE: Duration = Duration::from_secs(5);
+/// Bytes that a client may say before it is answered, to be said again to another master: the beginning of TLS,
+/// which fits into one record.
+const OPENING_BYTES_MAX: usize = 16 << 10;
 
 /// A master, and whether it is fit to serve.
 pub struct Target {
@@ -52,19 +62,67 @@ fn order(healthy: &[bool], first: usize) -> Vec<usize> {
 
 /// Serves one client to its end. Without any master the connection is closed at once.
 pub async fn serve(mut client: TcpStream, turn: &Turn) {
+    // Small requests and answers: waiting to fill a packet would only add delay.
+    let _ = client.set_nodelay(true);
+    let mut said = Vec::new();
     for target in turn.order() {
         let Some(mut master) = connect(&target.address).await else { continue };
-        // Small requests and answers: waiting to fill a packet would only add delay.
-        let _ = client.set_nodelay(true);
         let _ = master.set_nodelay(true);
         let mut healthy = target.healthy.clone();
+        let mut ill = std::pin::pin!(falls_ill(&mut healthy));
+        let opening = tokio::select! {
+            biased;
+            // Cancel-safe: what was said is kept, and another master hears all of it.
+            opening = open(&mut client, &mut master, &mut said) => opening,
+            () = &mut ill => Opening::GivenUp,
+        };
+        match opening {
+            Opening::Answered => {}
+            Opening::GivenUp => continue,
+            Opening::Over => return,
+        }
         tokio::select! {
             biased;
             // Not cancel-safe, and need not be: both connections end here.
             _ = copy_bidirectional(&mut client, &mut master) => {}
-            () = falls_ill(&mut healthy) => {}
+            () = &mut ill => {}
         }
         return;
+    }
+}
+
+/// How the beginning of a connection went.
+enum Opening {
+    /// The master said something.
+    Answered,
+    /// It ended without a word, or fell ill: another one may be asked.
+    GivenUp,
+    /// There is nobody to be answered any more, or nothing.
+    Over,
+}
+
+/// Passes on what the client says, and keeps it in `said`, until the master's first byte is there.
+async fn open(client: &mut TcpStream, master: &mut TcpStream, said: &mut Vec<u8>) -> Opening {
+    let began = env::monotonic();
+    let given_up = || if began.elapsed() < OPENING_DEADLINE { Opening::GivenUp } else { Opening::Over };
+    let (mut passed_on, mut first) = (0, [0]);
+    loop {
+        if master.write_all(&said[passed_on..]).await.is_err() {
+            return given_up();
+        }
+        passed_on = said.len();
+        tokio::select! {
+            biased;
+            // Cancel-safe, both: a look takes nothing, and what was read is in `said`.
+            answer = master.peek(&mut first) => {
+                return if matches!(answer, Ok(1..)) { Opening::Answered } else { given_up() };
+            }
+            heard = client.read_buf(said), if passed_on < OPENING_BYTES_MAX => {
+                if !matches!(heard, Ok(1..)) {
+                    return Opening::Over;
+                }
+            }
+        }
     }
 }
 
@@ -149,6 +207,36 @@ mod tests {
         let mut said = [0; 6];
         client.read_exact(&mut said).await.expect("read");
         assert_eq!(&said, b"bhello");
+    }
+
+    /// A server that takes each client's connection and first words, and says nothing.
+    async fn dying() -> HostPort {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+        let port = listener.local_addr().expect("address").port();
+        env::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 5]).await;
+            }
+        });
+        HostPort { host: "127.0.0.1".to_owned(), port }
+    }
+
+    #[tokio::test]
+    async fn a_master_that_ends_without_an_answer_is_passed_over() {
+        let (_keep, healthy) = watch::channel(true);
+        let targets = vec![
+            Target { address: dying().await, healthy: healthy.clone() },
+            Target { address: server(b'b').await, healthy },
+        ];
+        let turn = std::sync::Arc::new(Turn::new(targets));
+        // Whoever has the first turn, and whether it hears all or only the beginning.
+        for said in [&b"hello"[..], b"hello", b"hello, all of you"] {
+            let mut client = client(std::sync::Arc::clone(&turn)).await;
+            client.write_all(said).await.expect("write");
+            let mut heard = vec![0; 1 + said.len()];
+            client.read_exact(&mut heard).await.expect("read");
+            assert_eq!(heard, [b"b", said].concat());
+        }
     }
 
     #[tokio::test]

@@ -92,7 +92,7 @@ mod tests {
 
     fn check(leader: Option<NodeId>, applied: [Option<u64>; 3], expect: Expect) {
         let members = BTreeMap::from([(1, member("c")), (7, member("a")), (9, member("b"))]);
-        let membership = Membership { members, voters: [1, 7].into() };
+        let membership = Membership { members, voters: [1, 7].into(), is_joint: false };
         let status = |applied| PeerStatus { applied, sync_p99_us: 1_500, feature_level_max: 1 };
         let answers: Vec<_> = [1, 7, 9].into_iter().zip(applied.map(|at| at.map(status))).collect();
         let view = view("id", &membership, leader, 4, &answers);

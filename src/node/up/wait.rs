@@ -51,7 +51,7 @@ impl Watched {
             return Ok(());
         };
         let (words, log) = (self.processes.last_words(name), self.processes.log(name));
-        bail!("{name} has ended; its last words: {words}\nsee {}", log.display())
+        bail!("{name} does not run: it has ended; its last words: {words}\nsee {}", log.display())
     }
 
     fn logs(&self) -> String {

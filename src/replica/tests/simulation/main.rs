@@ -1,131 +1,20 @@
 //! Three masters in one thread on virtual time: the whole replica, from proposal to version store, over
 //! a simulated network and disks.
 
-use std::sync::Arc;
+mod cluster;
+mod members;
+mod rejoining;
+
 use std::time::Duration;
 
-use api::Key;
 use base::env;
-use base::ids::{ClusterId, NodeId, RequestId};
-use base::telemetry::Metrics;
-use raft::Member;
 use raft::limits::READS_WAITING_MAX;
-use raft::transport::simulated::{Conditions, SimulatedNetwork, Trace};
-use replica::{Committed, Entrance, EntranceError, Options, ProposeError, Replica, Unavailable};
+use raft::transport::simulated::Conditions;
+use replica::{Entrance, EntranceError, Unavailable};
 use state::txn::{OBJECT_BYTES_MAX, TXN_BYTES_MAX};
-use state::{Guard, Meta, Outcome, Stamp, Txn, Write};
-use storage::memory::MemoryStores;
+use state::{Txn, Write};
 
-const CLUSTER: ClusterId = ClusterId(7);
-/// Long enough for several elections.
-const PATIENCE: Duration = Duration::from_secs(20);
-const GLANCE: Duration = Duration::from_millis(10);
-
-struct Master {
-    node: NodeId,
-    stores: MemoryStores,
-    replica: Replica,
-}
-
-struct Cluster {
-    network: SimulatedNetwork,
-    trace: Trace,
-    masters: Vec<Master>,
-}
-
-fn member(node: NodeId) -> Member {
-    Member {
-        name: format!("master-{node}"),
-        peer: format!("10.0.0.{node}:1"),
-        api: format!("https://10.0.0.{node}"),
-    }
-}
-
-async fn boot(network: &SimulatedNetwork, node: NodeId, stores: MemoryStores) -> Master {
-    let options = Options { retention: vec![], history_bytes_max: u64::MAX };
-    let (opened, machine) = replica::open(Arc::new(stores.clone()), options).expect("opens");
-    let service = opened.peer_service();
-    let options = raft::Options::new(CLUSTER, node, member(node));
-    let transport = network.transport(node);
-    let started =
-        raft::start(options, Arc::new(stores.clone()), machine, transport, service, Metrics::new()).await;
-    let handle = started.expect("raft starts");
-    network.attach(node, handle.frames());
-    Master { node, stores, replica: opened.attach(handle) }
-}
-
-impl Cluster {
-    /// Three voters with a leader.
-    async fn of_three() -> Self {
-        let trace = Trace::default();
-        let network = SimulatedNetwork::new(trace.clone());
-        let mut masters = Vec::new();
-        for node in 1..=3 {
-            masters.push(boot(&network, node, MemoryStores::new()).await);
-        }
-        let cluster = Self { network, trace, masters };
-        cluster.masters[0].replica.raft().initialize().await.expect("initializes");
-        for node in 2..=3 {
-            let leader = cluster.leader().await;
-            // A member can be added once the change before it is committed.
-            leader.replica.linearizable().await.expect("the first member is a quorum");
-            leader.replica.raft().add(node, member(node)).await.expect("joins");
-        }
-        cluster
-    }
-
-    /// The one that leads, among those that are attached.
-    async fn leader(&self) -> &Master {
-        let found = env::wait_until(PATIENCE, GLANCE, || self.masters.iter().any(leads)).await;
-        assert!(found, "nobody leads");
-        self.masters.iter().find(|master| leads(master)).expect("just seen")
-    }
-
-    /// Waits until all have applied what the furthest has, and returns (index, hash) of each.
-    async fn settle(&self) -> Vec<(u64, u128)> {
-        let furthest = self.masters.iter().map(|master| master.replica.moment().index).max().unwrap_or(0);
-        let mut seen = Vec::new();
-        for master in &self.masters {
-            let caught_up =
-                env::wait_until(PATIENCE, GLANCE, || master.replica.moment().index >= furthest).await;
-            assert!(caught_up, "{} stays behind {furthest}", master.node);
-            let hash = master.replica.hash_at(furthest).await.expect("a recent index");
-            seen.push((furthest, hash));
-        }
-        seen
-    }
-}
-
-fn leads(master: &Master) -> bool {
-    master.replica.raft().leadership().borrow().am_leader
-}
-
-fn key(name: &str) -> Key {
-    Key::object("", "configmaps", "default", name)
-}
-
-fn put(name: &str, value: &str, guards: Vec<Guard>) -> Txn {
-    let head = format!(r#"{{"metadata":{{"name":"{name}","uid":"{name}","#);
-    let body = format!(r#"{head}"labels":{{}}}},"data":"{value}"}}"#);
-    Txn {
-        stamp: Stamp { request: RequestId::fresh().0, actor: "tester".to_owned() },
-        guards,
-        writes: vec![Write::Put {
-            key: key(name),
-            body: body.into(),
-            splice: Some(head.len() as u32),
-            meta: Meta { uid: name.to_owned(), ..Meta::default() },
-        }],
-    }
-}
-
-fn create(name: &str) -> Txn {
-    put(name, "x", vec![Guard::Absent { key: key(name) }])
-}
-
-fn is_committed(result: &Result<Committed, ProposeError>) -> bool {
-    matches!(result, Ok(Committed { outcome: Outcome::Committed { .. }, .. }))
-}
+use cluster::{Cluster, create, is_committed, key, leads, member, put};
 
 /// Writes through every master while the leader is cut off and comes back; returns what two runs with
 /// one seed must agree on.
@@ -270,7 +159,8 @@ fn a_master_without_a_quorum_refuses_within_its_timeout() {
         cluster.network.isolate(lonely.node, &[1, 2, 3]);
         let begun = env::monotonic();
         assert!(lonely.replica.linearizable().await.is_err(), "a stale read was served as fresh");
-        assert!(begun.elapsed() <= replica::limits::READ_TIMEOUT * 2);
+        // Timers count milliseconds.
+        assert!(begun.elapsed() <= replica::limits::READ_TIMEOUT + Duration::from_millis(1));
         let begun = env::monotonic();
         assert!(lonely.replica.propose(create("alone")).await.is_err());
         assert!(begun.elapsed() <= replica::limits::PROPOSE_TIMEOUT + Duration::from_secs(1));
@@ -360,32 +250,4 @@ fn many_watches_are_told_in_larger_pieces_and_a_few_at_once() {
     // What separates two writes of the simulation: syncs of at most 2 ms, and the network.
     assert!(alone < Duration::from_millis(20), "{alone:?}");
     assert!((Duration::from_millis(40)..Duration::from_millis(45)).contains(&many), "{many:?}");
-}
-
-#[test]
-fn a_restarted_master_resumes_from_its_disk_and_serves_older_watches_from_history() {
-    env::simulate(6, async {
-        let mut cluster = Cluster::of_three().await;
-        for number in 0..10 {
-            cluster.masters[0].replica.propose(create(&format!("n{number}"))).await.expect("is applied");
-        }
-        let before = cluster.settle().await;
-        let newest = cluster.masters[0].replica.moment().revision();
-        let follower =
-            cluster.masters.iter().position(|master| !master.replica.raft().leadership().borrow().am_leader);
-        let position = follower.expect("two of three follow");
-        let gone = cluster.masters.remove(position);
-        let durable = env::wait_until(PATIENCE, GLANCE, || gone.replica.persisted_revision() == newest).await;
-        assert!(durable, "the version store never caught up");
-        cluster.network.detach(gone.node);
-        gone.replica.raft().shutdown().await;
-        let back = boot(&cluster.network, gone.node, gone.stores.reopen()).await;
-        cluster.masters.push(back);
-        let after = cluster.settle().await;
-        assert!(after.iter().all(|seen| seen.1 == after[0].1 && seen.0 >= before[0].0));
-        let replica = &cluster.masters.last().expect("just pushed").replica;
-        let mut watch = replica.watch("core/configmaps/", newest - 10).expect("history reaches back");
-        let events = watch.next().await.expect("goes on");
-        assert_eq!(events.first().map(|event| event.change.revision), Some(newest - 9));
-    });
 }
