@@ -63,7 +63,7 @@ soak: ## The long hunts, by hand; about 45 minutes
 	@$(MAKE) --no-print-directory claim rocksdb
 	@.ci/soak
 
-fuzz: ## Fuzzes each target (SECONDS=60)
+fuzz: claim ## Fuzzes each target (SECONDS=60)
 	@.ci/fuzz $(SECONDS)
 
 deps: ## Installs what building and testing need and this machine lacks

@@ -10,7 +10,7 @@ use base::env;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::client::Client;
+use crate::client::{Client, Method};
 use crate::kubeconfig::Kubeconfig;
 use crate::lossy::LossyMount;
 use crate::machine::Machine;
@@ -27,6 +27,9 @@ const KCTL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a killed process may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How `kctl cluster verify` says that it compared hashes and they are not the same.
+pub const STATES_DIFFER: &str = "the masters' states differ";
 
 /// How often the cluster is asked while waiting for something.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -94,6 +97,8 @@ pub struct Member {
     pub applied: Option<u64>,
     /// Entries it is behind the leader.
     pub lag: Option<u64>,
+    /// How long its slowest syncs take; absent when it does not answer.
+    pub sync_p99_ms: Option<f64>,
 }
 
 /// A cluster; stopped and removed on drop, also when its test failed.
@@ -335,35 +340,40 @@ impl Cluster {
 
     /// Checks that every master votes, one leads, all answer where the kubeconfig says, and that their
     /// hashes agree. Waits for what any one master says to be so: whoever is asked may just be connecting
-    /// to a master that was started again.
+    /// to a master that was started again, or be without a leader for a moment. A difference of hashes is
+    /// not waited for to go away.
     ///
     /// # Errors
     /// Says what is not so.
     pub async fn check_whole(&self) -> Result<()> {
         let deadline = env::monotonic() + KCTL_TIMEOUT;
-        while let Err(missing) = self.check_members().await {
-            if env::monotonic() > deadline {
+        while let Err(missing) = self.check_once().await {
+            if env::monotonic() > deadline || missing.to_string().contains(STATES_DIFFER) {
                 return Err(missing);
             }
             env::sleep(ASK_EVERY).await;
         }
-        self.verify().await.map(drop)
+        Ok(())
     }
 
-    async fn check_members(&self) -> Result<()> {
+    async fn check_once(&self) -> Result<()> {
         let status = self.status().await?;
         let leader = status.leader.context("no leader")?;
         ensure!(status.term > 0, "term {}", status.term);
-        for Member { name, api, role, applied, .. } in &status.members {
+        for Member { name, api, role, applied, lag, sync_p99_ms } in &status.members {
             let expect = if *name == leader { "leader" } else { "voter" };
             ensure!(role == expect, "{name} is a {role}, not a {expect}");
             let address = self.client(name)?.address().to_owned();
             ensure!(*api == format!("https://{address}"), "{name} is at {api}, not {address}");
             ensure!(applied.is_some_and(|applied| applied > 0), "{name} applied nothing");
+            ensure!(lag.is_some(), "nobody says how far {name} is behind");
+            ensure!(sync_p99_ms.is_some_and(|millis| millis > 0.0), "nobody says how fast {name} syncs");
+            let told = self.client(name)?.request(Method::GET, "/keelson/v1/cluster", None).await?;
+            ensure!(told["leader"] == *leader, "{name} says that {} leads, not {leader}", told["leader"]);
         }
         let names: Vec<&str> = status.members.iter().map(|member| member.name.as_str()).collect();
         ensure!(names == self.masters(), "members: {names:?}");
-        Ok(())
+        self.verify().await.map(drop)
     }
 
     /// Checks that every master holds every ConfigMap named.

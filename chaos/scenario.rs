@@ -23,15 +23,16 @@ const PHASE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the masters may take to be ready after the fault.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Injects `fault` under the load of `plan`, heals it, and checks everything.
+/// Compares the masters' states and injects `fault` under the load of `plan`, heals it, and checks everything.
 ///
 /// # Errors
-/// When writes do not go on where they must, when a master does not come back, and with every violation
-/// of a guarantee.
+/// When the masters are not whole before the fault, when writes do not go on where they must, when a master does
+/// not come back, and with every violation of a guarantee.
 pub async fn run(cluster: &Cluster, fault: &Fault, plan: &Plan) -> Result<Evidence> {
     let traffic = Traffic::start(cluster, plan).await?;
     let fail = |phase: &'static str| move || format!("{} the fault {}", phase, fault.name);
     traffic.progress(WRITES_PER_PHASE, PHASE_TIMEOUT).await.with_context(fail("before"))?;
+    cluster.check_whole().await.with_context(fail("before"))?;
     let injury = (fault.inject)(cluster).await.with_context(fail("injecting"))?;
     if fault.keeps_quorum {
         env::sleep(FAULT_HOLD).await;

@@ -15,12 +15,13 @@ impl Failure {
     /// Reports `reason`; later reasons are consequences and are only logged.
     pub(crate) fn report(&self, reason: impl Into<String>) {
         let reason = reason.into();
-        tracing::error!(%reason, "raft failed");
+        // Before it is logged: the log may lie on the disk that failed.
         self.0.send_if_modified(|first| {
             let is_first = first.is_none();
-            first.get_or_insert(reason);
+            first.get_or_insert_with(|| reason.clone());
             is_first
         });
+        tracing::error!(%reason, "raft failed");
     }
 
     /// The first reason, once there is one. Cancel-safe.

@@ -171,5 +171,9 @@ pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(10);
 /// Requests of one connection served at a time; further ones wait in the socket.
 pub const REQUESTS_PER_CONNECTION_MAX: usize = 1_024;
 
+/// Bytes of requests of one connection served at a time, or waiting to leave: the largest frame, and as much
+/// again for the small ones beside it. Further ones wait in the socket, or with their callers.
+pub const REQUEST_BYTES_PER_CONNECTION_MAX: usize = 2 * FRAME_BYTES_MAX;
+
 /// Connections served at a time: four lanes for each member, twice, for those being replaced.
 pub const CONNECTIONS_MAX: usize = 4 * 2 * MEMBERS_MAX;

@@ -77,7 +77,7 @@ fn heartbeat(last: u64, committed: u64) -> AppendEntriesRequest<TypeConfig> {
 }
 
 /// A snapshot at `index`, as another master would have taken it.
-fn taken(index: u64) -> Taken {
+pub(crate) fn taken(index: u64) -> Taken {
     let membership = Some((position(&at(0)), membership::encode(&members())));
     let restored = Restored { applied: Some(Position { term: 1, leader: 1, index }), membership };
     let content = Content { restored: restored.clone(), count: index, hash: index };

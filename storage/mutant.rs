@@ -1,6 +1,6 @@
-//! Deliberate faults, in builds made for testing the tests: the power cuts of `tests/durability.rs` or the
-//! kills of `storage/tests/kill.rs` must find them. `KEELSON_MUTANT` names one; without the feature `mutants`
-//! there are none.
+//! Deliberate faults, in builds made for testing the tests: the power cuts of `tests/durability.rs`, the
+//! kills of `storage/tests/kill.rs` or the comparison of masters in `tests/membership.rs` must find them.
+//! `KEELSON_MUTANT` names one; without the feature `mutants` there are none.
 
 /// `no-fsync`: a sync of the log writes nothing to disk.
 pub(crate) fn skips_sync() -> bool {
@@ -21,6 +21,11 @@ pub(crate) fn keeps_log_in_memory() -> bool {
 /// `no-flush`: a flush of the version store leaves what was written in the memory of the process.
 pub(crate) fn keeps_versions_in_memory() -> bool {
     is_on("no-flush")
+}
+
+/// `diverge`: apply gives entries another time, and so State other objects. For whoever applies.
+pub fn diverges() -> bool {
+    is_on("diverge")
 }
 
 fn is_on(name: &str) -> bool {

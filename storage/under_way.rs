@@ -37,6 +37,8 @@ struct Wait {
 /// An operation that takes longer than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overdue {
+    /// Tells it from others that do the same.
+    pub number: u64,
     /// What is being done.
     pub operation: &'static str,
     /// How long it may take.
@@ -60,9 +62,9 @@ impl UnderWay {
     /// The first operation begun that takes too long at `now`.
     pub fn overdue(&self, now: Instant) -> Option<Overdue> {
         let waits = self.0.lock();
-        let is_overdue = |wait: &&Wait| now.saturating_duration_since(wait.began) > wait.limit;
-        let wait = waits.by_number.values().find(is_overdue)?;
-        Some(Overdue { operation: wait.operation, limit: wait.limit })
+        let is_overdue = |wait: &Wait| now.saturating_duration_since(wait.began) > wait.limit;
+        let (number, wait) = waits.by_number.iter().find(|(_, wait)| is_overdue(wait))?;
+        Some(Overdue { number: *number, operation: wait.operation, limit: wait.limit })
     }
 }
 
@@ -86,7 +88,7 @@ mod tests {
     fn what_takes_longer_than_its_limit_is_told_until_it_ends() {
         let under_way = UnderWay::default();
         let later = |seconds| under_way.overdue(monotonic() + Duration::from_secs(seconds));
-        let sync = Some(Overdue { operation: "syncing", limit: SYNC_LIMIT });
+        let sync = Some(Overdue { number: 2, operation: "syncing", limit: SYNC_LIMIT });
         under_way.during("writing", WRITE_LIMIT, || {
             under_way.during("syncing", SYNC_LIMIT, || {
                 assert_eq!(later(9), None);

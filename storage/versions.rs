@@ -11,9 +11,10 @@ use bytes::Bytes;
 use crate::error::{Result, StorageError};
 use crate::snapshot::SnapshotReader;
 
-/// Bytes of values after which one answer ends, however many versions were asked for: far more than a page
-/// of ordinary objects takes, and little enough that many requests for the largest ones fit into memory.
-pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Bytes of values after which one answer ends, however many versions were asked for: about what a page of
+/// ordinary objects takes, and little enough that many readers of the largest ones fit into memory, each with
+/// an answer that it does not get rid of.
+pub const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// One write to one key.
 #[derive(Clone, Debug, PartialEq, Eq)]

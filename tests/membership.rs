@@ -1,4 +1,5 @@
-//! Masters that are run by hand: killed while they make a cluster or join one, and removed from one.
+//! Masters that are run by hand: killed while they make a cluster or join one, removed from one, and found to
+//! differ from the others.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use base::env;
 use chaos::client::{Client, Method};
+use chaos::cluster::STATES_DIFFER;
 use chaos::kubeconfig::Kubeconfig;
 use chaos::process::{self, Child, Command, Ended};
 use chaos::{Cluster, Machine, Options};
@@ -18,6 +20,10 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How long something may take that is only waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a master may take to end that two others contradict: they compare every 10 s, and a comparison
+/// counts only once all can reach each other again.
+const OUTVOTED_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a file is looked for: a new master writes all of its own within some milliseconds.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
@@ -45,9 +51,27 @@ impl Scratch {
 
     /// `kctl` as the administrator whose kubeconfig `master` has.
     async fn kctl(&self, master: &Master, arguments: &[&str]) -> Result<String> {
+        self.kctl_ended(master, arguments).await?.success()
+    }
+
+    /// [`Scratch::kctl`], however it ends.
+    async fn kctl_ended(&self, master: &Master, arguments: &[&str]) -> Result<Ended> {
         let mut command = Command::new(&self.machine.programs.kctl);
         command.env("KUBECONFIG", master.kubeconfig()).args(arguments);
-        process::run(&mut command, COMMAND_TIMEOUT).await
+        process::capture(&mut command, COMMAND_TIMEOUT).await
+    }
+
+    /// What `kctl cluster verify` says of masters that differ, once all that are there answer it.
+    async fn difference(&self, master: &Master) -> Result<String> {
+        let deadline = env::monotonic() + PATIENCE;
+        loop {
+            let said = self.kctl_ended(master, &["cluster", "verify"]).await?.failure()?;
+            if said.contains(STATES_DIFFER) {
+                return Ok(said);
+            }
+            ensure!(env::monotonic() < deadline, "no difference is found: {said}");
+            env::sleep(ASK_EVERY).await;
+        }
     }
 
     /// A join token, from what `kctl cluster add` prints.
@@ -96,8 +120,11 @@ impl Master {
     }
 
     fn start(&self, arguments: &[&str]) -> Result<Child> {
+        self.spawn(self.command(arguments))
+    }
+
+    fn spawn(&self, mut command: Command) -> Result<Child> {
         let log = std::fs::File::options().create(true).append(true).open(self.log())?;
-        let mut command = self.command(arguments);
         command.kill_on_drop(true).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.spawn().with_context(|| format!("start {}", self.name))
     }
@@ -340,6 +367,55 @@ fn a_master_that_is_removed_stops_and_says_what_to_do_now_and_later() {
         let token = scratch.token(&first).await?;
         let _running = second.start(&["--join", &url, "--token", &token])?;
         wait_for_role(&client, &second.name, "voter").await
+    });
+}
+
+#[test]
+fn a_master_whose_state_differs_is_told_by_verify_and_ends_once_two_others_agree() {
+    chaos::run(&chaos::programs!(), &[], async |machine| {
+        let scratch = Scratch::new(machine)?;
+        let masters = [("first", 1), ("second", 2), ("third", 3)].map(|(name, at)| scratch.master(name, at));
+        let [first, second, third] = &masters;
+        let _first = first.start(&["--init"])?;
+        let client = first.ready().await?;
+        let url = format!("https://{}", first.address(6443));
+        let mut running = Vec::new();
+        for master in [second, third] {
+            let token = scratch.token(first).await?;
+            running.push(master.start(&["--join", &url, "--token", &token])?);
+            wait_for_role(&client, &master.name, "voter").await?;
+        }
+        scratch.kctl(first, &["cluster", "verify"]).await.context("they agree")?;
+        for child in &mut running {
+            child.kill().await?;
+        }
+
+        // The two that differ are alone: none of them can know that it is the wrong one.
+        let mut diverging = second.command(&[]);
+        diverging.env("KEELSON_MUTANT", "diverge");
+        let mut diverging = second.spawn(diverging)?;
+        first.ready().await?.create("differs", "x").await?;
+        let told = scratch.difference(first).await?;
+        ensure!(told.contains("kctl cluster remove"), "{told}");
+        let hash = |master: &Master| {
+            let row = told.lines().find(|line| line.starts_with(&master.name))?;
+            row.split_whitespace().last().filter(|hash| hash.len() == 32)
+        };
+        let hashes = [hash(first), hash(second)];
+        ensure!(hashes[0].is_some() && hashes[1].is_some() && hashes[0] != hashes[1], "{told}");
+        ensure!(diverging.try_wait()?.is_none(), "it ended before anybody could tell who is wrong");
+
+        let _third = third.start(&[])?;
+        let ended = env::timeout(OUTVOTED_TIMEOUT, diverging.wait()).await.context("it runs on")??;
+        ensure!(!ended.success(), "it ended with {ended}");
+        let log = std::fs::read_to_string(second.log())?;
+        let words = log.lines().rfind(|line| line.starts_with("keelson: ")).unwrap_or_default();
+        for said in ["differs from the majority's", "kctl cluster remove master-2", "kctl cluster add"] {
+            ensure!(words.contains(said), "{said:?} is missing in {words:?}");
+        }
+        first.ready().await?.create("without-it", "x").await.context("the others go on")?;
+        scratch.kctl(first, &["cluster", "remove", &second.name]).await?;
+        scratch.kctl(first, &["cluster", "verify"]).await.map(drop)
     });
 }
 

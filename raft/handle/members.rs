@@ -118,20 +118,19 @@ impl Handle {
         }
     }
 
-    /// Brings a half-done change of voters to its end: its second step is the same whoever takes it, so
-    /// nothing is lost when whoever began it goes on too.
+    /// Brings a half-done change of voters to its end, whoever began it.
     ///
     /// # Errors
     /// See [`ChangeError`].
     pub async fn finish_joint(&self) -> Result<(), ChangeError> {
         self.check_leads_members()?;
-        let configs = self.look(|metrics| metrics.membership_config.membership().get_joint_config().clone());
-        match configs.last() {
-            Some(target) if configs.len() > 1 => {
-                self.change(|| self.0.raft.change_membership(target.clone(), false)).await
-            }
-            _ => Ok(()),
+        if !self.membership().is_joint {
+            return Ok(());
         }
+        // No change to what openraft holds for the last configuration when it makes it: a target named here
+        // could undo a change that another caller makes meanwhile.
+        let nothing = || ChangeMembers::AddVoterIds(BTreeSet::new());
+        self.change(|| self.0.raft.change_membership(nothing(), false)).await
     }
 
     fn check_leads_members(&self) -> Result<(), ChangeError> {
@@ -179,11 +178,17 @@ impl Handle {
     }
 }
 
-/// Whether only something that is about to be committed stands in the way.
+/// Whether only something that is about to be committed, or just was, stands in the way.
 fn is_early(error: &WriteError) -> bool {
     use openraft::errors::ChangeMembershipError::{InProgress, UncommittedLeaderLog};
-    let RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) = error else { return false };
-    matches!(error, InProgress(_) | UncommittedLeaderLog(_))
+    match error {
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => {
+            matches!(error, InProgress(_) | UncommittedLeaderLog(_))
+        }
+        // Only openraft states one, for the second step of a change: somebody else has taken it.
+        RaftError::APIError(ClientWriteError::PreconditionFailed(_)) => true,
+        _ => false,
+    }
 }
 
 fn change_error(error: WriteError) -> ChangeError {

@@ -155,3 +155,37 @@ fn unprepared(files: Arc<dyn SnapshotReader>, restored: Restored) -> Result<Raft
     let meta = meta_of(&restored).map_err(|error| error.to_string())?;
     Ok(Snapshot { meta, snapshot: Handover::Stored(crate::machine::Taken { restored, files }) })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use storage::memory::MemoryStores;
+
+    use super::*;
+    use crate::races::taken;
+    use crate::types::LeaderId;
+
+    #[test]
+    fn a_silent_transfer_is_dropped_and_a_slow_one_goes_on() {
+        const FROM: NodeId = 1;
+        const TRANSFER: u64 = 7;
+        env::simulate(1, async {
+            let receiver = Arc::new(Receiver::new(Arc::new(MemoryStores::new())));
+            env::spawn(Arc::clone(&receiver).drop_idle());
+            let vote = Vote { leader_id: LeaderId { term: 1, node_id: FROM }, committed: true };
+            let sent = taken(5);
+            let manifest = sent.files.manifest().clone();
+            receiver.begin(FROM, TRANSFER, vote, sent.restored, manifest).await.expect("begun");
+            let piece = || receiver.chunk(FROM, TRANSFER, 0, Bytes::from_static(b"a piece"));
+            for _ in 0..5 {
+                env::sleep(SNAPSHOT_IDLE - Duration::from_secs(1)).await;
+                piece().await.expect("slow is not silent");
+            }
+            // Looked at once in that time, so it takes up to two of them.
+            env::sleep(2 * SNAPSHOT_IDLE + Duration::from_secs(1)).await;
+            assert!(receiver.current.lock().is_none(), "its files are gone");
+            assert_eq!(piece().await, Err(gone()));
+        });
+    }
+}

@@ -145,7 +145,7 @@ pub fn main() -> ! {
         }
         Err(error) => {
             eprintln!("keelson: {}", failure::chain(&error));
-            1
+            failure::FAILURE_EXIT_CODE
         }
     };
     failure::leave(code)

@@ -41,6 +41,9 @@ use crate::sizes::Sizes;
 use crate::{failure, files, init, open_files};
 use retention::HISTORY_BYTES_MAX;
 
+/// How long a master that failed may take to say why, and to end in order.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
+
 /// How long a stop waits for another master to take leadership over: more than the longest election.
 const HAND_OVER_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -252,11 +255,13 @@ async fn hand_over(replica: &Replica) -> bool {
 /// Resolves with the reason when something failed that the master cannot live without.
 async fn failed(replica: &Replica) -> String {
     let raft = replica.raft();
-    tokio::select! {
+    let reason = tokio::select! {
         biased;
         reason = raft.failed() => reason,
         reason = replica.failed() => reason,
-    }
+    };
+    failure::leave_within(LAST_WORDS_MAX);
+    reason
 }
 
 fn api_options(
@@ -308,7 +313,7 @@ async fn start_core(
     let options = replica::Options {
         retention: retention::rules(),
         history_bytes_max: HISTORY_BYTES_MAX,
-        feature_level_max: state::FEATURE_LEVEL_MAX,
+        levels: state::LEVELS,
     };
     let opening = Arc::clone(&stores);
     let opened = env::blocking(move || replica::open(opening, options)).await;

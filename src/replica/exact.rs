@@ -6,7 +6,7 @@ use base::env;
 use state::{Change, Object};
 use storage::{StorageError, Version, VersionStore};
 
-use crate::feed::WatchEnd;
+use crate::history::HistoryReader;
 use crate::limits::{REVISION_TIMEOUT, TRANSACTION_STEP_VERSIONS};
 use crate::moment::Moment;
 use crate::replica::Shared;
@@ -29,7 +29,7 @@ pub enum View {
     /// Read from the version store, as it was at this revision.
     History {
         /// Where it is read from.
-        versions: Arc<dyn VersionStore>,
+        history: HistoryReader,
         /// The end of the transaction that the asked revision belongs to.
         revision: u64,
     },
@@ -83,12 +83,15 @@ impl View {
             Self::Memory(moment) => {
                 Ok(moment.state.range_from(prefix, after).take(limit).map(Arc::clone).collect())
             }
-            Self::History { versions, revision } => {
+            Self::History { history, revision } => {
                 let from = if after.is_empty() { prefix.to_owned() } else { format!("{after}\0") };
-                let (versions, revision, to) = (Arc::clone(versions), *revision, end_of(prefix));
-                let read = move || versions.range_at(&from, &to, revision, limit);
-                let found = env::blocking(read).await.map_err(failed_at(revision))?;
-                found.into_iter().map(|version| Ok(Arc::new(decoded(version)?))).collect()
+                let (revision, to) = (*revision, end_of(prefix));
+                let read = move |versions: &dyn VersionStore| {
+                    let found = versions.range_at(&from, &to, revision, limit);
+                    let found = found.map_err(failed_at(revision))?.into_iter();
+                    found.map(|version| Ok(Arc::new(decoded(version)?))).collect()
+                };
+                history.ask(read).await
             }
         }
     }
@@ -102,7 +105,7 @@ impl Shared {
             return Ok(View::Memory(moment));
         }
         self.written(revision).await?;
-        exact(self.versions(), prefix, revision).await
+        exact(self.history(), prefix, revision).await
     }
 
     /// Waits until history holds `revision`: it is written behind what is applied.
@@ -117,16 +120,16 @@ impl Shared {
 }
 
 /// What was under `prefix` at `revision`, from history.
-async fn exact(versions: Arc<dyn VersionStore>, prefix: &str, revision: u64) -> Result<View, ViewError> {
-    let (reader, prefix) = (Arc::clone(&versions), prefix.to_owned());
-    let found = env::blocking(move || {
-        let floor = reader.floor(&prefix).map_err(failed_at(revision))?;
+async fn exact(history: HistoryReader, prefix: &str, revision: u64) -> Result<View, ViewError> {
+    let prefix = prefix.to_owned();
+    let found = history.ask(move |versions| {
+        let floor = versions.floor(&prefix).map_err(failed_at(revision))?;
         if revision < floor {
             return Err(ViewError::Gone(Gone { revision, floor }));
         }
-        end_of_transaction(&*reader, revision)
+        end_of_transaction(versions, revision)
     });
-    Ok(View::History { revision: found.await?, versions })
+    Ok(View::History { revision: found.await?, history })
 }
 
 /// The last revision that the transaction that wrote `revision` wrote and that is still held; `revision`
@@ -158,21 +161,15 @@ pub(crate) fn changes_since(
     prefix: &str,
     revision: u64,
     limit: usize,
-) -> Result<(Vec<Change>, u64), WatchEnd> {
-    let read = || {
-        let floor = versions.floor(prefix).map_err(failed_at(revision))?;
-        if revision < floor {
-            return Err(ViewError::Gone(Gone { revision, floor }));
-        }
-        let (found, complete_to) = versions.since(prefix, revision, limit).map_err(failed_at(revision))?;
-        let changes: Result<Vec<Change>, ViewError> =
-            found.into_iter().map(|version| change_of(versions, version)).collect();
-        Ok((changes?, complete_to))
-    };
-    read().map_err(|error| match error {
-        ViewError::Gone(gone) => WatchEnd::Gone(gone),
-        error => WatchEnd::History(error.to_string()),
-    })
+) -> Result<(Vec<Change>, u64), ViewError> {
+    let floor = versions.floor(prefix).map_err(failed_at(revision))?;
+    if revision < floor {
+        return Err(ViewError::Gone(Gone { revision, floor }));
+    }
+    let (found, complete_to) = versions.since(prefix, revision, limit).map_err(failed_at(revision))?;
+    let changes: Result<Vec<Change>, ViewError> =
+        found.into_iter().map(|version| change_of(versions, version)).collect();
+    Ok((changes?, complete_to))
 }
 
 fn change_of(versions: &dyn VersionStore, version: Version) -> Result<Change, ViewError> {
@@ -261,9 +258,9 @@ mod tests {
         }
         compact(&*history.versions, "core/configmaps/", 4);
         compact(&*history.versions, "core/secrets/", 8);
-        let versions = Arc::clone(&history.versions);
+        let reader = history.reader();
         let found = env::simulate(1, async {
-            exact(versions, "core/configmaps/", 4).await?.page("core/configmaps/", "", 10).await
+            exact(reader, "core/configmaps/", 4).await?.page("core/configmaps/", "", 10).await
         });
         assert_eq!(found.expect("not gone").iter().map(|object| object.revision).collect::<Vec<_>>(), [3]);
     }

@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use state::Change;
 use tokio::sync::watch;
 
-use crate::exact::{Gone, changes_since};
+use crate::exact::{Gone, ViewError, changes_since};
 use crate::limits::{
     WATCH_BATCH_BYTES_MAX, WATCH_BATCH_MAX, WATCH_PACE, WATCH_PACE_MAX, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX,
 };
@@ -156,6 +156,15 @@ pub enum WatchEnd {
     History(String),
 }
 
+impl From<ViewError> for WatchEnd {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Gone(gone) => Self::Gone(gone),
+            error => Self::History(error.to_string()),
+        }
+    }
+}
+
 /// One reader of one collection.
 pub struct Watch {
     shared: Arc<Shared>,
@@ -269,9 +278,9 @@ impl Watch {
 
     /// The next events from the version store.
     async fn history_events(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
-        let versions = self.shared.versions();
         let (prefix, cursor) = (self.prefix.clone(), self.cursor);
-        let read = env::blocking(move || changes_since(&*versions, &prefix, cursor, WATCH_BATCH_MAX));
+        let history = self.shared.history();
+        let read = history.ask(move |versions| changes_since(versions, &prefix, cursor, WATCH_BATCH_MAX));
         let (changes, complete_to) = read.await?;
         self.cursor = complete_to.max(self.cursor);
         Ok(changes.into_iter().map(Event::new).collect())

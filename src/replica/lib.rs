@@ -17,6 +17,7 @@ pub mod appender;
 pub mod entrance;
 pub mod exact;
 pub mod feed;
+pub mod history;
 mod lane;
 pub mod limits;
 pub mod machine;

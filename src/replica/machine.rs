@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use raft::machine::{Prepared, Taken};
 use raft::{Entry, Machine, MachineError, Payload, Restored};
+use state::apply::apply_knowing;
+use state::codec::decode_batch_knowing;
 use state::{Change, Outcome};
 use storage::{SnapshotReader, VersionStore};
 
@@ -47,9 +49,14 @@ impl ReplicaMachine {
                 self.moment.state = self.moment.state.advance(index, term);
             }
             Payload::Normal(payload) => {
-                let batch = state::codec::decode_batch(&payload)
+                let levels = self.shared.options.levels;
+                let mut batch = decode_batch_knowing(levels, &payload)
                     .map_err(|error| MachineError(format!("log entry {index} cannot be read: {error}")))?;
-                let applied = state::apply(&self.moment.state, &state::Entry { index, term, batch: &batch });
+                if storage::mutant::diverges() {
+                    batch.time_ms += 1;
+                }
+                let entry = state::Entry { index, term, batch: &batch };
+                let applied = apply_knowing(levels, &self.moment.state, &entry);
                 self.moment.state = applied.state;
                 self.shared.in_flight.applied(&applied.outcomes);
                 effects.changes.extend(applied.changes);
@@ -108,13 +115,13 @@ impl Machine for ReplicaMachine {
         &self,
         snapshot: Arc<dyn SnapshotReader>,
     ) -> BoxFuture<'static, Result<Box<dyn Prepared>, MachineError>> {
-        let stores = Arc::clone(&self.shared.stores);
+        let (stores, levels) = (Arc::clone(&self.shared.stores), self.shared.options.levels);
         Box::pin(env::blocking(move || {
             let versions = stores
                 .open_received(&*snapshot)
                 .map_err(broken("a received snapshot could not be opened"))?;
             let (moment, restored) =
-                restore(&*versions).map_err(broken("a received snapshot could not be restored"))?;
+                restore(&*versions, levels).map_err(broken("a received snapshot could not be restored"))?;
             let prepared = PreparedReplica { versions, moment, restored, files: snapshot };
             Ok(Box::new(prepared) as Box<dyn Prepared>)
         }))

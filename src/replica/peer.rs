@@ -7,6 +7,7 @@ use base::ids::NodeId;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::future::try_join_all;
 use raft::PeerService;
+use state::Levels;
 
 use crate::lane::{Address, Encoded, Verdict};
 use crate::limits::{ENTRY_TXNS_MAX, FORWARD_TIMEOUT, FORWARD_WAIT};
@@ -48,7 +49,7 @@ pub(crate) fn encode_propose(to: Address, txns: &[Encoded]) -> Bytes {
 
 /// `None` when the request makes no sense. Decodes and bounds-checks each transaction: nothing that
 /// apply could not read may reach the log.
-fn decode_propose(mut body: Bytes) -> Option<(Address, Vec<Encoded>)> {
+fn decode_propose(levels: Levels, mut body: Bytes) -> Option<(Address, Vec<Encoded>)> {
     if body.len() < 20 {
         return None;
     }
@@ -67,7 +68,7 @@ fn decode_propose(mut body: Bytes) -> Option<(Address, Vec<Encoded>)> {
             return None;
         }
         let bytes = body.split_to(length);
-        let txn = state::codec::decode_txn(&bytes).ok()?;
+        let txn = state::codec::decode_txn_knowing(levels, &bytes).ok()?;
         state::check(&txn).ok()?;
         txns.push(Encoded { request: txn.stamp.request, bytes });
     }
@@ -139,14 +140,16 @@ impl PeerService for Service {
 
 impl Service {
     async fn propose(&self, body: Bytes) -> Verdict {
-        match decode_propose(body) {
+        match decode_propose(self.0.options.levels, body) {
             Some((to, txns)) => self.append(to, txns).await,
             None => Verdict::NotAppended,
         }
     }
 
     async fn propose_and_apply(&self, body: Bytes) -> Verdict {
-        let Some((to, txns)) = decode_propose(body) else { return Verdict::NotAppended };
+        let Some((to, txns)) = decode_propose(self.0.options.levels, body) else {
+            return Verdict::NotAppended;
+        };
         let waiting: Vec<_> = txns.iter().map(|txn| self.0.waiters.register(txn.request)).collect();
         let verdict = self.append(to, txns).await;
         if verdict != Verdict::Appended {
@@ -176,7 +179,7 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
-    use state::{Stamp, Txn};
+    use state::{FEATURE_LEVEL_MAX, LEVELS, Stamp, Txn, Write};
 
     use super::*;
     use crate::testing::Alone;
@@ -191,7 +194,7 @@ mod tests {
     fn a_forwarded_group_arrives_as_it_was_sent() {
         let to = Address { leader: 3, term: 9 };
         let (decoded_to, txns) =
-            decode_propose(encode_propose(to, &[encoded(1), encoded(2)])).expect("decodes");
+            decode_propose(LEVELS, encode_propose(to, &[encoded(1), encoded(2)])).expect("decodes");
         assert_eq!(decoded_to, to);
         assert_eq!(txns.iter().map(|txn| txn.request).collect::<Vec<_>>(), [1, 2]);
     }
@@ -201,12 +204,24 @@ mod tests {
         let to = Address { leader: 3, term: 9 };
         let whole = encode_propose(to, &[encoded(1)]);
         for cut in 0..whole.len() {
-            assert!(decode_propose(whole.slice(..cut)).is_none(), "cut at {cut}");
+            assert!(decode_propose(LEVELS, whole.slice(..cut)).is_none(), "cut at {cut}");
         }
         let mut damaged = whole.to_vec();
         *damaged.last_mut().expect("not empty") ^= 1;
-        assert!(decode_propose(damaged.into()).is_none());
-        assert!(decode_propose(encode_propose(to, &[])).is_none());
+        assert!(decode_propose(LEVELS, damaged.into()).is_none());
+        assert!(decode_propose(LEVELS, encode_propose(to, &[])).is_none());
+    }
+
+    #[test]
+    fn a_raise_past_what_this_program_knows_is_never_appended() {
+        let to = Address { leader: 3, term: 9 };
+        let stamp = Stamp { request: 1, actor: "tester".to_owned() };
+        let writes = vec![Write::FeatureLevel { level: FEATURE_LEVEL_MAX }];
+        let txn = Txn { stamp, guards: Vec::new(), writes };
+        let encoded = Encoded { request: 1, bytes: state::codec::encode_txn(&txn).expect("small") };
+        let body = encode_propose(to, &[encoded]);
+        assert!(decode_propose(LEVELS.up_to(FEATURE_LEVEL_MAX - 1), body.clone()).is_none());
+        assert!(decode_propose(LEVELS, body).is_some());
     }
 
     #[test]

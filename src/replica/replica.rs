@@ -9,6 +9,7 @@ use base::env;
 use base::ids::NodeId;
 use futures::FutureExt;
 use raft::{Handle, PeerService};
+use state::Levels;
 use storage::VersionStore;
 use storage::snapshot::Stores;
 use tokio::sync::watch;
@@ -34,9 +35,9 @@ pub struct Options {
     pub retention: Vec<Rule>,
     /// Bytes of history and live objects on disk beyond which the oldest history goes early.
     pub history_bytes_max: u64,
-    /// The highest feature level that this master tells the others it knows, and that it raises the
-    /// cluster to: [`state::FEATURE_LEVEL_MAX`], or less to hold the cluster back.
-    pub feature_level_max: u32,
+    /// The feature levels that this master knows, tells the others, and raises the cluster to:
+    /// [`state::LEVELS`]. With fewer it is an older program.
+    pub levels: Levels,
 }
 
 /// Why a replica could not be opened.
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) append_lane: Lane,
     pub(crate) forward_lane: Lane,
     pub(crate) options: Options,
+    /// Why this replica cannot go on, once it cannot.
+    pub(crate) failed: watch::Sender<Option<String>>,
 }
 
 impl Shared {
@@ -69,7 +72,7 @@ impl Shared {
         PeerStatus {
             applied: self.moments.newest().index,
             sync_p99_us: self.stores.sync_p99_ms().map_or(0, |millis| (millis * 1000.0) as u64),
-            feature_level_max: self.options.feature_level_max,
+            feature_level_max: self.options.levels.newest(),
         }
     }
 }
@@ -87,7 +90,7 @@ pub struct Opened {
 /// # Errors
 /// When the store cannot be read or does not hold what was written: the master must not start.
 pub fn open(stores: Arc<dyn Stores>, options: Options) -> Result<(Opened, ReplicaMachine), OpenError> {
-    let (moment, restored) = restore(&*stores.versions())?;
+    let (moment, restored) = restore(&*stores.versions(), options.levels)?;
     let revision = moment.revision();
     let (append_lane, append_end) = lane();
     let (forward_lane, forward_end) = lane();
@@ -104,6 +107,7 @@ pub fn open(stores: Arc<dyn Stores>, options: Options) -> Result<(Opened, Replic
         append_lane,
         forward_lane,
         options,
+        failed: watch::Sender::new(None),
     });
     let machine = ReplicaMachine::new(Arc::clone(&shared), queue, moment, restored);
     Ok((Opened { shared, persister, append_end, forward_end }, machine))
@@ -117,16 +121,16 @@ impl Opened {
 
     /// Starts everything that needs Raft.
     pub fn attach(self, raft: Handle) -> Replica {
-        let failed = watch::Sender::new(None);
         let shared = self.shared;
-        let replica = Replica { shared: Arc::clone(&shared), raft: raft.clone(), failed: failed.subscribe() };
+        let failed = shared.failed.clone();
+        let replica = Replica { shared: Arc::clone(&shared), raft: raft.clone() };
         let persisted = self.persister.run(raft.synced());
         start("persister", &failed, async {
             persisted.await.map_err(|error| format!("the version store cannot be written: {error}"))
         });
         let options = shared.options.clone();
         let retained = retention::run(Arc::clone(&shared), options.retention, options.history_bytes_max);
-        start("retention", &failed, retained.map(Ok));
+        start("retention", &failed, retained);
         start("appender", &failed, run_appender(shared, raft.clone(), self.append_end).map(Ok));
         start("forwarder", &failed, run_forwarder(raft, self.forward_end).map(Ok));
         start("learning of the floor", &failed, replica.clone().learn_floor().map(Ok));
@@ -148,7 +152,16 @@ fn start(
             Ok(Err(reason)) => reason,
             Err(ended) => format!("the {part} ended: {ended}"),
         };
-        failed.send_replace(Some(reason));
+        fail(&failed, reason);
+    });
+}
+
+/// Notes why a replica cannot go on; what comes after the first reason follows from it.
+pub(crate) fn fail(failed: &watch::Sender<Option<String>>, reason: String) {
+    failed.send_if_modified(|first| {
+        let is_first = first.is_none();
+        first.get_or_insert(reason);
+        is_first
     });
 }
 
@@ -157,7 +170,6 @@ fn start(
 pub struct Replica {
     shared: Arc<Shared>,
     raft: Handle,
-    failed: watch::Receiver<Option<String>>,
 }
 
 impl Replica {
@@ -214,7 +226,7 @@ impl Replica {
 
     /// Resolves when this replica cannot go on, with the reason.
     pub async fn failed(&self) -> String {
-        let mut failed = self.failed.clone();
+        let mut failed = self.shared.failed.subscribe();
         match failed.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
             Err(_) => std::future::pending().await,
@@ -238,6 +250,7 @@ mod tests {
             start("part", &failed, async { Err("no space".to_owned()) });
             env::sleep(Duration::from_millis(1)).await;
             assert_eq!(failed.borrow().as_deref(), Some("no space"));
+            let failed = watch::Sender::new(None);
             start("part", &failed, async { panic!("while writing") });
             env::sleep(Duration::from_millis(1)).await;
             assert!(failed.borrow().as_ref().is_some_and(|reason| reason.contains("while writing")));

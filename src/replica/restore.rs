@@ -3,7 +3,7 @@
 use api::Key;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use raft::{Position, Restored};
-use state::State;
+use state::{Levels, State, image};
 use storage::{StorageError, VersionStore};
 
 use crate::moment::Moment;
@@ -20,6 +20,18 @@ pub enum RestoreError {
         /// What did not fit.
         what: String,
     },
+    /// It holds what a newer program wrote. Nothing is damaged.
+    #[error(transparent)]
+    Newer(image::RestoreError),
+}
+
+impl From<image::RestoreError> for RestoreError {
+    fn from(error: image::RestoreError) -> Self {
+        match error {
+            image::RestoreError::UnknownFeatureLevel { .. } => Self::Newer(error),
+            error => damaged(error),
+        }
+    }
 }
 
 /// First byte of a head record.
@@ -76,14 +88,18 @@ fn damaged(what: impl ToString) -> RestoreError {
     RestoreError::Damaged { what: what.to_string() }
 }
 
-/// Rebuilds State from a store's newest versions and checks its hash. Slow: reads everything.
-pub(crate) fn restore(versions: &dyn VersionStore) -> Result<(Moment, Restored), RestoreError> {
-    let Some(image) = versions.image()? else {
+/// Rebuilds State from a store's newest versions and checks its hash, as a program that knows `levels`. Slow:
+/// reads everything.
+pub(crate) fn restore(
+    versions: &dyn VersionStore,
+    levels: Levels,
+) -> Result<(Moment, Restored), RestoreError> {
+    let Some(stored) = versions.image()? else {
         let empty = Moment { state: State::default(), index: 0, term: 0 };
         return Ok((empty, Restored::default()));
     };
-    let (restored, head) = decode_head(image.head)?;
-    let mut builder = state::image::Restore::new(&head).map_err(damaged)?;
+    let (restored, head) = decode_head(stored.head)?;
+    let mut builder = image::Restore::knowing(levels, &head)?;
     let mut failed = None;
     versions.sides(&mut |key, value| {
         if let Err(error) = builder.side(key, value) {
@@ -103,13 +119,18 @@ pub(crate) fn restore(versions: &dyn VersionStore) -> Result<(Moment, Restored),
     if let Some(what) = failed {
         return Err(damaged(what));
     }
-    let state = builder.finish().map_err(damaged)?;
+    let state = builder.finish()?;
     let term = restored.applied.map_or(0, |position| position.term);
-    Ok((Moment { state, index: image.index, term }, restored))
+    Ok((Moment { state, index: stored.index, term }, restored))
 }
 
 #[cfg(test)]
 mod tests {
+    use state::{Batch, Entry, FEATURE_LEVEL_MAX, LEVELS, Stamp, Txn, Write};
+    use storage::memory::MemoryStores;
+    use storage::snapshot::Stores;
+    use storage::{Image, VersionBatch};
+
     use super::*;
 
     #[test]
@@ -136,5 +157,27 @@ mod tests {
         let head = encode_head(&State::default(), &Restored::default());
         assert!(decode_head(head.slice(..20)).is_err());
         assert!(decode_head(Bytes::from_static(&[9; 80])).is_err());
+    }
+
+    #[test]
+    fn what_a_newer_program_wrote_asks_for_an_upgrade_and_not_for_another_master() {
+        let txn = Txn {
+            stamp: Stamp { request: 1, actor: "tester".to_owned() },
+            guards: vec![],
+            writes: vec![Write::FeatureLevel { level: FEATURE_LEVEL_MAX }],
+        };
+        let batch = Batch { time_ms: 0, txns: vec![txn] };
+        let raised = state::apply(&State::default(), &Entry { index: 1, term: 1, batch: &batch });
+        let head = encode_head(&raised.state, &Restored::default());
+        let image = Some(Image { index: 1, revision: raised.state.revision(), head });
+        let versions = MemoryStores::new().versions();
+        let written = VersionBatch { versions: vec![], sides: raised.sides, image };
+        versions.write(&written).expect("written");
+
+        let refused = restore(&*versions, LEVELS.up_to(FEATURE_LEVEL_MAX - 1)).err();
+        let said = refused.expect("of a newer level").to_string();
+        assert!(said.contains("upgrade this master"), "{said}");
+        assert!(!said.contains(storage::error::REPLACE_MASTER), "{said}");
+        assert!(restore(&*versions, LEVELS).is_ok());
     }
 }

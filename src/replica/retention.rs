@@ -41,8 +41,8 @@ impl Reached {
     }
 }
 
-/// Compacts until the process ends.
-pub(crate) async fn run(shared: Arc<Shared>, rules: Vec<Rule>, bytes_max: u64) {
+/// Compacts until the process ends, or until this master must.
+pub(crate) async fn run(shared: Arc<Shared>, rules: Vec<Rule>, bytes_max: u64) -> Result<(), String> {
     let mut reached = Reached::default();
     loop {
         env::sleep(RETENTION_INTERVAL).await;
@@ -54,6 +54,7 @@ pub(crate) async fn run(shared: Arc<Shared>, rules: Vec<Rule>, bytes_max: u64) {
                 warn!(age_s, window_s, "history exceeds its bytes: cutting into the watch window");
             }
             Ok(_) => {}
+            Err(error) if error.is_corrupt() => return Err(format!("history cannot be compacted: {error}")),
             // Not fatal: a full or failing disk stops the master through the log, which cannot wait.
             Err(error) => warn!(%error, "history could not be compacted; trying again later"),
         }

@@ -15,6 +15,7 @@ use storage::snapshot::Stores;
 use storage::{Image, VersionBatch, VersionStore};
 use tokio::sync::watch;
 
+use crate::history::HistoryReader;
 use crate::lane::LaneEnd;
 use crate::machine::ReplicaMachine;
 use crate::moment::Moment;
@@ -80,14 +81,14 @@ impl History {
         self.versions.write(&VersionBatch { versions, sides: applied.sides, image }).expect("written");
         state.revision()
     }
+
+    pub(crate) fn reader(&self) -> HistoryReader {
+        HistoryReader::new(Arc::clone(&self.versions), watch::Sender::new(None))
+    }
 }
 
 fn options() -> Options {
-    Options {
-        retention: Vec::new(),
-        history_bytes_max: u64::MAX,
-        feature_level_max: state::FEATURE_LEVEL_MAX,
-    }
+    Options { retention: Vec::new(), history_bytes_max: u64::MAX, levels: state::LEVELS }
 }
 
 /// The only master of a cluster, leading.

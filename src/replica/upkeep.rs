@@ -14,33 +14,38 @@ const ACTOR: &str = "system:keelson";
 
 /// Looks after these until the process ends, or until this master must.
 pub(crate) async fn run(replica: Replica) -> Result<(), String> {
-    let mut compared = 0;
+    let mut agreed = 0;
+    let mut was_joint = false;
     loop {
         env::sleep(UPKEEP_INTERVAL).await;
         let index = replica.moment().index;
-        if index != compared {
-            compared = index;
-            compare(&replica, index).await?;
+        // Not before all agreed: who did not answer may be the one that tells who is wrong.
+        if index != agreed && compare(&replica, index).await? {
+            agreed = index;
         }
-        finish_change(&replica).await;
+        let is_joint = replica.raft().membership().is_joint;
+        // Whoever makes a change takes both steps within moments: twice in a row, nobody does.
+        if was_joint && is_joint {
+            finish_change(&replica).await;
+        }
+        was_joint = is_joint;
         raise_feature_level(&replica).await;
     }
 }
 
-/// Compares State's hash at `index` with every other member's.
-async fn compare(replica: &Replica, index: u64) -> Result<(), String> {
-    let Some(mine) = replica.hash_at(index).await else { return Ok(()) };
-    let mut others = Vec::new();
+/// Compares State's hash at `index` with every other member's. Whether all of them have it too.
+async fn compare(replica: &Replica, index: u64) -> Result<bool, String> {
+    let Some(mine) = replica.hash_at(index).await else { return Ok(false) };
+    let mut hashes = Vec::new();
     for node in others_of(replica) {
-        if let Some(hash) = replica.peer_hash(node, index).await {
-            others.push(hash);
-        }
+        hashes.push(replica.peer_hash(node, index).await);
     }
+    let others: Vec<u128> = hashes.iter().copied().flatten().collect();
     match judge(mine, &others) {
-        Agreement::Same => Ok(()),
+        Agreement::Same => Ok(others.len() == hashes.len()),
         Agreement::Undecided => {
             warn!(index, "another master's state differs from this one's; a third must tell which is wrong");
-            Ok(())
+            Ok(false)
         }
         Agreement::Outvoted => Err(format!(
             "this master's state at log index {index} differs from the majority's: {}",
@@ -75,7 +80,7 @@ fn judge(mine: u128, others: &[u128]) -> Agreement {
 /// As the leader: takes the second step of a change of voters whose first one was taken by somebody who did
 /// not get to it, a leader that died mostly. Until then two majorities decide, the old one and the new one.
 async fn finish_change(replica: &Replica) {
-    if !replica.raft().leadership().borrow().am_leader || !replica.raft().membership().is_joint {
+    if !replica.raft().leadership().borrow().am_leader {
         return;
     }
     match replica.raft().finish_joint().await {
@@ -90,7 +95,7 @@ async fn finish_change(replica: &Replica) {
 async fn raise_feature_level(replica: &Replica) {
     let leadership = *replica.raft().leadership().borrow();
     let level = replica.moment().state.feature_level();
-    let mut common = replica.shared().options.feature_level_max;
+    let mut common = replica.shared().options.levels.newest();
     if leadership.leader != Some(replica.raft().node()) || level >= common {
         return;
     }

@@ -79,7 +79,15 @@ pub fn encode_txn(txn: &Txn) -> Result<Bytes, Oversize> {
 /// # Errors
 /// See [`DecodeError`]. It may still be above the limits: see [`crate::check`].
 pub fn decode_txn(record: &Bytes) -> Result<Txn, DecodeError> {
-    txn_of(frame::open(Kind::Txn, record)?, record, LEVELS)
+    decode_txn_knowing(LEVELS, record)
+}
+
+/// [`decode_txn`], by a program that knows these feature levels.
+///
+/// # Errors
+/// See [`decode_txn`].
+pub fn decode_txn_knowing(levels: Levels, record: &Bytes) -> Result<Txn, DecodeError> {
+    txn_of(frame::open(Kind::Txn, record)?, record, levels)
 }
 
 /// A batch as bytes.

@@ -15,17 +15,15 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{BufReader, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::SILENCE_MAX;
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, Outbox, Outgoing};
 use super::hello::{Hello, Verdict};
 use super::identity::{Identity, IdentityError, node_of};
-use crate::limits::{
-    CONNECT_DEADLINE, FRAME_BYTES_MAX, RECONNECT_MAX, RECONNECT_MIN, REQUESTS_PER_CONNECTION_MAX,
-};
+use crate::limits::{CONNECT_DEADLINE, FRAME_BYTES_MAX, RECONNECT_MAX, RECONNECT_MIN};
 use crate::member::Member;
 use crate::transport::{Lane, Transport, TransportError};
 
@@ -257,7 +255,7 @@ async fn open(hello: &Hello, config: &Arc<ClientConfig>, peer: &str) -> io::Resu
 struct Connection {
     to: NodeId,
     next: AtomicU64,
-    outgoing: mpsc::Sender<Frame>,
+    outbox: Outbox,
     waiting: Mutex<Waiting>,
     /// Fires when the connection ends.
     closing: watch::Sender<bool>,
@@ -276,11 +274,11 @@ struct Waiting {
 impl Connection {
     fn start(to: NodeId, tls: TlsStream<TcpStream>) -> Arc<Self> {
         let (read, write) = tokio::io::split(tls);
-        let (outgoing, frames) = mpsc::channel(REQUESTS_PER_CONNECTION_MAX);
+        let (outbox, frames) = frame::outbox();
         let connection = Arc::new(Self {
             to,
             next: AtomicU64::new(0),
-            outgoing,
+            outbox,
             waiting: Mutex::default(),
             closing: watch::Sender::new(false),
         });
@@ -293,7 +291,7 @@ impl Connection {
         self: Arc<Self>,
         read: ReadHalf<TlsStream<TcpStream>>,
         mut write: WriteHalf<TlsStream<TcpStream>>,
-        mut frames: mpsc::Receiver<Frame>,
+        mut frames: Outgoing,
     ) {
         let mut closing = self.closing.subscribe();
         let mut read = BufReader::with_capacity(64 << 10, read);
@@ -325,12 +323,13 @@ impl Connection {
     }
 
     async fn request(self: &Arc<Self>, body: Bytes) -> Result<Bytes, TransportError> {
+        // No answer is due before: whoever waits here was not heard yet.
+        let room = self.outbox.room(body.len()).await;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, told) = oneshot::channel();
         self.expect(number, answer)?;
         let _forget = ForgetOnDrop { connection: self, number };
-        let sent = self.outgoing.send(Frame { number, is_refused: false, body }).await;
-        if sent.is_err() {
+        if !self.outbox.send(Frame { number, is_refused: false, body }, room).await {
             return Err(self.broken());
         }
         match told.await {

@@ -6,12 +6,13 @@
 //! The status of a request is 0; of an answer 0, or 1 when the body is a reason why there is none.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::limits::FRAME_BYTES_MAX;
+use crate::limits::{FRAME_BYTES_MAX, REQUEST_BYTES_PER_CONNECTION_MAX, REQUESTS_PER_CONNECTION_MAX};
 
 /// Number and status.
 const HEAD_BYTES: usize = 9;
@@ -25,6 +26,40 @@ pub(super) struct Frame {
     pub(super) number: u64,
     pub(super) is_refused: bool,
     pub(super) body: Bytes,
+}
+
+/// A part of the bytes that the requests of one connection may hold.
+pub(super) type Room = OwnedSemaphorePermit;
+
+/// Frames on their way out, each with the room of its request: given back when the frame leaves.
+pub(super) type Outgoing = mpsc::Receiver<(Frame, Room)>;
+
+/// Where what leaves on a connection waits, bounded in requests and in their bytes.
+#[derive(Clone)]
+pub(super) struct Outbox {
+    frames: mpsc::Sender<(Frame, Room)>,
+    room: Arc<Semaphore>,
+}
+
+/// An outbox, and its other end for [`write_all`].
+pub(super) fn outbox() -> (Outbox, Outgoing) {
+    let (frames, outgoing) = mpsc::channel(REQUESTS_PER_CONNECTION_MAX);
+    let room = Arc::new(Semaphore::new(REQUEST_BYTES_PER_CONNECTION_MAX));
+    (Outbox { frames, room }, outgoing)
+}
+
+impl Outbox {
+    /// Waits for room for a request of `size_bytes`, which a frame never lacks for good. Cancel-safe.
+    pub(super) async fn room(&self, size_bytes: usize) -> Room {
+        let share = size_bytes.min(FRAME_BYTES_MAX) as u32;
+        let room = Arc::clone(&self.room).acquire_many_owned(share).await;
+        room.expect("the semaphore is never closed")
+    }
+
+    /// Sends a request, or the answer to one; `false` when the connection has ended.
+    pub(super) async fn send(&self, frame: Frame, room: Room) -> bool {
+        self.frames.send((frame, room)).await.is_ok()
+    }
 }
 
 /// The next frame; `None` at a proper end.
@@ -59,17 +94,15 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
 }
 
 /// Writes frames until the channel closes; those that wait together leave together.
-pub(super) async fn write_all(
-    to: &mut (impl AsyncWrite + Unpin),
-    frames: &mut mpsc::Receiver<Frame>,
-) -> io::Result<()> {
+pub(super) async fn write_all(to: &mut (impl AsyncWrite + Unpin), frames: &mut Outgoing) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(WRITE_BUFFER_BYTES);
-    while let Some(frame) = frames.recv().await {
+    while let Some((frame, room)) = frames.recv().await {
         put(&mut buffer, &frame);
+        drop((frame, room));
         // Whoever woke with the first frame's sender may have one too; a system call costs more than that.
         tokio::task::yield_now().await;
         while buffer.len() < WRITE_BUFFER_BYTES
-            && let Ok(frame) = frames.try_recv()
+            && let Ok((frame, _room)) = frames.try_recv()
         {
             put(&mut buffer, &frame);
         }
@@ -93,6 +126,8 @@ fn put(buffer: &mut BytesMut, frame: &Frame) {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
     use crate::codec::hex;
 
@@ -105,6 +140,29 @@ mod tests {
         let mut bytes = BytesMut::new();
         put(&mut bytes, &frame());
         assert_eq!(hex(&bytes), "0c000000020100000000000001776879");
+    }
+
+    #[tokio::test]
+    async fn frames_that_wait_to_leave_are_bounded_in_bytes() {
+        let (outbox, mut outgoing) = outbox();
+        let body = Bytes::from(vec![7; FRAME_BYTES_MAX]);
+        let whole = || Frame { number: 1, is_refused: false, body: body.clone() };
+        for _ in 0..REQUEST_BYTES_PER_CONNECTION_MAX / FRAME_BYTES_MAX {
+            let room = outbox.room(FRAME_BYTES_MAX).now_or_never().expect("there is room");
+            assert!(outbox.send(whole(), room).await);
+        }
+        assert!(outbox.room(1).now_or_never().is_none(), "the next one waits");
+        let mut written = Vec::new();
+        let mut writing = Box::pin(write_all(&mut written, &mut outgoing));
+        let room = tokio::select! {
+            biased;
+            ended = &mut writing => panic!("{ended:?}"),
+            room = outbox.room(FRAME_BYTES_MAX) => room,
+        };
+        drop(writing);
+        drop(outgoing);
+        assert!(!outbox.send(whole(), room).await, "the connection has ended");
+        assert_eq!(outbox.room.available_permits(), REQUEST_BYTES_PER_CONNECTION_MAX, "and keeps nothing");
     }
 
     #[tokio::test]

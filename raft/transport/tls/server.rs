@@ -10,13 +10,13 @@ use base::stall::StallLimit;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::IDLE_MAX;
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, Outbox, Room};
 use super::hello::{Hello, Verdict};
 use super::identity::{Identity, node_of};
 use crate::limits::{
@@ -134,7 +134,7 @@ impl Host {
     {
         let (read, mut write) = tokio::io::split(tls);
         let mut read = BufReader::with_capacity(64 << 10, read);
-        let (answers, mut outgoing) = mpsc::channel(REQUESTS_PER_CONNECTION_MAX);
+        let (answers, mut outgoing) = frame::outbox();
         tokio::select! {
             biased;
             ended = frame::write_all(&mut write, &mut outgoing) => ended,
@@ -146,7 +146,7 @@ impl Host {
         &self,
         hello: Hello,
         read: &mut (impl tokio::io::AsyncRead + Unpin),
-        answers: mpsc::Sender<Frame>,
+        answers: Outbox,
     ) -> io::Result<()> {
         // Ends with the connection: nobody is left to be answered.
         let mut serving = JoinSet::new();
@@ -156,7 +156,8 @@ impl Host {
                 Err(_elapsed) => return Ok(()),
             };
             let Some(request) = request else { return Ok(()) };
-            let work = answer(Arc::clone(&self.service), hello, request, answers.clone());
+            let room = answers.room(request.body.len()).await;
+            let work = answer(Arc::clone(&self.service), hello, request, room, answers.clone());
             if is_ordered(hello.lane) {
                 work.await;
                 continue;
@@ -175,11 +176,12 @@ fn is_ordered(lane: Lane) -> bool {
     matches!(lane, Lane::Bulk | Lane::Snapshot)
 }
 
-async fn answer(service: Arc<dyn FrameService>, hello: Hello, request: Frame, answers: mpsc::Sender<Frame>) {
+/// Answers one request, which holds its room until the answer leaves.
+async fn answer(service: Arc<dyn FrameService>, hello: Hello, request: Frame, room: Room, answers: Outbox) {
     let answer = match service.serve(hello.from, hello.lane, request.body).await {
         Ok(body) => Frame { number: request.number, is_refused: false, body },
         Err(reason) => Frame { number: request.number, is_refused: true, body: reason.into() },
     };
-    // A closed channel is a connection that ended meanwhile.
-    let _ = answers.send(answer).await;
+    // Nobody is left to be told when the connection ended meanwhile.
+    let _ = answers.send(answer, room).await;
 }

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base::env;
@@ -12,14 +13,14 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_rustls::client::TlsStream;
 
 use super::frame::{self, Frame};
 use super::hello::{Hello, Verdict};
 use super::server::Host;
 use super::{Identity, IdentityError, PEER_ORGANIZATION, TlsTransport, peer_common_name, serve};
-use crate::limits::ANSWER_STALL_MAX;
+use crate::limits::{ANSWER_STALL_MAX, FRAME_BYTES_MAX, REQUEST_BYTES_PER_CONNECTION_MAX};
 use crate::member::Member;
 use crate::transport::{FrameService, Lane, Transport, TransportError};
 
@@ -79,7 +80,7 @@ impl FrameService for Echo {
                 Ok(frame)
             }
             b"refuse" => Err("as you wish".to_owned()),
-            b"whole" => Ok(Bytes::from(vec![7; crate::limits::FRAME_BYTES_MAX])),
+            b"whole" => Ok(Bytes::from(vec![7; FRAME_BYTES_MAX])),
             _ => Ok(format!("{from}:{lane:?}:{}", frame.len()).into()),
         }
     }
@@ -138,7 +139,7 @@ async fn frames_are_carried_up_to_the_limit_and_not_beyond() {
     let authority = Authority::new();
     let there = listen(authority.identity(2));
     let here = transport(&authority.identity(1));
-    let whole = Bytes::from(vec![7; crate::limits::FRAME_BYTES_MAX]);
+    let whole = Bytes::from(vec![7; FRAME_BYTES_MAX]);
     let sent = here.call(2, &there.member, Lane::Bulk, whole.clone(), LIMIT).await;
     assert_eq!(sent, Ok(format!("1:Bulk:{}", whole.len()).into()));
     assert_eq!(ask(&here, 2, &there.member, Lane::Bulk, "whole").await, Ok(whole.clone()));
@@ -309,10 +310,10 @@ fn a_master_that_takes_no_answers_is_let_go_with_all_that_waits_for_it() {
         let (tls, verdict) = greeted(config, near, hello).await;
         assert_eq!(verdict, Verdict::Welcome);
         let (unread, mut write) = tokio::io::split(tls);
-        let (requests, mut frames) = mpsc::channel(3);
+        let (requests, mut frames) = frame::outbox();
         for number in 0..3 {
             let request = Frame { number, is_refused: false, body: Bytes::from_static(b"whole") };
-            requests.send(request).await.expect("there is room");
+            assert!(requests.send(request, requests.room(5).await).await);
         }
         let asking = env::spawn(async move { frame::write_all(&mut write, &mut frames).await });
         let began = env::monotonic();
@@ -321,5 +322,66 @@ fn a_master_that_takes_no_answers_is_let_go_with_all_that_waits_for_it() {
         assert_eq!(Arc::strong_count(&echo), 1, "nothing works for it any more");
         drop((requests, unread));
         let _ = asking.await.expect("no panic");
+    });
+}
+
+/// Gives every request back, once there is a permit for it.
+struct Mirror {
+    served: AtomicUsize,
+    held: Semaphore,
+}
+
+#[async_trait::async_trait]
+impl FrameService for Mirror {
+    async fn serve(&self, _from: NodeId, _lane: Lane, frame: Bytes) -> Result<Bytes, String> {
+        self.served.fetch_add(1, Ordering::SeqCst);
+        self.held.acquire().await.map_err(|error| error.to_string())?.forget();
+        Ok(frame)
+    }
+}
+
+/// Time is virtual: after a second of it, whatever can go on has gone on.
+#[test]
+fn requests_of_one_connection_are_bounded_in_bytes_until_their_answers_leave() {
+    const REQUESTS: usize = 8;
+    const AT_A_TIME: usize = 4;
+    /// What a socket holds.
+    const SOCKET_BYTES: usize = 64 << 10;
+    const SECOND: Duration = Duration::from_secs(1);
+    env::simulate(1, async {
+        let authority = Authority::new();
+        let mirror = Arc::new(Mirror { served: AtomicUsize::new(0), held: Semaphore::new(0) });
+        let host = Host::new(authority.identity(2), mirror.clone()).expect("usable");
+        let (near, far) = tokio::io::duplex(SOCKET_BYTES);
+        env::spawn(async move { host.run(far).await });
+        let config = authority.identity(1).client_config().expect("usable");
+        let hello = Hello { cluster: CLUSTER, from: 1, to: 2, lane: Lane::Call };
+        let (tls, _welcome) = greeted(config, near, hello).await;
+        let (mut read, mut write) = tokio::io::split(tls);
+        let (requests, mut frames) = frame::outbox();
+        env::spawn(async move { frame::write_all(&mut write, &mut frames).await });
+        let body = Bytes::from(vec![7; REQUEST_BYTES_PER_CONNECTION_MAX / AT_A_TIME]);
+        let asking = async move {
+            for number in 0..REQUESTS as u64 {
+                let room = requests.room(body.len()).await;
+                let request = Frame { number, is_refused: false, body: body.clone() };
+                assert!(requests.send(request, room).await);
+            }
+            requests
+        };
+        let asking = env::spawn(asking);
+        let served = || mirror.served.load(Ordering::SeqCst);
+
+        env::sleep(SECOND).await;
+        assert_eq!(served(), AT_A_TIME, "the others wait in the socket");
+        mirror.held.add_permits(REQUESTS);
+        env::sleep(SECOND).await;
+        assert_eq!(served(), AT_A_TIME + 1, "only one answer is on its way out, and nobody takes it");
+        for _ in 0..REQUESTS {
+            let answer = frame::read(&mut read).await.expect("whole").expect("an answer");
+            assert_eq!(answer.body.len(), REQUEST_BYTES_PER_CONNECTION_MAX / AT_A_TIME);
+        }
+        assert_eq!(served(), REQUESTS);
+        drop(asking.await.expect("no panic"));
     });
 }

@@ -52,7 +52,7 @@ pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] = &[("NamespaceLifecycle"
 /// The first refusal.
 pub fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<(), Status> {
     let strategy = &attempt.resource.strategy;
-    mutate(attempt, object)?;
+    mutate(attempt, object, MUTATING_STEPS)?;
     (strategy.prepare_create)(object);
     object.meta.generation = 0;
     refuse_if(attempt, &validate::create(object, attempt.resource))?;
@@ -65,7 +65,7 @@ pub fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<(), Status> 
 /// The first refusal.
 pub fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> Result<(), Status> {
     let strategy = &attempt.resource.strategy;
-    mutate(attempt, new)?;
+    mutate(attempt, new, MUTATING_STEPS)?;
     keep_system_fields(new, old);
     (strategy.prepare_update)(new, old);
     refuse_if(attempt, &validate::update(new, old, attempt.resource))?;
@@ -80,10 +80,10 @@ pub fn delete(attempt: &Attempt<'_>) -> Result<(), Status> {
     admit(attempt, None)
 }
 
-fn mutate(attempt: &Attempt<'_>, object: &mut Object) -> Result<(), Status> {
+fn mutate(attempt: &Attempt<'_>, object: &mut Object, steps: &[(&str, MutatingStep)]) -> Result<(), Status> {
     let default = attempt.resource.strategy.default;
     default(object);
-    for (_, step) in MUTATING_STEPS {
+    for (_, step) in steps {
         step(attempt, object)?;
         default(object);
     }
@@ -141,5 +141,55 @@ fn namespace_lifecycle(attempt: &Attempt<'_>, _: Option<&Object>) -> Result<(), 
             Err(Status::forbidden(resource.group_resource(), name, &why).with_cause(cause))
         }
         Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::kinds::secret;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Takes away what defaulting filled in, and adds what only defaulting understands.
+    fn meddle(_: &Attempt<'_>, secret: &mut Object) -> Result<(), Status> {
+        assert_eq!(secret.fields.shift_remove("type"), Some("Opaque".into()), "defaulted before");
+        secret.fields.insert("stringData".into(), json!({"key": "text"}));
+        Ok(())
+    }
+
+    fn refuse(attempt: &Attempt<'_>, secret: &mut Object) -> Result<(), Status> {
+        assert!(!secret.fields.contains_key("stringData"), "defaulted in between");
+        Err(Status::forbidden(attempt.resource.group_resource(), attempt.name, "no"))
+    }
+
+    #[test]
+    fn mutating_steps_run_in_order_on_what_is_defaulted_before_and_after_each() {
+        let (user, state) = (User { name: "somebody".to_owned(), groups: Vec::new() }, State::default());
+        let attempt = Attempt {
+            operation: Operation::Create,
+            resource: &secret::RESOURCE,
+            namespace: "default",
+            name: "x",
+            user: &user,
+            state: &state,
+        };
+        let mut object = Object::from_tree(json!({}), &secret::RESOURCE).expect("conforms").0;
+        mutate(&attempt, &mut object, &[("Meddle", meddle)]).expect("allowed");
+        let expected = json!({"type": "Opaque", "data": {"key": "dGV4dA=="}});
+        assert_eq!(json!(object.fields), expected);
+
+        let mut object = Object::from_tree(json!({}), &secret::RESOURCE).expect("conforms").0;
+        let refused = mutate(&attempt, &mut object, &[("Meddle", meddle), ("Refuse", refuse)]);
+        assert_eq!(refused.expect_err("refused").code, 403);
+    }
+
+    #[test]
+    fn the_steps_that_run() {
+        assert!(MUTATING_STEPS.is_empty());
+        assert_eq!(
+            VALIDATING_STEPS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["NamespaceLifecycle"]
+        );
     }
 }

@@ -158,13 +158,18 @@ async fn patches() {
     assert_eq!(api.ask("PATCH", &path, &strategic, "{}").await.code, 415);
 }
 
-/// Somebody else's write to the ConfigMap `x`, as it is stored now.
+/// Somebody else's write of this data to the ConfigMap `x`.
 fn intruder(api: &Api, data: Value) -> state::Txn {
+    changed_by_another(api, |fields| _ = fields.insert("data".into(), data))
+}
+
+/// Somebody else's change of the ConfigMap `x`, as it is stored now.
+fn changed_by_another(api: &Api, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> state::Txn {
     let row = &api::kinds::config_map::RESOURCE;
     let key = row.key("default", "x");
     let moment = api.memory.moment();
     let mut object = Object::read(&moment.state.get(key.as_str()).expect("x").bytes, row).expect("readable");
-    object.fields.insert("data".into(), data);
+    change(&mut object.fields);
     transaction("other", Vec::new(), vec![put(key, &object.prepare(row))])
 }
 
@@ -176,6 +181,18 @@ async fn a_guard_that_the_client_did_not_state_is_retried() {
     let merge = [("content-type", "application/merge-patch+json")];
     let patched = api.ask("PATCH", &format!("{MAPS}/x"), &merge, r#"{"data":{"mine":"1"}}"#).await;
     assert_eq!((patched.code, &patched.body["data"]), (200, &json!({"mine": "1", "other": "1"})));
+}
+
+#[tokio::test]
+async fn a_retried_update_is_validated_against_the_object_that_came_between() {
+    let api = Api::new();
+    let path = format!("{MAPS}/x");
+    api.config_map("x", json!({})).await;
+    api.memory.intrude(changed_by_another(&api, |fields| _ = fields.insert("immutable".into(), true.into())));
+    let refused = api.put(&path, json!({"metadata": {"name": "x"}, "data": {"a": "2"}})).await;
+    assert_eq!(refused.code, 422, "{refused:?}");
+    let kept = api.get(&path).await.body;
+    assert_eq!((&kept["immutable"], &kept["data"]), (&json!(true), &json!({"a": "b"})));
 }
 
 #[tokio::test]

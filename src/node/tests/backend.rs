@@ -41,11 +41,7 @@ struct One {
 
 async fn boot(network: &SimulatedNetwork, stores: &MemoryStores) -> Replica {
     let everything = Rule { prefix: String::new(), age: HISTORY_AGE };
-    let options = Options {
-        retention: vec![everything],
-        history_bytes_max: u64::MAX,
-        feature_level_max: state::FEATURE_LEVEL_MAX,
-    };
+    let options = Options { retention: vec![everything], history_bytes_max: u64::MAX, levels: state::LEVELS };
     let (opened, machine) = replica::open(Arc::new(stores.clone()), options).expect("opens");
     let member =
         Member { name: "one".to_owned(), peer: "10.0.0.1:1".to_owned(), api: "https://10.0.0.1".to_owned() };

@@ -40,7 +40,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
         half / scale::WATCHERS as f64,
         scale::WATCHERS
     );
-    let offered = step.accepted * scale::WATCHERS as u64;
+    // A write that was refused was offered all the same.
+    let offered = (step.accepted + step.refused) * scale::WATCHERS as u64;
     let per_second = Value::PerSecond;
     Ok(vec![
         Row::compared("events/s offered, half of R; R", per_second(half), per_second(bare), Target::Printed)

@@ -7,10 +7,10 @@ use api::Key;
 use base::env;
 use base::ids::{ClusterId, NodeId, RequestId};
 use base::telemetry::Metrics;
-use raft::Member;
 use raft::transport::simulated::{SimulatedNetwork, Trace};
-use replica::{Committed, Options, ProposeError, Replica};
-use state::{FEATURE_LEVEL_MAX, Guard, Meta, Outcome, Stamp, Txn, Write};
+use raft::{Machine, Member};
+use replica::{Committed, Options, ProposeError, Replica, ReplicaMachine};
+use state::{FEATURE_LEVEL_MAX, Guard, LEVELS, Meta, Outcome, Stamp, Txn, Write};
 use storage::memory::MemoryStores;
 
 const CLUSTER: ClusterId = ClusterId(7);
@@ -24,7 +24,8 @@ pub struct Master {
     pub replica: Replica,
 }
 
-/// What may differ between masters: how large a log grows, and the newest feature level that is known.
+/// What may differ between masters: how large a log grows, and the newest feature level that the program
+/// knows.
 #[derive(Clone, Copy)]
 pub struct Setup {
     pub log: fn(&mut raft::Options),
@@ -48,8 +49,21 @@ pub fn member(node: NodeId) -> Member {
 }
 
 pub async fn boot(network: &SimulatedNetwork, node: NodeId, stores: MemoryStores, setup: Setup) -> Master {
-    let options = Options { retention: vec![], history_bytes_max: u64::MAX, feature_level_max: setup.level };
+    boot_with(network, node, stores, setup, |machine| machine).await
+}
+
+/// Boots a master whose entries pass through what is `put_in_front` of its machine.
+pub async fn boot_with<M: Machine>(
+    network: &SimulatedNetwork,
+    node: NodeId,
+    stores: MemoryStores,
+    setup: Setup,
+    put_in_front: fn(ReplicaMachine) -> M,
+) -> Master {
+    let levels = LEVELS.up_to(setup.level);
+    let options = Options { retention: vec![], history_bytes_max: u64::MAX, levels };
     let (opened, machine) = replica::open(Arc::new(stores.clone()), options).expect("opens");
+    let machine = put_in_front(machine);
     let service = opened.peer_service();
     let mut options = raft::Options::new(CLUSTER, node, member(node));
     (setup.log)(&mut options);

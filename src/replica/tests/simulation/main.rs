@@ -2,6 +2,7 @@
 //! a simulated network and disks.
 
 mod cluster;
+mod diverging;
 mod members;
 mod rejoining;
 

@@ -1,9 +1,10 @@
 //! Masters that come back: with what their disk holds, with a snapshot, with another binary.
 
 use base::env;
+use base::ids::RequestId;
 use replica::WatchEnd;
 use replica::limits::UPKEEP_INTERVAL;
-use state::FEATURE_LEVEL_MAX;
+use state::{FEATURE_LEVEL_MAX, Guard, Stamp, Txn, Write};
 use storage::snapshot::Stores;
 
 use crate::cluster::{Cluster, GLANCE, Master, PATIENCE, Setup, USUAL, boot, create, is_committed, put};
@@ -141,5 +142,54 @@ fn the_feature_level_rises_once_every_master_knows_it() {
         assert!(raised.await, "all know more: {:?}", levels(&cluster));
         let seen = cluster.settle().await;
         assert!(seen.iter().all(|master| *master == seen[0]), "the masters' states differ: {seen:?}");
+    });
+}
+
+/// A master that runs the program before the one under test.
+const OLDER: Setup = Setup { level: FEATURE_LEVEL_MAX - 1, ..USUAL };
+
+/// Raises the level as a leader does that was told by nobody of an older program.
+async fn raise(leader: &Master) {
+    let term = leader.replica.raft().leadership().borrow().term;
+    let txn = Txn {
+        stamp: Stamp { request: RequestId::fresh().0, actor: "tester".to_owned() },
+        guards: vec![Guard::LeaderTerm { term }],
+        writes: vec![Write::FeatureLevel { level: FEATURE_LEVEL_MAX }],
+    };
+    assert!(is_committed(&leader.replica.propose(txn).await));
+}
+
+#[test]
+fn an_older_program_agrees_with_newer_ones_up_to_a_raise_past_it_and_stops_there() {
+    env::simulate(12, async {
+        let mut cluster = Cluster::of([USUAL, USUAL, OLDER]).await;
+        let write_through_all = async |cluster: &Cluster, round: usize| {
+            for master in &cluster.masters {
+                for number in 0..5 {
+                    let name = format!("n{}-{round}-{number}", master.node);
+                    assert!(is_committed(&master.replica.propose(create(&name)).await), "{name}");
+                }
+            }
+            let seen = cluster.settle().await;
+            assert!(seen.iter().all(|master| *master == seen[0]), "round {round}: {seen:?}");
+        };
+        write_through_all(&cluster, 1).await;
+
+        let older = cluster.masters.pop().expect("three");
+        raise(cluster.leader().await).await;
+        let reason = env::timeout(PATIENCE, older.replica.raft().failed()).await.expect("it stops");
+        let raised = format!("raises the feature level to {FEATURE_LEVEL_MAX}");
+        let known = format!("knows up to {}", FEATURE_LEVEL_MAX - 1);
+        for words in [raised.as_str(), &known, "upgrade this master"] {
+            assert!(reason.contains(words), "{words:?} is missing in {reason}");
+        }
+        cluster.network.detach(older.node);
+        older.replica.raft().shutdown().await;
+        write_through_all(&cluster, 2).await;
+
+        // What it says helps: the newer program goes on from its disk.
+        let stores = older.stores.reopen();
+        cluster.masters.push(boot(&cluster.network, older.node, stores, USUAL).await);
+        write_through_all(&cluster, 3).await;
     });
 }
