@@ -26,6 +26,12 @@ pub enum StorageError {
         /// Where.
         directory: PathBuf,
     },
+    /// Another process has it open, or has not wholly ended yet.
+    #[error("another process works on {directory}: stop it first")]
+    InUse {
+        /// What it has open.
+        directory: PathBuf,
+    },
     /// The operating system or RocksDB refused.
     #[error("{operation} failed in {directory}")]
     Failed {

@@ -20,6 +20,10 @@ pub(super) fn classify(operation: &'static str, directory: &Path, error: rocksdb
         ErrorKind::IOError if is_missing_file => {
             StorageError::corrupt(&named_file(directory, &message), message)
         }
+        // RocksDB's words for a lock that another process holds.
+        ErrorKind::IOError if message.contains("While lock file") => {
+            StorageError::InUse { directory: directory.to_owned() }
+        }
         ErrorKind::IOError if message.contains("No space left on device") => {
             StorageError::OutOfSpace { operation, directory: directory.to_owned() }
         }

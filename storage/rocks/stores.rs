@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use base::env::monotonic;
 use parking_lot::Mutex;
 
 use super::directory::OwnedDirectory;
@@ -18,6 +20,13 @@ use crate::snapshot::{Manifest, SnapshotReader, SnapshotWriter, Stores};
 use crate::space::{Guard, SpaceState};
 use crate::under_way::{SYNC_LIMIT, UnderWay};
 use crate::{LogStore, VersionStore};
+
+/// How long a process that has the directory open may take to end. One that is killed gives its locks back
+/// one after the other, behind everything that it has in memory, while it already counts as ended.
+const IN_USE_MAX: Duration = Duration::from_secs(10);
+
+/// Pause before it is tried again.
+const IN_USE_RETRY: Duration = Duration::from_millis(20);
 
 /// What only a crash leaves in the data directory, besides states that are not current.
 const LEFTOVER_NAMES: [&str; 3] = ["current.tmp", "incoming", "log.synced.tmp"];
@@ -58,8 +67,20 @@ impl RocksStores {
     /// [`StorageError::Corrupt`] when what is found is not what was last made durable; otherwise when the
     /// operating system refuses, or another process has the directory open.
     pub fn open(directory: &Path, options: RocksOptions) -> Result<Self> {
+        let deadline = monotonic() + IN_USE_MAX;
+        loop {
+            match Self::open_once(directory, &options) {
+                Err(StorageError::InUse { .. }) if monotonic() < deadline => {
+                    std::thread::sleep(IN_USE_RETRY);
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once(directory: &Path, options: &RocksOptions) -> Result<Self> {
         files::create_directory(directory)?;
-        let sizing = Sizing::for_directory(directory, &options)?;
+        let sizing = Sizing::for_directory(directory, options)?;
         let guard = Arc::new(Guard::new(directory, sizing.reserve));
         let is_unused = RocksLog::is_unused(directory)?;
         // First of all, because RocksDB's lock on it keeps a second process out of the rest.

@@ -7,7 +7,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -27,6 +27,9 @@ const ROUNDS: u64 = 60;
 
 /// A child lives at most this long after its first word.
 const LIFE_MS_MAX: u64 = 120;
+
+/// How long a process keeps another one waiting: long enough for that to have been refused.
+const HELD: Duration = Duration::from_millis(500);
 
 /// Keys that every batch of versions writes, all with the batch's number.
 const KEYS: u64 = 8;
@@ -161,13 +164,8 @@ fn child() {
     }
 }
 
-/// Starts a child, kills it and returns what it was told was done.
-fn run_and_kill(
-    directory: &Path,
-    mutant: &str,
-    mut acknowledged: Acknowledged,
-    life: Duration,
-) -> Acknowledged {
+/// A child that has the stores in `directory` open, and what it says from then on.
+fn start_child(directory: &Path, mutant: &str, acknowledged: &mut Acknowledged) -> (Child, Receiver<String>) {
     let mut child = Command::new(std::env::current_exe().expect("this executable"))
         .args(["--exact", "child", "--nocapture"])
         .env(CHILD, directory)
@@ -177,16 +175,42 @@ fn run_and_kill(
         .expect("a child");
     let stdout = child.stdout.take().expect("piped");
     let (send, lines) = channel();
+    // Ends with the pipe.
     let reader = base::env::thread("reader", move || {
         BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
     });
-    assert!(listen_until(&lines, &mut acknowledged, "open 0", Duration::from_secs(60)), "the child opened");
+    drop(reader.expect("a thread"));
+    assert!(listen_until(&lines, acknowledged, "open 0", Duration::from_secs(60)), "the child opened");
+    (child, lines)
+}
+
+/// Starts a child, kills it and returns what it was told was done.
+fn run_and_kill(
+    directory: &Path,
+    mutant: &str,
+    mut acknowledged: Acknowledged,
+    life: Duration,
+) -> Acknowledged {
+    let (mut child, lines) = start_child(directory, mutant, &mut acknowledged);
     listen_until(&lines, &mut acknowledged, "never said", life);
     child.kill().expect("killed");
     child.wait().expect("reaped");
-    reader.expect("a thread").join().expect("the reader ends with the pipe");
-    lines.try_iter().for_each(|line| acknowledged.hear(&line));
+    lines.iter().for_each(|line| acknowledged.hear(&line));
     acknowledged
+}
+
+#[test]
+fn a_process_that_has_not_wholly_ended_is_waited_for() {
+    let directory = fast_directory();
+    let (mut child, _lines) = start_child(directory.path(), "", &mut Acknowledged::default());
+    let (path, (send, opened)) = (directory.path().to_owned(), channel());
+    let opening = base::env::thread("opening", move || send.send(open(&path).map(drop)));
+    let early = opened.recv_timeout(HELD);
+    assert!(matches!(early, Err(RecvTimeoutError::Timeout)), "beside the child: {early:?}");
+    child.kill().expect("killed");
+    child.wait().expect("reaped");
+    opened.recv().expect("no panic").expect("opens");
+    opening.expect("a thread").join().expect("no panic").expect("it was heard");
 }
 
 /// Takes lines in until `word` is said or `limit` passed.
