@@ -376,6 +376,23 @@ impl Cluster {
         self.verify().await.map(drop)
     }
 
+    /// Checks that `keelson up` leaves alone what runs, and starts again the second master alone when that
+    /// was killed.
+    ///
+    /// # Errors
+    /// Says what is not so.
+    pub async fn check_up_starts_what_is_missing(&self) -> Result<()> {
+        let before = self.pids()?;
+        self.up().await?;
+        ensure!(self.pids()? == before, "up started again what was running");
+        self.kill(&self.masters()[1..2]).await?;
+        self.up().await?;
+        let after = self.pids()?;
+        let others_stayed = (after[0], after[2]) == (before[0], before[2]);
+        ensure!(others_stayed && after[1] != before[1], "{before:?} -> {after:?}");
+        Ok(())
+    }
+
     /// Checks that every master holds every ConfigMap named.
     ///
     /// # Errors

@@ -111,6 +111,11 @@ impl Master {
         format!("{}:{port}", self.host)
     }
 
+    /// Where it serves its API.
+    fn url(&self) -> String {
+        format!("https://{}", self.address(6443))
+    }
+
     fn log(&self) -> PathBuf {
         self.directory.with_extension("log")
     }
@@ -268,7 +273,7 @@ fn a_join_that_is_killed_anywhere_goes_on_with_the_token_it_used() {
         let first = scratch.master("first", 1);
         let mut running = vec![first.start(&["--init"])?];
         let client = first.ready().await?;
-        let url = format!("https://{}", first.address(6443));
+        let url = first.url();
         for (at, step) in JOIN.iter().enumerate() {
             let token = scratch.token(&first).await?;
             let flags = ["--join", &url, "--token", &token];
@@ -299,7 +304,7 @@ fn a_token_lets_one_master_in_however_often_that_one_has_to_ask() {
         let _first = first.start(&["--init"])?;
         let client = first.ready().await?;
         let token = scratch.token(&first).await?;
-        let url = format!("https://{}", first.address(6443));
+        let url = first.url();
         let flags = ["--join", &url, "--token", &token];
         let second = scratch.master("second", 2);
         let held = std::net::TcpListener::bind(second.address(6444))?;
@@ -345,7 +350,7 @@ fn a_master_that_is_removed_stops_and_says_what_to_do_now_and_later() {
         let _first = first.start(&["--init"])?;
         let client = first.ready().await?;
         let token = scratch.token(&first).await?;
-        let url = format!("https://{}", first.address(6443));
+        let url = first.url();
         let second = scratch.master("second", 2);
         let mut running = second.start(&["--join", &url, "--token", &token])?;
         wait_for_role(&client, &second.name, "voter").await?;
@@ -378,7 +383,7 @@ fn a_master_whose_state_differs_is_told_by_verify_and_ends_once_two_others_agree
         let [first, second, third] = &masters;
         let _first = first.start(&["--init"])?;
         let client = first.ready().await?;
-        let url = format!("https://{}", first.address(6443));
+        let url = first.url();
         let mut running = Vec::new();
         for master in [second, third] {
             let token = scratch.token(first).await?;
