@@ -14,8 +14,8 @@ use super::{Handle, Inner, Leadership, Options, Reads, StartError, Timing, trim}
 use crate::adapter::Adapter;
 use crate::failure::Failure;
 use crate::limits::{
-    APPEND_ENTRIES_MAX, CAUGHT_UP_ENTRIES, IN_FLIGHT_BYTES_MAX, PURGE_BATCH_ENTRIES, RAFT_THREADS_CORES,
-    RAFT_THREADS_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_TRANSFER,
+    APPEND_ENTRIES_MAX, CAUGHT_UP_ENTRIES, IN_FLIGHT_BYTES_MAX, PURGE_BATCH_ENTRIES, RAFT_THREADS_MAX,
+    SNAPSHOT_CHUNK_BYTES, SNAPSHOT_TRANSFER,
 };
 use crate::log::Log;
 use crate::machine::Machine;
@@ -41,8 +41,7 @@ impl RaftRuntime {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         // What becomes ready together is written together.
         builder.disable_lifo_slot();
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = if cores >= RAFT_THREADS_CORES { RAFT_THREADS_MAX } else { 1 };
+        let threads = env::workers(RAFT_THREADS_MAX);
         let runtime = builder.worker_threads(threads).thread_name("raft").enable_all().build()?;
         Ok(Self { handle: runtime.handle().clone(), owned: Mutex::new(Some(runtime)) })
     }

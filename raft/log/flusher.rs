@@ -57,10 +57,10 @@ impl Synced {
         self.index.send_if_modified(|index| raise(index, to));
     }
 
-    fn publish(&self, appends: &[Append]) {
+    /// What was appended as the ends say, index and generation, is durable.
+    fn publish(&self, ends: &[(u64, u64)]) {
         let generation = self.generation.lock();
-        let current = appends.iter().filter_map(|append| append.last);
-        let last = current.filter(|(_, of)| *of == *generation).map(|(last, _)| last).max();
+        let last = ends.iter().filter(|(_, of)| *of == *generation).map(|(last, _)| *last).max();
         if let Some(last) = last {
             self.index.send_if_modified(|index| raise(index, last));
         }
@@ -170,12 +170,16 @@ impl Flusher {
     }
 
     fn complete(&self, group: Vec<Append>, flushed: Result<(), String>) {
-        match &flushed {
-            Ok(()) => self.synced.publish(&group),
-            Err(reason) => self.failure.report(&**reason),
+        let ends: Vec<_> = group.iter().filter_map(|append| append.last).collect();
+        if let Err(reason) = &flushed {
+            self.failure.report(&**reason);
         }
         for append in group {
             append.callback.io_completed(flushed.clone().map_err(io::Error::other));
+        }
+        // Raft first, for which a write waits; nobody waits for what follows the sync.
+        if flushed.is_ok() {
+            self.synced.publish(&ends);
         }
     }
 }
@@ -184,20 +188,16 @@ impl Flusher {
 mod tests {
     use super::*;
 
-    fn append(last: u64, generation: u64) -> Append {
-        Append { callback: IOFlushed::noop(), last: Some((last, generation)) }
-    }
-
     #[test]
     fn a_sync_of_truncated_entries_publishes_nothing() {
         let synced = Synced::new(3);
         let index = synced.subscribe();
-        let before = append(9, synced.generation());
+        let before = (9, synced.generation());
         synced.truncate(3);
         assert_eq!(*index.borrow(), 2);
         synced.publish(&[before]);
         assert_eq!(*index.borrow(), 2);
-        synced.publish(&[append(4, synced.generation())]);
+        synced.publish(&[(4, synced.generation())]);
         assert_eq!(*index.borrow(), 4);
         synced.raise(3);
         assert_eq!(*index.borrow(), 4);

@@ -146,6 +146,15 @@ pub fn thread<T: Send + 'static>(
     std::thread::Builder::new().name(name.to_owned()).spawn(body)
 }
 
+/// On fewer cores a runtime gets one thread: waking another costs more than it takes over.
+const CORES_TO_SHARE: usize = 4;
+
+/// Worker threads for a runtime that has a use for `wanted` of them.
+pub fn workers(wanted: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if cores < CORES_TO_SHARE { 1 } else { wanted.min(cores) }
+}
+
 /// Runs `future` to its end in one thread, on virtual time, with all randomness drawn from `seed`.
 ///
 /// # Panics

@@ -4,11 +4,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base::env;
 
 /// Permission bits of every file written here: they hold keys, or sit beside some.
 const FILE_MODE: u32 = 0o600;
 /// Permission bits of every directory made here.
 const DIRECTORY_MODE: u32 = 0o700;
+/// Pause between two attempts to take a lock.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +88,22 @@ pub fn try_lock(path: &Path) -> Result<Option<Lock>, FileError> {
     }
 }
 
+/// Takes the lock file at `path`, for which a process that is ending may take until `limit`; `None` when it
+/// is held even then. Cancel-safe.
+pub async fn lock(path: &Path, limit: Duration) -> Result<Option<Lock>, FileError> {
+    let mut taken = try_lock(path);
+    let held = |taken: &Result<Option<Lock>, _>| matches!(taken, Ok(None));
+    if held(&taken) {
+        tracing::warn!(path = %path.display(), "another process holds the lock: waiting {limit:?} for it to end");
+        env::wait_until(limit, LOCK_RETRY, || {
+            taken = try_lock(path);
+            !held(&taken)
+        })
+        .await;
+    }
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -122,5 +143,20 @@ mod tests {
         assert!(try_lock(&path).expect("lock").is_none());
         drop(held);
         assert!(try_lock(&path).expect("lock").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_is_waited_for() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let path = root.path().join("lock");
+        let held = try_lock(&path).expect("lock");
+        let limit = Duration::from_secs(10);
+        assert!(lock(&path, limit).await.expect("waited").is_none(), "held to the end");
+        let ending = async {
+            env::sleep(limit / 2).await;
+            drop(held);
+        };
+        let (taken, ()) = futures::join!(lock(&path, limit), ending);
+        assert!(taken.expect("waited").is_some());
     }
 }

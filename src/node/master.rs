@@ -11,6 +11,7 @@
 
 mod retention;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use raft::transport::tls::{self, TlsTransport};
 use raft::{Member, PeerService};
 use replica::Replica;
 use storage::error::REPLACE_MASTER;
-use storage::rocks::{RocksOptions, RocksStores};
+use storage::rocks::{IN_USE_MAX, RocksOptions, RocksStores};
 use storage::snapshot::Stores;
 use tokio::net::TcpListener;
 
@@ -40,6 +41,13 @@ use crate::pki::Authority;
 use crate::sizes::Sizes;
 use crate::{failure, files, init, open_files};
 use retention::HISTORY_BYTES_MAX;
+
+/// How long a port may stay in use. A process that was killed gives back its lock first, and its ports among
+/// the files that follow.
+const PORT_MAX: Duration = Duration::from_secs(2);
+
+/// Pause before it is tried again.
+const PORT_RETRY: Duration = Duration::from_millis(20);
 
 /// How long a master that failed may take to say why, and to end in order.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
@@ -57,6 +65,7 @@ pub fn run(directory: &Path, wanted: Wanted, sizes: Sizes) -> anyhow::Result<()>
     // A connection that was told of one answer waits its turn behind the requests that were answered with
     // it, and writes all of them at once.
     builder.disable_lifo_slot();
+    builder.worker_threads(env::workers(usize::MAX));
     let runtime = builder.thread_name("api").enable_all().build().context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let shutdown = until_signalled()?;
@@ -71,7 +80,13 @@ pub fn run(directory: &Path, wanted: Wanted, sizes: Sizes) -> anyhow::Result<()>
 async fn live(directory: &Path, wanted: Wanted, sizes: Sizes, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let data = DataDir::new(directory);
     files::make_directory(data.path())?;
-    let Some(_lock) = files::try_lock(&data.lock())? else {
+    let lock = data.lock();
+    let locked = tokio::select! {
+        biased;
+        () = shutdown.wait() => return Ok(()),
+        locked = files::lock(&lock, IN_USE_MAX) => locked?,
+    };
+    let Some(_lock) = locked else {
         bail!("another process runs the master in {}: stop it first", data.path().display());
     };
     let identity = tokio::select! {
@@ -284,8 +299,15 @@ fn api_options(
 }
 
 async fn listen(what: &str, address: &HostPort) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind((address.host.as_str(), address.port)).await;
-    listener.with_context(|| format!("listening on {address} for {what} connections"))
+    let deadline = env::monotonic() + PORT_MAX;
+    loop {
+        match TcpListener::bind((address.host.as_str(), address.port)).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && env::monotonic() < deadline => {
+                env::sleep(PORT_RETRY).await;
+            }
+            bound => return bound.with_context(|| format!("listening on {address} for {what} connections")),
+        }
+    }
 }
 
 async fn open_stores(data: &DataDir, options: RocksOptions) -> anyhow::Result<Arc<dyn Stores>> {
@@ -388,5 +410,20 @@ mod tests {
         }
         let other = with_commands(anyhow!("the port is in use"), "master-2", Path::new("/data"));
         assert_eq!(failure::chain(&other), "the port is in use");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_that_is_about_to_be_given_back_is_waited_for() {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = held.local_addr().expect("bound").port();
+        let address: HostPort = format!("127.0.0.1:{port}").parse().expect("an address");
+        let refused = listen("API", &address).await.expect_err("held to the end");
+        assert!(failure::chain(&refused).contains("Address already in use"), "{refused:#}");
+        let given_back = async {
+            env::sleep(PORT_MAX / 2).await;
+            drop(held);
+        };
+        let (listening, ()) = futures::join!(listen("API", &address), given_back);
+        listening.expect("free by then");
     }
 }

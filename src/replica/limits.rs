@@ -73,6 +73,10 @@ pub const CHANGE_OVERHEAD_BYTES: usize = 128;
 /// Writes that the persister puts into one batch of the version store.
 pub const PERSIST_BATCH_VERSIONS_MAX: usize = 4096;
 
+/// Rest of the persister after each batch. Without it every write wakes several threads of each master,
+/// for a version store that nobody waits for.
+pub const PERSIST_PACE: Duration = Duration::from_millis(10);
+
 /// Events of one collection kept in memory for watches, beyond those not yet persisted.
 pub const WINDOW_EVENTS_MAX: usize = 20_000;
 

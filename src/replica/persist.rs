@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::limits::{
     APPLIED_OVERHEAD_BYTES, CHANGE_OVERHEAD_BYTES, PERSIST_BATCH_VERSIONS_MAX, PERSIST_LAG_BYTES_MAX,
-    SPACE_RETRY,
+    PERSIST_PACE, SPACE_RETRY,
 };
 use crate::moment::Moment;
 use crate::restore::encode_head;
@@ -99,7 +99,10 @@ impl Persister {
     pub(crate) async fn run(mut self, mut synced: watch::Receiver<u64>) -> Result<(), StorageError> {
         while let Some(job) = self.jobs.recv().await {
             match job {
-                Job::Write(write) => self.write(*write, &mut synced).await?,
+                Job::Write(write) => {
+                    self.write(*write, &mut synced).await?;
+                    env::sleep(PERSIST_PACE).await;
+                }
                 Job::Adopt(opened, done) => self.adopt(opened, done).await,
             }
         }

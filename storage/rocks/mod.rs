@@ -27,4 +27,4 @@ mod stores;
 mod versions;
 
 pub use options::RocksOptions;
-pub use stores::RocksStores;
+pub use stores::{IN_USE_MAX, RocksStores};

@@ -23,7 +23,7 @@ use crate::{LogStore, VersionStore};
 
 /// How long a process that has the directory open may take to end. One that is killed gives its locks back
 /// one after the other, behind everything that it has in memory, while it already counts as ended.
-const IN_USE_MAX: Duration = Duration::from_secs(10);
+pub const IN_USE_MAX: Duration = Duration::from_secs(10);
 
 /// Pause before it is tried again.
 const IN_USE_RETRY: Duration = Duration::from_millis(20);
