@@ -79,8 +79,8 @@ pub fn read_pid(path: &Path) -> Option<u32> {
 pub struct Ended {
     /// The command line, for messages.
     pub command: String,
-    /// Whether it ended with status 0.
-    pub is_success: bool,
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
@@ -93,8 +93,8 @@ impl Ended {
     /// # Errors
     /// When it failed, with all that it said.
     pub fn success(self) -> Result<String> {
-        let Self { command, is_success, stdout, stderr } = self;
-        ensure!(is_success, "{command} failed:\n{stdout}{stderr}");
+        let Self { command, code, stdout, stderr } = self;
+        ensure!(code == Some(0), "{command} failed:\n{stdout}{stderr}");
         Ok(stdout)
     }
 
@@ -103,7 +103,7 @@ impl Ended {
     /// # Errors
     /// When it succeeded.
     pub fn failure(self) -> Result<String> {
-        ensure!(!self.is_success, "{} succeeded:\n{}", self.command, self.stdout);
+        ensure!(self.code != Some(0), "{} succeeded:\n{}", self.command, self.stdout);
         Ok(self.stdout + &self.stderr)
     }
 }
@@ -121,7 +121,7 @@ pub async fn capture(command: &mut Command, limit: Duration) -> Result<Ended> {
         .with_context(|| format!("{shown} did not start"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    Ok(Ended { command: shown, is_success: output.status.success(), stdout, stderr })
+    Ok(Ended { command: shown, code: output.status.code(), stdout, stderr })
 }
 
 /// What a command printed, when it succeeded.

@@ -1,5 +1,6 @@
 //! Deliberate faults, in builds made for testing the tests: the power cuts of `tests/durability.rs`, the
-//! kills of `storage/tests/kill.rs` or the comparison of masters in `tests/membership.rs` must find them.
+//! kills of `storage/tests/kill.rs`, the comparison of masters in `tests/membership.rs` or the first start in
+//! `tests/bootstrap.rs` must find them.
 //! `KEELSON_MUTANT` names one; without the feature `mutants` there are none.
 
 /// `no-fsync`: a sync of the log writes nothing to disk.
@@ -26,6 +27,11 @@ pub(crate) fn keeps_versions_in_memory() -> bool {
 /// `diverge`: apply gives entries another time, and so State other objects. For whoever applies.
 pub fn diverges() -> bool {
     is_on("diverge")
+}
+
+/// `panic`: apply panics. For whoever applies.
+pub fn panics() -> bool {
+    is_on("panic")
 }
 
 fn is_on(name: &str) -> bool {

@@ -11,6 +11,9 @@ use chaos::{Cluster, Machine, Need, Options};
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// What a master ends with whose core panicked; other failures end it with 1.
+const PANIC_EXIT_CODE: i32 = 101;
+
 /// How long the masters may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -113,11 +116,16 @@ fn two_clusters_run_side_by_side_and_leave_nothing_behind() {
 
 /// Runs `keelson server` to its end, which is expected to come at once.
 async fn server(machine: &Machine, directory: &Path, arguments: &[&str]) -> Result<Ended> {
-    let mut command = Command::new(&machine.programs.keelson);
-    command.arg("server").arg("--dir").arg(directory).args(arguments);
+    let mut command = server_command(machine, directory, arguments);
     process::capture(&mut command, COMMAND_TIMEOUT)
         .await
         .with_context(|| format!("keelson server {arguments:?}"))
+}
+
+fn server_command(machine: &Machine, directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(&machine.programs.keelson);
+    command.arg("server").arg("--dir").arg(directory).args(arguments);
+    command
 }
 
 /// A join token of `cluster`, from what `kctl cluster add` prints.
@@ -182,6 +190,22 @@ fn directories_and_tokens_that_do_not_belong_are_refused_with_what_to_do() {
 
         cluster.up().await.context("the directory is as it was")?;
         cluster.check_whole().await
+    });
+}
+
+#[test]
+fn a_master_whose_apply_panics_ends_with_the_code_of_a_panic() {
+    chaos::run(&chaos::programs!(), &[], async |machine| {
+        let addresses = ["--name", "alone", "--api", "127.0.0.1:46445", "--peer", "127.0.0.1:46446"];
+        let arguments = [&addresses[..], &["--init"]].concat();
+        let data = machine.directory()?;
+        let mut panicking = server_command(machine, &data, &arguments);
+        let ended = process::capture(panicking.env("KEELSON_MUTANT", "panic"), COMMAND_TIMEOUT).await;
+        let ended = ended.context("it serves on")?;
+        ensure!(ended.code == Some(PANIC_EXIT_CODE), "it ended with {:?}", ended.code);
+        check_refused("a panic of apply", ended, &["thread 'raft' ", "apply panics on purpose"])?;
+        machine.remove(&data);
+        Ok(())
     });
 }
 

@@ -52,6 +52,7 @@ impl ReplicaMachine {
                 let levels = self.shared.options.levels;
                 let mut batch = decode_batch_knowing(levels, &payload)
                     .map_err(|error| MachineError(format!("log entry {index} cannot be read: {error}")))?;
+                assert!(!storage::mutant::panics(), "apply panics on purpose");
                 if storage::mutant::diverges() {
                     batch.time_ms += 1;
                 }
