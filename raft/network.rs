@@ -14,6 +14,7 @@ use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
 use crate::adapter::{Handover, RaftSnapshot};
 use crate::codec::rpc::{Answer, Request};
+use crate::failure::Failure;
 use crate::limits::VOTE_DEADLINE;
 use crate::member::Member;
 use crate::snapshots::send;
@@ -28,12 +29,15 @@ pub(crate) struct Network {
     pub(crate) transport: Arc<dyn Transport>,
     /// For an append that carries entries.
     pub(crate) append_deadline: Duration,
+    /// Where damage is reported that is met while a snapshot is sent.
+    pub(crate) failure: Failure,
 }
 
 impl Network {
     fn client(&self, to: NodeId, member: &Member, lane: Lane) -> Client {
         let (member, transport) = (member.clone(), Arc::clone(&self.transport));
-        Client { me: self.me, to, member, lane, transport, append_deadline: self.append_deadline }
+        let (append_deadline, failure) = (self.append_deadline, self.failure.clone());
+        Client { me: self.me, to, member, lane, transport, append_deadline, failure }
     }
 }
 
@@ -62,6 +66,7 @@ pub(crate) struct Client {
     lane: Lane,
     transport: Arc<dyn Transport>,
     append_deadline: Duration,
+    pub(crate) failure: Failure,
 }
 
 impl Client {

@@ -34,6 +34,13 @@ pub trait SnapshotReader: Send + Sync {
     /// Up to `size_max` bytes of file number `file` from `offset`; empty at its end.
     fn read(&self, file: usize, offset: u64, size_max: usize) -> Result<Bytes>;
 
+    /// Reads everything in it, as whoever receives it will: for the sender of one that was refused. Slow.
+    ///
+    /// # Errors
+    /// [`crate::StorageError::Corrupt`] when a file is not what the manifest says, or was damaged already when
+    /// the snapshot was taken.
+    fn verify(&self) -> Result<()>;
+
     /// Where its files stand, for those that are files: they can then be linked instead of copied.
     fn directory(&self) -> Option<&std::path::Path> {
         None

@@ -113,6 +113,7 @@ impl Parts {
             me: self.options.node,
             transport: Arc::clone(&self.transport),
             append_deadline: self.options.timing.append_deadline,
+            failure: self.failure.clone(),
         };
         let started = Raft::new(self.options.node, Arc::new(config), network, log.clone(), adapter).await;
         let raft = started.map_err(|fatal| StartError::Storage(fatal.to_string()))?;

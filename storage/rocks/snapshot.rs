@@ -24,6 +24,9 @@ const MANIFEST_NAME: &str = "manifest";
 /// Largest part of a file given out by one read, whatever is asked for.
 const READ_BYTES_MAX: usize = 8 << 20;
 
+/// What is wrong with a file that is not there.
+const FILE_MISSING: &str = "a file of the snapshot is missing";
+
 /// Open tables while a snapshot's image is read.
 const OPEN_FILES_MAX: i32 = 16;
 
@@ -62,7 +65,7 @@ impl SnapshotReader for SnapshotDirectory {
         let failed = |source| StorageError::io("reading a snapshot", &path, source);
         let handle = match File::open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(StorageError::corrupt(&path, "a file of the snapshot is missing"));
+                return Err(StorageError::corrupt(&path, FILE_MISSING));
             }
             opened => opened.map_err(failed)?,
         };
@@ -70,6 +73,19 @@ impl SnapshotReader for SnapshotDirectory {
         let count = handle.read_at(&mut buffer, offset).map_err(failed)?;
         buffer.truncate(count);
         Ok(buffer.into())
+    }
+
+    fn verify(&self) -> Result<()> {
+        for (number, file) in self.manifest.files.iter().enumerate() {
+            let path = self.file_path(number)?;
+            if !path.exists() {
+                return Err(StorageError::corrupt(&path, FILE_MISSING));
+            }
+            if files::measure(&path)? != (file.size_bytes, file.crc32c) {
+                return Err(StorageError::corrupt(&path, "it has changed since the snapshot was taken"));
+            }
+        }
+        ask(self.directory.path(), &self.manifest.files, |reader| reader.walk())
     }
 
     fn directory(&self) -> Option<&Path> {
@@ -99,26 +115,33 @@ pub(super) fn take(
         files::sync_file(&unfinished.path().join(&name))?;
         taken.push(SnapshotFile { name, size_bytes, crc32c });
     }
-    let image = image_of(unfinished.path())?;
-    for name in files::names(unfinished.path())? {
-        if taken.iter().all(|file| file.name != name) {
-            files::remove(&unfinished.path().join(&name));
-        }
-    }
+    // From the checkpoint itself: batches may have been written since it was asked for.
+    let image = ask(unfinished.path(), &taken, |reader| reader.image())?;
+    let image = image.ok_or_else(|| StorageError::corrupt(target, "the snapshot holds no image"))?;
     finish(unfinished, target, Manifest { image, files: taken })
 }
 
-/// Reads the image that a checkpoint was taken at from the checkpoint itself: batches may have been
-/// written since it was asked for.
-fn image_of(checkpoint: &Path) -> Result<crate::Image> {
+/// Opens a checkpoint, of which all but `kept` files may go, to ask for something: RocksDB leaves
+/// files of its own there.
+fn ask<T>(
+    checkpoint: &Path,
+    kept: &[SnapshotFile],
+    question: impl FnOnce(&Reader<'_>) -> Result<T>,
+) -> Result<T> {
     let failed = |error| classify("reading a snapshot", checkpoint, error);
     let mut options = Options::default();
     // The default opens every table at once.
     options.set_max_open_files(OPEN_FILES_MAX);
     let columns = Column::ALL.map(Column::name);
     let db = DB::open_cf_for_read_only(&options, checkpoint, columns, false).map_err(failed)?;
-    let image = Reader::new(&db, checkpoint).image()?;
-    image.ok_or_else(|| StorageError::corrupt(checkpoint, "the snapshot holds no image"))
+    let answer = question(&Reader::new(&db, checkpoint))?;
+    drop(db);
+    for name in files::names(checkpoint)? {
+        if name != MANIFEST_NAME && kept.iter().all(|file| file.name != name) {
+            files::remove(&checkpoint.join(&name));
+        }
+    }
+    Ok(answer)
 }
 
 /// Size and checksum of a file, taken over from `before` when it is the same file there.

@@ -246,6 +246,56 @@ fn a_cut_or_emptied_file_is_harmless_or_named() {
     assert!(damaged.refused > damaged.names.len(), "only {} cuts were found", damaged.refused);
 }
 
+/// The largest table of the version store in `directory`.
+fn largest_table(directory: &Path) -> PathBuf {
+    let is_table = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "sst")
+            && !path.starts_with(directory.join("log"))
+    };
+    let tables = files_below(directory).into_iter().filter(is_table);
+    tables.max_by_key(|path| fs::metadata(path).expect("there").len()).expect("a table")
+}
+
+#[test]
+fn a_snapshot_of_damage_and_a_snapshot_that_was_damaged_are_found_when_verified() {
+    let flip = |path: &Path| {
+        let mut content = fs::read(path).expect("read");
+        // In the first block of values.
+        content[1000] ^= 1;
+        // In place: tables are links, and the damage is in all of them.
+        fs::write(path, content).expect("written");
+    };
+    let directory = fast_directory();
+    fill(directory.path());
+    let stores = open(directory.path()).expect("opens");
+    let snapshot = stores.current_snapshot().expect("read").expect("was taken");
+    snapshot.verify().expect("as it was taken");
+    let names = files_below(snapshot.directory().expect("a directory"));
+    snapshot.verify().expect("verified again");
+    assert_eq!(files_below(snapshot.directory().expect("a directory")), names, "nothing is left there");
+
+    let table = largest_table(snapshot.directory().expect("a directory"));
+    flip(&table);
+    let changed = snapshot.verify().expect_err("it was damaged");
+    assert!(changed.is_corrupt() && changed.to_string().contains(".sst"), "{changed}");
+
+    let directory = fast_directory();
+    let stores = open(directory.path()).expect("opens");
+    let mut random = SmallRng::seed_from_u64(7);
+    let mut write = |revision: u64| {
+        let value = (0..300).map(|_| random.random()).collect::<Vec<u8>>().into();
+        Version { key: format!("k/{revision}"), revision, previous: 0, deleted: false, value }
+    };
+    let versions = (1..=40).map(&mut write).collect();
+    let image = Some(Image { index: 40, revision: 40, head: Bytes::new() });
+    stores.versions().write(&VersionBatch { versions, sides: Vec::new(), image }).expect("write");
+    stores.versions().flush().expect("flush");
+    flip(&largest_table(directory.path()));
+    let snapshot = stores.take_snapshot().expect("its checksums are of what is there");
+    let damaged = snapshot.verify().expect_err("it was damaged before");
+    assert!(damaged.is_corrupt() && damaged.to_string().contains(".sst"), "{damaged}");
+}
+
 #[test]
 fn a_missing_file_is_harmless_or_named() {
     let mut damaged = Damaged::new();
