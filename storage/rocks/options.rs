@@ -42,10 +42,6 @@ const MEMTABLE_SHARE: u64 = 64;
 /// Below this RocksDB flushes more often than it helps.
 const MEMTABLE_BYTES_MIN: u64 = 1 << 20;
 
-/// A table is compacted to no less, however small the memtables: a snapshot links and syncs each one, and hundreds
-/// took ten seconds.
-const TABLE_BYTES_MIN: usize = 1 << 20;
-
 /// Memtables a store may hold: one being filled, the others on their way to disk.
 const MEMTABLES_MAX: u64 = 3;
 
@@ -176,7 +172,7 @@ impl Sizing {
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_write_buffer_size(memtable_bytes);
         options.set_max_write_buffer_number(MEMTABLES_MAX as i32);
-        options.set_target_file_size_base(memtable_bytes.max(TABLE_BYTES_MIN) as u64);
+        options.set_target_file_size_base(memtable_bytes as u64);
         options.set_max_bytes_for_level_base(4 * memtable_bytes as u64);
     }
 }
