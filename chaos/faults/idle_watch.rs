@@ -25,8 +25,8 @@ const EVENT_BYTES: usize = 600_000;
 /// What a master may grow by meanwhile: half of what it would hold if it kept the events for each watch.
 const GROWTH_BYTES_MAX: u64 = (WATCHES_PER_MASTER * EVENTS * EVENT_BYTES / 2) as u64;
 
-/// How long masters may take to give memory back that they do not need any more: the allocator keeps freed
-/// pages for 10 s.
+/// How long masters may take to give memory back that they do not need any more: what the persister still holds,
+/// and what the allocator keeps of what was freed.
 const CALM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often their memory is looked at.
