@@ -10,11 +10,12 @@ use rand::{RngExt, SeedableRng};
 
 use super::LossyMount;
 
-/// A mount in a directory of its own; `None`, with a message, where FUSE cannot be used.
-fn mount() -> Option<(LossyMount, tempfile::TempDir)> {
+/// A directory and the mount on it, which a caller's bindings drop first; `None`, with a message, where FUSE
+/// cannot be used.
+fn mount() -> Option<(tempfile::TempDir, LossyMount)> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     match LossyMount::new(directory.path()) {
-        Ok(mount) => Some((mount, directory)),
+        Ok(mount) => Some((directory, mount)),
         Err(refused) => {
             crate::report_skipped(&format!("FUSE cannot be used here: {refused}"));
             None
@@ -121,7 +122,7 @@ fn walk(root: &Path, below: &Path, found: &mut Vec<(PathBuf, u64, Vec<u8>)>) {
 #[test]
 fn any_sequence_of_operations_does_what_the_real_file_system_does() {
     for seed in 0..6 {
-        let Some((mount, _directory)) = mount() else { return };
+        let Some((_directory, mount)) = mount() else { return };
         let real = tempfile::tempdir().unwrap();
         let mut random = SmallRng::seed_from_u64(seed);
         for root in [mount.path(), real.path()] {
@@ -152,7 +153,7 @@ fn any_sequence_of_operations_does_what_the_real_file_system_does() {
 fn outcomes(prepare: impl Fn(&Path), look: impl Fn(&Path) -> String) -> std::collections::BTreeSet<String> {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..60 {
-        let Some((mount, _directory)) = mount() else { return seen };
+        let Some((_directory, mount)) = mount() else { return seen };
         prepare(mount.path());
         mount.power_cut(seed);
         seen.insert(look(mount.path()));
@@ -254,7 +255,7 @@ fn what_is_below_a_directory_whose_name_was_lost_is_lost() {
 
 #[test]
 fn a_file_that_is_open_outlives_its_name() {
-    let Some((mount, _directory)) = mount() else { return };
+    let Some((_directory, mount)) = mount() else { return };
     let path = mount.path().join("a");
     fs::write(&path, "x").unwrap();
     let open = File::open(&path).unwrap();
@@ -267,7 +268,7 @@ fn a_file_that_is_open_outlives_its_name() {
 
 #[test]
 fn a_disk_that_hangs_holds_syncs_and_nothing_else() {
-    let Some((mount, directory)) = mount() else { return };
+    let Some((directory, mount)) = mount() else { return };
     let path = directory.path().join("file");
     fs::write(&path, "written").expect("write");
     mount.hold_syncs();

@@ -18,12 +18,14 @@ mod compact;
 mod directory;
 mod failure;
 mod log;
+mod merge;
 mod options;
 mod pointer;
 mod reads;
 mod seal;
 mod snapshot;
 mod stores;
+mod torn;
 mod versions;
 
 pub use options::RocksOptions;

@@ -64,7 +64,7 @@ const BYTES_PER_SYNC: u64 = 1 << 20;
 /// Sizes that fit the file system, and what both instances share.
 pub(super) struct Sizing {
     log_memtable_bytes: usize,
-    versions_memtable_bytes: usize,
+    pub(super) versions_memtable_bytes: usize,
     cache: Cache,
     memtables: WriteBufferManager,
     /// Options of each instance begin as copies of these: statistics are shared by all copies, and so

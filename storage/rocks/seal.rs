@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
+use super::torn;
 use crate::error::{Result, StorageError};
 use crate::files;
 use crate::frame::{self, Damage, Fields, Kind};
@@ -49,25 +50,39 @@ impl Mark {
         }
     }
 
-    /// Refuses an instance whose manifest lost or changed bytes that were durable.
+    /// Refuses an instance whose manifest lost or changed bytes that were durable; of the others, cuts those
+    /// off that a power cut left torn.
     pub(super) fn check_manifest(&self, database: &Path) -> Result<()> {
         let (path, number) = current_manifest(database)?;
-        if number > self.manifest.number {
+        let content = files::read_if_there(&path)?.unwrap_or_default();
+        let durable_bytes = if number > self.manifest.number {
             // A later start wrote it after checking this one, and ended before its first seal.
-            return Ok(());
+            0
+        } else {
+            self.manifest.check(&path, number, &content)?
+        };
+        torn::cut_end(&path, &content, durable_bytes)
+    }
+}
+
+impl ManifestMark {
+    /// How many bytes were durable, all of which `content` must begin with.
+    fn check(&self, path: &Path, number: u64, content: &[u8]) -> Result<usize> {
+        let durable = usize::try_from(self.size_bytes).ok().and_then(|size| content.get(..size));
+        match durable {
+            Some(durable) if (number, crc32c::crc32c(durable)) == (self.number, self.checksum) => {
+                Ok(durable.len())
+            }
+            _ => {
+                let what = format!(
+                    "its {} bytes do not begin with the {} bytes of manifest {} that were durable",
+                    content.len(),
+                    self.size_bytes,
+                    self.number
+                );
+                Err(StorageError::corrupt(path, what))
+            }
         }
-        let mut content = files::read_if_there(&path)?.unwrap_or_default();
-        let size_bytes = content.len() as u64;
-        content.truncate(usize::try_from(self.manifest.size_bytes).unwrap_or(usize::MAX));
-        let expected = (self.manifest.number, self.manifest.size_bytes, self.manifest.checksum);
-        if (number, content.len() as u64, crc32c::crc32c(&content)) == expected {
-            return Ok(());
-        }
-        let what = format!(
-            "its {size_bytes} bytes do not begin with the {} bytes of manifest {} that were durable",
-            self.manifest.size_bytes, self.manifest.number
-        );
-        Err(StorageError::corrupt(&path, what))
     }
 }
 

@@ -89,8 +89,8 @@ impl SnapshotReader for SnapshotDirectory {
     }
 }
 
-/// Takes a checkpoint of `db` at `target`. Writers go on; checksums of tables that `before` has as well
-/// are not computed again.
+/// Takes a checkpoint of `db` at `target`. Writers go on; tables that `before` has as well are neither synced
+/// nor read again.
 pub(super) fn take(
     db: &DB,
     source: &Path,
@@ -107,8 +107,14 @@ pub(super) fn take(
         .map_err(failed)?;
     let mut taken = Vec::new();
     for name in files::names(unfinished.path())? {
-        let (size_bytes, crc32c) = measure(unfinished.path(), &name, before)?;
-        files::sync_file(&unfinished.path().join(&name))?;
+        let (size_bytes, crc32c) = match known(unfinished.path(), &name, before) {
+            Some(known) => known,
+            None => {
+                let file = unfinished.path().join(&name);
+                files::sync_file(&file)?;
+                files::measure(&file)?
+            }
+        };
         taken.push(SnapshotFile { name, size_bytes, crc32c });
     }
     // From the checkpoint itself: batches may have been written since it was asked for.
@@ -140,20 +146,14 @@ fn ask<T>(
     answer
 }
 
-/// Size and checksum of a file, taken over from `before` when it is the same file there.
-fn measure(directory: &Path, name: &str, before: Option<&SnapshotDirectory>) -> Result<(u64, u32)> {
-    let path = directory.join(name);
-    let known = before.and_then(|before| {
-        let file = before.manifest.files.iter().find(|file| file.name == name)?;
-        let here = fs::metadata(&path).ok()?;
-        let there = fs::metadata(before.directory.path().join(name)).ok()?;
-        let is_same = (here.dev(), here.ino()) == (there.dev(), there.ino());
-        is_same.then_some((file.size_bytes, file.crc32c))
-    });
-    match known {
-        Some(known) => Ok(known),
-        None => files::measure(&path),
-    }
+/// Size and checksum of a file that `before` holds as well: it is on the disk, and tables never change.
+fn known(directory: &Path, name: &str, before: Option<&SnapshotDirectory>) -> Option<(u64, u32)> {
+    let before = before?;
+    let file = before.manifest.files.iter().find(|file| file.name == name)?;
+    let here = fs::metadata(directory.join(name)).ok()?;
+    let there = fs::metadata(before.directory.path().join(name)).ok()?;
+    let is_same = (here.dev(), here.ino()) == (there.dev(), there.ino());
+    is_same.then_some((file.size_bytes, file.crc32c))
 }
 
 /// Adds the manifest and moves the directory to its name, durably.

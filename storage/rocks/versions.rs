@@ -7,7 +7,8 @@
 //! | `sides` | as given | as given |
 //! | `meta` | `image`, `size`, `floor/PREFIX` | see [`crate::frame::Kind`] |
 //!
-//! Values are written once, in rising order: compactions move their tables instead of rewriting them.
+//! Values are written once, in rising order: compactions move their tables instead of rewriting them, unless
+//! they are small, see `merge.rs`.
 //! There is no journal; a flush takes all columns to the disk at one point between two batches.
 
 use std::borrow::Cow;
@@ -85,6 +86,8 @@ pub(super) struct RocksVersions {
     /// Held while a batch is made and written, never while something is flushed or scanned.
     writer: Mutex<Writer>,
     durable: Mutex<Option<Image>>,
+    /// One memtable of the largest column.
+    pub(super) memtable_bytes: usize,
     pub(super) floors: RwLock<Floors>,
     pub(super) cursors: Mutex<Cursors>,
     /// Last, so that the database is closed before its directory may go.
@@ -134,6 +137,7 @@ impl RocksVersions {
             writer: Mutex::new(writer),
             floors: RwLock::new(floors),
             cursors: Mutex::default(),
+            memtable_bytes: sizing.versions_memtable_bytes,
             db,
             directory,
         })
@@ -224,6 +228,7 @@ impl RocksVersions {
         if self.writer.lock().image.is_none() {
             return Err(StorageError::Misuse("a store without an image has no snapshot".to_owned()));
         }
+        self.merge_small_tables()?;
         snapshot::take(&self.db, self.path(), target, before)
     }
 }

@@ -196,8 +196,10 @@ impl Damaged {
             }
             Err(StorageError::Corrupt { file, what: found, remedy }) => {
                 let named = file.strip_prefix(copied.path()).expect("a file of the data directory");
-                let is_known = self.names.iter().any(|known| known.starts_with(named));
-                assert!(is_known, "{}: {what}: {} was not there before", name.display(), named.display());
+                // A manifest that lost its last edit asks for tables that were merged since: they are what
+                // is missing, and were before.
+                let is_known = self.names.iter().any(|known| known.starts_with(named)) || !file.exists();
+                assert!(is_known, "{}: {what}: nothing is wrong with {}", name.display(), named.display());
                 assert!(!found.is_empty() && !remedy.is_empty());
                 self.refused += 1;
                 // Opening the log repairs its journal: the evidence must not be gone at the next try.
@@ -399,6 +401,43 @@ fn a_torn_tail_that_was_never_synced_is_dropped() {
         let found = stores.log().read(0, 10, usize::MAX).expect("read");
         assert_eq!(found, vec![record(1), record(2)], "cut at {cut}");
         stores.log().append(&[record(3)]).expect("the log goes on");
+    }
+}
+
+/// The manifest of an instance.
+fn manifest(instance: &Path) -> PathBuf {
+    let current = fs::read_to_string(instance.join("CURRENT")).expect("read");
+    instance.join(current.trim_end())
+}
+
+#[test]
+fn a_torn_end_of_a_manifest_that_was_never_synced_is_dropped() {
+    let directory = fast_directory();
+    fill(directory.path());
+    let twin = fast_directory();
+    copy(directory.path(), twin.path());
+    let expected = read(twin.path()).expect("the undamaged directory is read");
+    // A fragment of 3,000 bytes of which its first page did not reach the disk, or only that; and nothing but
+    // the length, with a later page.
+    let header = [&[1, 2, 3, 4][..], &3_000_u16.to_le_bytes(), &[1]].concat();
+    let ends = [
+        [&header[..], &[7; 1_000], &[0; 2_000]].concat(),
+        [&[0; 2_000][..], &[7; 1_000]].concat(),
+        vec![0; 3_000],
+        header[..3].to_vec(),
+    ];
+    for instance in ["log", "state-1"] {
+        for end in &ends {
+            let copied = fast_directory();
+            copy(directory.path(), copied.path());
+            let path = manifest(&copied.path().join(instance));
+            let whole = fs::read(&path).expect("read");
+            fs::write(&path, [whole.as_slice(), end].concat()).expect("written");
+            match read(copied.path()) {
+                Ok(found) => assert!(found == expected, "{instance}: other data was found"),
+                Err(error) => panic!("{instance}, {:?}...: {error}", &end[..3]),
+            }
+        }
     }
 }
 

@@ -138,7 +138,7 @@ fn child() {
                 log.truncate_after(kept).expect("truncate");
                 last = kept;
             }
-            55..60 => log.purge(&record(last.saturating_sub(200).max(1), run)).expect("purge"),
+            55..60 if last > 0 => log.purge(&record(last.saturating_sub(200).max(1), run)).expect("purge"),
             60..70 => {
                 log.save_vote(&image.to_le_bytes()).expect("vote");
                 say("voted", image);
