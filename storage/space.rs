@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 
 use crate::error::{Result, StorageError};
 
-/// How long an answer of the file system is reused.
-pub const SPACE_CACHE: Duration = Duration::from_millis(100);
+/// How long an answer of the file system is reused: what a quick disk takes meanwhile is far less than lies
+/// between the two thresholds.
+pub const SPACE_CACHE: Duration = Duration::from_millis(10);
 
 /// Kept free besides what memtables may still take: manifests, side files, small compactions.
 pub const RESERVE_FIXED_BYTES: u64 = 4 << 20;
