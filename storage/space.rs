@@ -2,9 +2,9 @@
 //! after a refused write to its journal it could not go on without being reopened.
 //!
 //! Two thresholds. Below [`Reserve::low_bytes`] the layers above refuse proposals and appended entries;
-//! what is already on its way still fits. Below half of that the store itself refuses, with nothing
-//! written. The rest is for what nobody can refuse: memtables already filled, votes, purges,
-//! compaction.
+//! what is already on its way still fits, also while a compaction writes tables again before it deletes
+//! them. Below [`Reserve::critical_bytes`] the store itself refuses, with nothing written. The rest is for
+//! what nobody can refuse: memtables already filled, votes, purges.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -26,7 +26,7 @@ pub const RESERVE_FIXED_BYTES: u64 = 4 << 20;
 /// The reserve is never more than the file system's size divided by this.
 pub const RESERVE_SHARE_MAX: u64 = 4;
 
-/// The store itself refuses at the reserve divided by this.
+/// The store itself refuses at the low mark divided by this, or later.
 pub const CRITICAL_SHARE: u64 = 2;
 
 /// What is left.
@@ -43,17 +43,19 @@ pub struct SpaceState {
 pub struct Reserve {
     /// [`SpaceState::is_low`] below this.
     pub low_bytes: u64,
+    /// [`Guard::admit`] refuses below this.
+    pub critical_bytes: u64,
 }
 
 impl Reserve {
-    /// For a file system of `total_bytes` whose stores may still write `pending_bytes` of their own.
-    pub fn new(total_bytes: u64, pending_bytes: u64) -> Self {
-        let wanted = (pending_bytes + RESERVE_FIXED_BYTES) * CRITICAL_SHARE;
-        Self { low_bytes: wanted.min(total_bytes / RESERVE_SHARE_MAX) }
-    }
-
-    fn critical_bytes(self) -> u64 {
-        self.low_bytes / CRITICAL_SHARE
+    /// For a file system of `total_bytes` whose stores may still write `pending_bytes` of their own, and
+    /// `compacting_bytes` twice for a while.
+    pub fn new(total_bytes: u64, pending_bytes: u64, compacting_bytes: u64) -> Self {
+        let wanted_bytes = pending_bytes + RESERVE_FIXED_BYTES;
+        // What is on its way between the two marks is no more than what memtables hold.
+        let low_bytes = wanted_bytes * CRITICAL_SHARE + compacting_bytes;
+        let low_bytes = low_bytes.min(total_bytes / RESERVE_SHARE_MAX);
+        Self { low_bytes, critical_bytes: wanted_bytes.min(low_bytes / CRITICAL_SHARE) }
     }
 }
 
@@ -85,7 +87,7 @@ impl Guard {
     /// # Errors
     /// [`StorageError::OutOfSpace`] when only the last part of the reserve is left.
     pub fn admit(&self, operation: &'static str) -> Result<()> {
-        if self.free_bytes()? < self.reserve.critical_bytes() {
+        if self.free_bytes()? < self.reserve.critical_bytes {
             return Err(StorageError::OutOfSpace { operation, directory: self.directory.clone() });
         }
         Ok(())
@@ -141,21 +143,23 @@ mod tests {
 
     #[test]
     fn the_reserve_covers_what_is_pending_and_never_eats_a_small_disk() {
-        let check = |total, pending, low| {
-            assert_eq!(Reserve::new(total, pending).low_bytes, low, "{total} {pending}");
+        let check = |total, pending, compacting, low_mib, critical_mib| {
+            let expected = Reserve { low_bytes: low_mib * MIB, critical_bytes: critical_mib * MIB };
+            assert_eq!(Reserve::new(total, pending, compacting), expected, "{total} {pending} {compacting}");
         };
-        check(1 << 40, 200 * MIB, 408 * MIB);
-        check(128 * MIB, 8 * MIB, 24 * MIB);
-        check(64 * MIB, 8 * MIB, 16 * MIB);
+        check(1 << 40, 200 * MIB, 100 * MIB, 508, 204);
+        check(128 * MIB, 8 * MIB, 0, 24, 12);
+        check(128 * MIB, 8 * MIB, 8 * MIB, 32, 12);
+        check(64 * MIB, 8 * MIB, 8 * MIB, 16, 8);
     }
 
     #[test]
     fn a_reserve_above_what_is_free_is_low_and_refuses() {
         let directory = tempfile::tempdir().expect("a directory");
-        let roomy = Guard::new(directory.path(), Reserve { low_bytes: 1 });
+        let roomy = Guard::new(directory.path(), Reserve { low_bytes: 1, critical_bytes: 1 });
         assert!(!roomy.state().expect("answers").is_low);
         assert!(roomy.admit("writing").is_ok());
-        let full = Guard::new(directory.path(), Reserve { low_bytes: u64::MAX });
+        let full = Guard::new(directory.path(), Reserve { low_bytes: u64::MAX, critical_bytes: u64::MAX });
         assert!(full.state().expect("answers").is_low);
         assert!(full.admit("writing").is_err_and(|error| error.is_out_of_space()));
     }

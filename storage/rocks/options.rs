@@ -37,13 +37,23 @@ impl Default for RocksOptions {
 }
 
 /// A memtable takes at most the file system's size divided by this.
-const MEMTABLE_SHARE: u64 = 64;
+const MEMTABLE_SHARE: u64 = 128;
 
 /// Below this RocksDB flushes more often than it helps.
 const MEMTABLE_BYTES_MIN: u64 = 1 << 20;
 
 /// Memtables a store may hold: one being filled, the others on their way to disk.
 const MEMTABLES_MAX: u64 = 3;
+
+/// Memtables' worth of tables that an instance writes again at a time, in a compaction: those that wait before
+/// it begins, and the level that they go to.
+const COMPACTED_MEMTABLES: u64 = COMPACTED_TABLES + LEVEL_MEMTABLES;
+
+/// Flushed tables after which a compaction begins: RocksDB's default.
+const COMPACTED_TABLES: u64 = 4;
+
+/// The first level in memtables: as much as it takes in at a time.
+const LEVEL_MEMTABLES: u64 = COMPACTED_TABLES;
 
 /// Open table files per instance; a table beyond that is opened again when it is read.
 const OPEN_FILES_MAX: i32 = 512;
@@ -86,11 +96,12 @@ impl Sizing {
         };
         let log_memtable_bytes = fit(options.log_memtable_bytes_max);
         let versions_memtable_bytes = fit(options.versions_memtable_bytes_max);
-        let pending_bytes = MEMTABLES_MAX * (log_memtable_bytes + versions_memtable_bytes) as u64;
+        let memtable_bytes = (log_memtable_bytes + versions_memtable_bytes) as u64;
+        let pending_bytes = MEMTABLES_MAX * memtable_bytes;
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let budget = pending_bytes as usize;
         let memtables = WriteBufferManager::new_write_buffer_manager_with_cache(budget, false, cache.clone());
-        let reserve = Reserve::new(total_bytes, pending_bytes);
+        let reserve = Reserve::new(total_bytes, pending_bytes, COMPACTED_MEMTABLES * memtable_bytes);
         let (log_counted, versions_counted) = (counted(), counted());
         Ok(Self {
             log_memtable_bytes,
@@ -173,7 +184,7 @@ impl Sizing {
         options.set_write_buffer_size(memtable_bytes);
         options.set_max_write_buffer_number(MEMTABLES_MAX as i32);
         options.set_target_file_size_base(memtable_bytes as u64);
-        options.set_max_bytes_for_level_base(4 * memtable_bytes as u64);
+        options.set_max_bytes_for_level_base(LEVEL_MEMTABLES * memtable_bytes as u64);
     }
 }
 
