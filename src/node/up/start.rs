@@ -245,13 +245,23 @@ fn summary(directory: &Path, file: &ClusterFile) -> String {
     let masters: Vec<String> =
         file.masters.iter().map(|m| format!("  {}  {}", m.name, m.api.url())).collect();
     format!(
-        "cluster {} is up: {} masters, {place}\n  API       {}\n{}\n\n  export KUBECONFIG={}\n  kubectl get namespaces\n  kctl cluster status\n",
+        "cluster {} is up: {} masters, {place}\n  API       {}\n{}\n\n  export KUBECONFIG={}\n  kubectl get namespaces\n  {} cluster status\n",
         file.cluster,
         file.masters.len(),
         file.stable.url(),
         masters.join("\n"),
         kubeconfig.display(),
+        admin_cli(),
     )
+}
+
+/// How to call `kctl` from anywhere: it is built and installed beside this program.
+fn admin_cli() -> String {
+    let beside = std::env::current_exe().map(|program| program.with_file_name("kctl"));
+    match beside {
+        Ok(path) if path.exists() => path.display().to_string(),
+        _ => "kctl".to_owned(),
+    }
 }
 
 #[cfg(test)]
