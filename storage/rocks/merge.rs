@@ -43,8 +43,6 @@ impl RocksVersions {
 /// The tables, by key, that lie side by side, each with fewer than `small_bytes`, where there are many.
 fn small_runs(mut tables: Vec<&LiveFile>, small_bytes: usize) -> Vec<Vec<&LiveFile>> {
     tables.sort_by(|a, b| a.start_key.cmp(&b.start_key));
-    let runs = tables.chunk_by(|a, b| (a.size < small_bytes) == (b.size < small_bytes));
-    let many =
-        runs.filter(|run| run.len() >= SMALL_TABLES && run.iter().all(|table| table.size < small_bytes));
-    many.map(<[_]>::to_vec).collect()
+    let runs = tables.split(|table| table.size >= small_bytes);
+    runs.filter(|run| run.len() >= SMALL_TABLES).map(<[_]>::to_vec).collect()
 }

@@ -12,7 +12,6 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 use crate::error::{Result, StorageError};
-use crate::files;
 
 const BLOCK_BYTES: usize = 32 << 10;
 
@@ -34,7 +33,7 @@ pub(super) fn cut_end(path: &Path, content: &[u8], durable_bytes: usize) -> Resu
     let failed = |source| StorageError::io("cutting off a torn manifest", path, source);
     let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
     file.set_len(whole_bytes as u64).map_err(failed)?;
-    files::sync_file(path)
+    file.sync_all().map_err(failed)
 }
 
 /// How many bytes at the beginning are whole fragments.

@@ -57,7 +57,7 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
     starting.start_joining(&api).await?;
     api.wait_until_whole(host, &file, &starting.watched).await?;
     file.masters.iter().try_for_each(|master| files::remove(&directory.token(&master.name)))?;
-    Ok(summary(&directory.path, &file))
+    Ok(summary(&directory.path, &file, Path::new(&starting.program)))
 }
 
 struct Starting<'a> {
@@ -234,7 +234,7 @@ fn contexts(file: &ClusterFile) -> Vec<KubeContext> {
     std::iter::once(stable).chain(masters).collect()
 }
 
-fn summary(directory: &Path, file: &ClusterFile) -> String {
+fn summary(directory: &Path, file: &ClusterFile, program: &Path) -> String {
     let kubeconfig = directory.join("kubeconfig");
     let place = match file.network {
         Network::Bridge { .. } => "each in a network namespace of its own",
@@ -251,17 +251,14 @@ fn summary(directory: &Path, file: &ClusterFile) -> String {
         file.stable.url(),
         masters.join("\n"),
         kubeconfig.display(),
-        admin_cli(),
+        admin_cli(program),
     )
 }
 
-/// How to call `kctl` from anywhere: it is built and installed beside this program.
-fn admin_cli() -> String {
-    let beside = std::env::current_exe().map(|program| program.with_file_name("kctl"));
-    match beside {
-        Ok(path) if path.exists() => path.display().to_string(),
-        _ => "kctl".to_owned(),
-    }
+/// How to call `kctl` from anywhere: it is built and installed beside `program`, this one.
+fn admin_cli(program: &Path) -> String {
+    let beside = program.with_file_name("kctl");
+    if beside.exists() { beside.display().to_string() } else { "kctl".to_owned() }
 }
 
 #[cfg(test)]
