@@ -84,7 +84,7 @@ lint: claim
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 
 deny:
-	@cargo deny --version 2>/dev/null | grep -qF ' $(CARGO_DENY_VERSION)' || { \
+	@[[ "$$(cargo deny --version 2>/dev/null) " = *" $(CARGO_DENY_VERSION) "* ]] || { \
 		echo "installing cargo-deny $(CARGO_DENY_VERSION) (once; about 3 minutes on 2 cores)"; \
 		env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root $(KEELSON_TOOLS) cargo-deny@$(CARGO_DENY_VERSION); }
 	cargo deny --locked --workspace --log-level error check --hide-inclusion-graph bans licenses sources
