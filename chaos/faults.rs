@@ -26,6 +26,8 @@ pub struct Fault {
     pub needs: &'static [Need],
     /// Whether writes must go on before it is healed.
     pub keeps_quorum: bool,
+    /// Whether a master goes on as if nothing was, and shows nothing new: who watches there must leave it.
+    pub silences: bool,
     /// Does it.
     pub inject: fn(&Cluster) -> BoxFuture<'_, Result<Injury>>,
 }
@@ -63,62 +65,95 @@ impl Injury {
 /// Faults that a cluster on plain disks must survive without losing anything, by name. A full disk, a
 /// hung disk and a power cut need disks of their own, see `tests/durability.rs`.
 pub const FAULTS: &[Fault] = &[
-    Fault { name: "idle_watch", needs: &[], keeps_quorum: true, inject: |c| Box::pin(idle_watch::inject(c)) },
-    Fault { name: "kill_follower", needs: &[], keeps_quorum: true, inject: |c| Box::pin(kill::follower(c)) },
-    Fault { name: "kill_leader", needs: &[], keeps_quorum: true, inject: |c| Box::pin(kill::leader(c)) },
+    Fault {
+        name: "idle_watch",
+        needs: &[],
+        keeps_quorum: true,
+        silences: false,
+        inject: |c| Box::pin(idle_watch::inject(c)),
+    },
+    Fault {
+        name: "kill_follower",
+        needs: &[],
+        keeps_quorum: true,
+        silences: false,
+        inject: |c| Box::pin(kill::follower(c)),
+    },
+    Fault {
+        name: "kill_leader",
+        needs: &[],
+        keeps_quorum: true,
+        silences: false,
+        inject: |c| Box::pin(kill::leader(c)),
+    },
     Fault {
         name: "partition_follower",
         needs: &[Need::Namespaces],
         keeps_quorum: true,
+        silences: true,
         inject: |c| Box::pin(partition::follower(c)),
     },
     Fault {
         name: "partition_leader",
         needs: &[Need::Namespaces],
         keeps_quorum: true,
+        silences: true,
         inject: |c| Box::pin(partition::leader(c)),
     },
     Fault {
         name: "partition_leader_deaf",
         needs: &[Need::Namespaces],
         keeps_quorum: true,
+        silences: false,
         inject: |c| Box::pin(partition::leader_deaf(c)),
     },
     Fault {
         name: "partition_leader_from_one",
         needs: &[Need::Namespaces],
         keeps_quorum: true,
+        silences: false,
         inject: |c| Box::pin(partition::leader_from_one(c)),
     },
     Fault {
         name: "partition_leader_mute",
         needs: &[Need::Namespaces],
         keeps_quorum: true,
+        silences: false,
         inject: |c| Box::pin(partition::leader_mute(c)),
     },
     Fault {
         name: "pause_follower",
         needs: &[],
         keeps_quorum: true,
+        silences: true,
         inject: |c| Box::pin(pause::follower(c)),
     },
-    Fault { name: "pause_leader", needs: &[], keeps_quorum: true, inject: |c| Box::pin(pause::leader(c)) },
+    Fault {
+        name: "pause_leader",
+        needs: &[],
+        keeps_quorum: true,
+        silences: true,
+        inject: |c| Box::pin(pause::leader(c)),
+    },
     Fault {
         name: "restart_all",
         needs: &[],
         keeps_quorum: false,
+        silences: false,
         inject: |c| Box::pin(restart_all::inject(c)),
     },
     Fault {
         name: "slow_follower",
         needs: &[],
         keeps_quorum: true,
+        silences: false,
         inject: |c| Box::pin(slow_follower::inject(c)),
     },
     Fault {
         name: "terminate_leader",
         needs: &[],
         keeps_quorum: true,
+        silences: false,
         inject: |c| Box::pin(kill::terminate_leader(c)),
     },
 ];

@@ -5,6 +5,7 @@
 //! [`run`] gives a test its turn on the [`machine`]; the test starts a [`cluster`], puts [`traffic`] on
 //! it, injects one of the [`faults`], heals it, and judges the [`evidence`] with the [`checks`].
 
+pub mod by_hand;
 pub mod checks;
 pub mod client;
 pub mod cluster;

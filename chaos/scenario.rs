@@ -33,10 +33,14 @@ pub async fn run(cluster: &Cluster, fault: &Fault, plan: &Plan) -> Result<Eviden
     let fail = |phase: &'static str| move || format!("{} the fault {}", phase, fault.name);
     traffic.progress(WRITES_PER_PHASE, PHASE_TIMEOUT).await.with_context(fail("before"))?;
     cluster.check_whole().await.with_context(fail("before"))?;
+    let watches = traffic.watches();
     let injury = (fault.inject)(cluster).await.with_context(fail("injecting"))?;
     if fault.keeps_quorum {
         env::sleep(FAULT_HOLD).await;
         traffic.progress(WRITES_PER_PHASE, PHASE_TIMEOUT).await.with_context(fail("during"))?;
+        if fault.silences {
+            traffic.resumed(watches, PHASE_TIMEOUT).await.with_context(fail("during"))?;
+        }
     }
     injury.heal(cluster).await.with_context(fail("healing"))?;
     traffic.progress(WRITES_PER_PHASE, PHASE_TIMEOUT).await.with_context(fail("after"))?;

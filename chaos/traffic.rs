@@ -82,6 +82,8 @@ struct Shared {
     started: Instant,
     stop: AtomicBool,
     acknowledged: AtomicU64,
+    /// Watches that stood, over all watchers.
+    watches: AtomicU64,
     writes: Mutex<Vec<Write>>,
     reads: Mutex<Vec<Read>>,
 }
@@ -145,6 +147,7 @@ impl Traffic {
             started: env::monotonic(),
             stop: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
+            watches: AtomicU64::new(0),
             writes: Mutex::default(),
             reads: Mutex::default(),
         });
@@ -168,6 +171,21 @@ impl Traffic {
         let target = self.acknowledged() + count;
         let done = env::wait_until(limit, Duration::from_millis(5), || self.acknowledged() >= target).await;
         ensure!(done, "fewer than {count} writes were acknowledged within {limit:?}");
+        Ok(())
+    }
+
+    /// How many watches stood so far: each time a watcher leaves a master, one more.
+    pub fn watches(&self) -> u64 {
+        self.shared.watches.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a watcher has resumed on another master, of those that stood when there were `before`.
+    ///
+    /// # Errors
+    /// When that takes longer than `limit`.
+    pub async fn resumed(&self, before: u64, limit: Duration) -> Result<()> {
+        let moved = env::wait_until(limit, Duration::from_millis(5), || self.watches() > before).await;
+        ensure!(moved, "no watch was resumed on another master within {limit:?}");
         Ok(())
     }
 
@@ -319,6 +337,7 @@ async fn watch_once(
     let (name, client) = shared.master(turn);
     let Ok(mut watch) = expired(client.watch(*last).await)? else { return Ok(false) };
     log.masters.push(name.clone());
+    shared.watches.fetch_add(1, Ordering::Relaxed);
     let mut silent = Duration::ZERO;
     // A master that was cut off keeps a silent watch open for as long as it likes; leave it.
     while silent < client_patience() {

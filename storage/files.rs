@@ -83,6 +83,12 @@ pub(crate) fn names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Bytes for the eye, in tests of their form.
+#[cfg(test)]
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Removes a directory with all it holds, or a file. A leftover costs only space and is tried again at
 /// the next start, so a failure is only logged.
 pub(crate) fn remove(path: &Path) {

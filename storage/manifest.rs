@@ -63,6 +63,11 @@ mod tests {
         let image = Image { index: 7, revision: 9, head: Bytes::from_static(b"head") };
         let manifest = Manifest { image, files: vec![file("000012.sst", 5), file("CURRENT", 6)] };
         let encoded = encode(&manifest);
+        assert_eq!(
+            crate::files::hex(&encoded),
+            "4b010a0095afd5394d000000070000000000000009000000000000000400000068656164020000000a000000\
+             3030303031322e7373740000000000010000050000000700000043555252454e54000000000001000006000000"
+        );
         assert_eq!(decode(&encoded), Ok(manifest));
         assert_eq!(decode(&encoded[..encoded.len() - 1]), Err(Damage::Short));
     }

@@ -2,24 +2,19 @@
 //! differ from the others.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use base::env;
-use chaos::client::{Client, Method};
+use chaos::by_hand::{ASK_EVERY, Master, PATIENCE, Scratch, role, wait_for_role};
+use chaos::client::Method;
 use chaos::cluster::STATES_DIFFER;
-use chaos::kubeconfig::Kubeconfig;
-use chaos::process::{self, Child, Command, Ended};
-use chaos::{Cluster, Machine, Options};
+use chaos::process::{self, Command};
+use chaos::{Cluster, Options};
 use serde_json::{Value, json};
 
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// How long something may take that is only waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a master may take to end that two others contradict: they compare every 10 s, and a comparison
 /// counts only once all can reach each other again.
@@ -27,150 +22,6 @@ const OUTVOTED_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a file is looked for: a new master writes all of its own within some milliseconds.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
-
-/// How often a master is asked.
-const ASK_EVERY: Duration = Duration::from_millis(20);
-
-/// A directory that goes with the test.
-struct Scratch {
-    machine: Arc<Machine>,
-    path: PathBuf,
-}
-
-impl Scratch {
-    fn new(machine: &Arc<Machine>) -> Result<Self> {
-        Ok(Self { machine: Arc::clone(machine), path: machine.directory()? })
-    }
-
-    /// Master `number`, with its data in a directory of this name.
-    fn master(&self, directory: &str, number: usize) -> Master {
-        let host = format!("127.77.0.{number}");
-        let keelson = self.machine.programs.keelson.clone();
-        Master { name: format!("master-{number}"), host, directory: self.path.join(directory), keelson }
-    }
-
-    /// `kctl` as the administrator whose kubeconfig `master` has.
-    async fn kctl(&self, master: &Master, arguments: &[&str]) -> Result<String> {
-        self.kctl_ended(master, arguments).await?.success()
-    }
-
-    /// [`Scratch::kctl`], however it ends.
-    async fn kctl_ended(&self, master: &Master, arguments: &[&str]) -> Result<Ended> {
-        let mut command = Command::new(&self.machine.programs.kctl);
-        command.env("KUBECONFIG", master.kubeconfig()).args(arguments);
-        process::capture(&mut command, COMMAND_TIMEOUT).await
-    }
-
-    /// What `kctl cluster verify` says of masters that differ, once all that are there answer it.
-    async fn difference(&self, master: &Master) -> Result<String> {
-        let deadline = env::monotonic() + PATIENCE;
-        loop {
-            let said = self.kctl_ended(master, &["cluster", "verify"]).await?.failure()?;
-            if said.contains(STATES_DIFFER) {
-                return Ok(said);
-            }
-            ensure!(env::monotonic() < deadline, "no difference is found: {said}");
-            env::sleep(ASK_EVERY).await;
-        }
-    }
-
-    /// A join token, from what `kctl cluster add` prints.
-    async fn token(&self, master: &Master) -> Result<String> {
-        let text = self.kctl(master, &["cluster", "add"]).await?;
-        let is_token = |word: &&str| word.split('.').map(str::len).eq([64, 16, 32]);
-        let found = text.split_whitespace().find(is_token);
-        found.map(str::to_owned).with_context(|| format!("no token in {text:?}"))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        self.machine.remove(&self.path);
-    }
-}
-
-/// A master that is run by hand, at a loopback address of its own.
-struct Master {
-    name: String,
-    host: String,
-    directory: PathBuf,
-    keelson: PathBuf,
-}
-
-impl Master {
-    /// `keelson server`. It goes when the test does, however that ends.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(&self.keelson).arg("server");
-        command.arg("--dir").arg(&self.directory).args(["--name", &self.name]);
-        command.args(["--api", &self.address(6443), "--peer", &self.address(6444)]).args(arguments);
-        command
-    }
-
-    fn address(&self, port: u16) -> String {
-        format!("{}:{port}", self.host)
-    }
-
-    /// Where it serves its API.
-    fn url(&self) -> String {
-        format!("https://{}", self.address(6443))
-    }
-
-    fn log(&self) -> PathBuf {
-        self.directory.with_extension("log")
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        self.directory.join("kubeconfig")
-    }
-
-    fn start(&self, arguments: &[&str]) -> Result<Child> {
-        self.spawn(self.command(arguments))
-    }
-
-    fn spawn(&self, mut command: Command) -> Result<Child> {
-        let log = std::fs::File::options().create(true).append(true).open(self.log())?;
-        command.kill_on_drop(true).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        command.spawn().with_context(|| format!("start {}", self.name))
-    }
-
-    /// Runs it to its end, which is expected to come by itself.
-    async fn ended(&self, arguments: &[&str]) -> Result<Ended> {
-        process::capture(&mut self.command(arguments), COMMAND_TIMEOUT).await
-    }
-
-    /// Starts it, kills it as soon as `step` is done, and returns its identity if it had one by then.
-    async fn killed_at(&self, step: &Step, arguments: &[&str]) -> Result<Option<Value>> {
-        let mut child = self.start(arguments)?;
-        let done = env::wait_until(PATIENCE, LOOK_EVERY, || step.is_done(&self.directory)).await;
-        child.kill().await?;
-        ensure!(done, "{step:?} was never done:\n{}", std::fs::read_to_string(self.log())?);
-        Ok(identity(&self.directory))
-    }
-
-    /// As the administrator, with the kubeconfig that the first master has.
-    fn client(&self) -> Result<Client> {
-        Ok(Client::new(Kubeconfig::read(&self.kubeconfig())?.current()?))
-    }
-
-    /// A client of a first master once it serves.
-    async fn ready(&self) -> Result<Client> {
-        let deadline = env::monotonic() + PATIENCE;
-        loop {
-            let last = match self.client() {
-                Ok(client) => match client.list("?limit=1").await {
-                    Ok(_) => return Ok(client),
-                    Err(refused) => refused.to_string(),
-                },
-                Err(error) => format!("{error:#}"),
-            };
-            if env::monotonic() > deadline {
-                bail!("{last}:\n{}", std::fs::read_to_string(self.log())?);
-            }
-            env::sleep(ASK_EVERY).await;
-        }
-    }
-}
 
 /// What a new master has done when a file is there, or holds some words.
 #[derive(Debug)]
@@ -184,6 +35,28 @@ impl Step {
             true => path.exists(),
             false => std::fs::read_to_string(path).is_ok_and(|text| text.contains(words)),
         }
+    }
+}
+
+/// Starts it, kills it as soon as `step` is done, and returns its identity if it had one by then.
+async fn killed_at(master: &Master, step: &Step, arguments: &[&str]) -> Result<Option<Value>> {
+    let mut child = master.start(arguments)?;
+    let done = env::wait_until(PATIENCE, LOOK_EVERY, || step.is_done(&master.directory)).await;
+    child.kill().await?;
+    ensure!(done, "{step:?} was never done:\n{}", std::fs::read_to_string(master.log())?);
+    Ok(identity(&master.directory))
+}
+
+/// What `kctl cluster verify` says of masters that differ, once all that are there answer it.
+async fn difference(scratch: &Scratch, master: &Master) -> Result<String> {
+    let deadline = env::monotonic() + PATIENCE;
+    loop {
+        let said = scratch.kctl_ended(master, &["cluster", "verify"]).await?.failure()?;
+        if said.contains(STATES_DIFFER) {
+            return Ok(said);
+        }
+        ensure!(env::monotonic() < deadline, "no difference is found: {said}");
+        env::sleep(ASK_EVERY).await;
     }
 }
 
@@ -215,7 +88,7 @@ fn a_first_master_that_is_killed_anywhere_makes_its_cluster_when_started_again()
         let scratch = Scratch::new(machine)?;
         for (at, step) in INIT.iter().enumerate() {
             let master = scratch.master(&format!("killed-{at}"), 1);
-            let before = master.killed_at(step, &["--init"]).await?;
+            let before = killed_at(&master, step, &["--init"]).await?;
             let mut second = master.start(&["--init"])?;
             let served = async { anyhow::Ok(master.ready().await?.create("x", "y").await?) };
             served.await.with_context(|| format!("killed at {step:?}"))?;
@@ -246,26 +119,6 @@ const JOIN: &[Step] = &[
     Step("identity.json", "\"started\": true"),
 ];
 
-/// What the first master says of another: its role, or nothing.
-async fn role(first: &Client, name: &str) -> Result<Option<String>> {
-    let view = first.request(Method::GET, "/keelson/v1/cluster", None).await?;
-    let members = view["members"].as_array().context("a list of members")?;
-    let member = members.iter().find(|member| member["name"] == name);
-    Ok(member.and_then(|member| member["role"].as_str()).map(str::to_owned))
-}
-
-async fn wait_for_role(first: &Client, name: &str, wanted: &str) -> Result<()> {
-    let deadline = env::monotonic() + PATIENCE;
-    loop {
-        let now = role(first, name).await;
-        match now {
-            Ok(Some(role)) if role == wanted => return Ok(()),
-            now if env::monotonic() > deadline => bail!("{name} is no {wanted}: {now:?}"),
-            _ => env::sleep(ASK_EVERY).await,
-        }
-    }
-}
-
 #[test]
 fn a_join_that_is_killed_anywhere_goes_on_with_the_token_it_used() {
     chaos::run(&chaos::programs!(), &[], async |machine| {
@@ -278,7 +131,7 @@ fn a_join_that_is_killed_anywhere_goes_on_with_the_token_it_used() {
             let token = scratch.token(&first).await?;
             let flags = ["--join", &url, "--token", &token];
             let master = scratch.master(&format!("killed-{at}"), at + 2);
-            let before = master.killed_at(step, &flags).await?;
+            let before = killed_at(&master, step, &flags).await?;
             running.push(master.start(&flags)?);
             let joined = wait_for_role(&client, &master.name, "voter").await;
             joined.with_context(|| {
@@ -400,7 +253,7 @@ fn a_master_whose_state_differs_is_told_by_verify_and_ends_once_two_others_agree
         diverging.env("KEELSON_MUTANT", "diverge");
         let mut diverging = second.spawn(diverging)?;
         first.ready().await?.create("differs", "x").await?;
-        let told = scratch.difference(first).await?;
+        let told = difference(&scratch, first).await?;
         ensure!(told.contains("kctl cluster remove"), "{told}");
         let hash = |master: &Master| {
             let row = told.lines().find(|line| line.starts_with(&master.name))?;

@@ -186,7 +186,46 @@ impl Flusher {
 
 #[cfg(test)]
 mod tests {
+    use openraft::type_config::TypeConfigExt;
+    use storage::memory::{MemoryStores, Point};
+    use storage::snapshot::Stores;
+
     use super::*;
+
+    /// How long a flusher may take to begin a sync.
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn nothing_is_acknowledged_before_its_sync_and_one_sync_serves_all_that_wait() {
+        let stores = MemoryStores::new();
+        let gate = stores.faults().gate(Point::Sync).clone();
+        let synced = Arc::new(Synced::new(0));
+        let published = synced.subscribe();
+        let generation = synced.generation();
+        let flusher = Flusher { store: stores.log(), synced, failure: Failure::new() };
+        let flushing = flusher.start().expect("a thread");
+        let append = |last: u64| {
+            let (sender, told) = TypeConfig::oneshot();
+            let append = Append { callback: IOFlushed::signal(sender), last: Some((last, generation)) };
+            assert!(flushing.push(append).is_ok(), "it runs");
+            told
+        };
+        gate.close();
+        let first = append(1);
+        assert!(gate.wait_until_held(1, LIMIT), "no sync began");
+        let mut told: Vec<_> = std::iter::once(first).chain((2..=9).map(append)).collect();
+        for waiting in &mut told {
+            assert!(futures::poll!(waiting).is_pending(), "acknowledged before its sync");
+        }
+        assert_eq!(*published.borrow(), 0);
+        gate.open();
+        for waiting in told {
+            waiting.await.expect("an answer").expect("synced");
+        }
+        assert_eq!(gate.visits(), 2, "syncs: the one that was held, and one for all that waited");
+        drop(flushing);
+        assert_eq!(*published.borrow(), 9);
+    }
 
     #[test]
     fn a_sync_of_truncated_entries_publishes_nothing() {

@@ -42,7 +42,9 @@ impl From<ProposeError> for Failure {
     fn from(error: ProposeError) -> Self {
         match &error {
             ProposeError::Unavailable { reason } => Status::unavailable(reason.clone()),
-            ProposeError::OutOfSpace => Status::insufficient_storage(error.to_string()),
+            ProposeError::OutOfSpace | ProposeError::OutOfSpaceHere => {
+                Status::insufficient_storage(error.to_string())
+            }
             ProposeError::TooLarge(what) => Status::too_large(what),
             ProposeError::Unknown => Status::timeout(&error.to_string(), 0),
         }

@@ -1,5 +1,6 @@
 //! The command line of `kctl`, and its exit codes.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,7 +84,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<String, Failure> {
-    let variable = std::env::var_os("KUBECONFIG").map(PathBuf::from);
+    let variable = std::env::var_os("KUBECONFIG");
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let candidates = candidates(cli.kubeconfig, variable, home.as_deref());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -98,13 +99,20 @@ fn run(cli: Cli) -> Result<String, Failure> {
     })
 }
 
-/// Where a kubeconfig may be: a file that was named must be there, others are looked for in turn.
-fn candidates(flag: Option<PathBuf>, variable: Option<PathBuf>, home: Option<&Path>) -> Vec<PathBuf> {
-    if let Some(named) = flag.or(variable.filter(|path| !path.as_os_str().is_empty())) {
+/// Where a kubeconfig may be: what was named must be there, others are looked for in turn. The variable may name
+/// several files, which count as one.
+fn candidates(flag: Option<PathBuf>, variable: Option<OsString>, home: Option<&Path>) -> Vec<Vec<PathBuf>> {
+    if let Some(named) = flag {
+        return vec![vec![named]];
+    }
+    let listed: Vec<_> = variable.iter().flat_map(std::env::split_paths).collect();
+    let named: Vec<_> = listed.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
+    if !named.is_empty() {
         return vec![named];
     }
     let local = PathBuf::from(".keelson/kubeconfig");
-    std::iter::once(local).chain(home.map(|home| home.join(".kube/config"))).collect()
+    let usual = home.map(|home| home.join(".kube/config"));
+    std::iter::once(local).chain(usual).map(|path| vec![path]).collect()
 }
 
 #[cfg(test)]
@@ -122,13 +130,16 @@ mod tests {
         let path = |text: &str| Some(PathBuf::from(text));
         let home = Path::new("/home/a");
         let cases = [
-            (path("flag"), path("variable"), vec!["flag"]),
-            (None, path("variable"), vec!["variable"]),
-            (None, path(""), vec![".keelson/kubeconfig", "/home/a/.kube/config"]),
-            (None, None, vec![".keelson/kubeconfig", "/home/a/.kube/config"]),
+            (path("flag"), Some("variable"), vec![vec!["flag"]]),
+            (None, Some("variable"), vec![vec!["variable"]]),
+            (None, Some("one:/the/other:"), vec![vec!["one", "/the/other"]]),
+            (None, Some(""), vec![vec![".keelson/kubeconfig"], vec!["/home/a/.kube/config"]]),
+            (None, None, vec![vec![".keelson/kubeconfig"], vec!["/home/a/.kube/config"]]),
         ];
         for (flag, variable, expected) in cases {
-            let expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
+            let variable = variable.map(OsString::from);
+            let paths = |files: Vec<&str>| files.into_iter().map(PathBuf::from).collect::<Vec<_>>();
+            let expected: Vec<_> = expected.into_iter().map(paths).collect();
             assert_eq!(candidates(flag, variable, Some(home)), expected);
         }
     }

@@ -90,12 +90,23 @@ pub struct Masters {
 }
 
 impl Masters {
-    /// Reads the first of `candidates` that is there.
-    pub async fn open(candidates: &[PathBuf]) -> Result<Self, MastersError> {
-        let path = candidates.iter().find(|path| path.exists());
-        let path = path.ok_or_else(|| MastersError::NoKubeconfig { looked_at: candidates.to_vec() })?;
-        let failed = |reason: String| MastersError::Kubeconfig { path: path.clone(), reason };
-        let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(error.to_string()))?;
+    /// Reads the first of `candidates` of which a file is there; the files of one count as one, the first of
+    /// them wins.
+    pub async fn open(candidates: &[Vec<PathBuf>]) -> Result<Self, MastersError> {
+        let there = |files: &Vec<PathBuf>| files.iter().filter(|path| path.exists()).cloned().collect();
+        let found: Option<Vec<PathBuf>> =
+            candidates.iter().map(there).find(|files: &Vec<_>| !files.is_empty());
+        let found = found.ok_or_else(|| MastersError::NoKubeconfig { looked_at: candidates.concat() })?;
+        let mut kubeconfig = Kubeconfig::default();
+        for path in &found {
+            let read =
+                Kubeconfig::read_from(path).and_then(|next| std::mem::take(&mut kubeconfig).merge(next));
+            kubeconfig = read.map_err(|error| MastersError::Kubeconfig {
+                path: path.clone(),
+                reason: error.to_string(),
+            })?;
+        }
+        let failed = |reason: String| MastersError::Kubeconfig { path: found[0].clone(), reason };
         let mut configs = Vec::new();
         for context in in_order(&kubeconfig) {
             let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
@@ -235,7 +246,8 @@ users:
     #[tokio::test]
     async fn the_current_context_comes_first_and_all_are_tried() {
         let (_root, path) = written(KUBECONFIG);
-        let masters = Masters::open(&[PathBuf::from("/nowhere"), path]).await.expect("open");
+        let masters =
+            Masters::open(&[vec!["/nowhere".into()], vec!["/never".into(), path]]).await.expect("open");
         let asked = masters.ask::<serde_json::Value>(Method::GET, "/x").await;
         let Err(MastersError::NoAnswer { tried, .. }) = asked else { panic!("{asked:?}") };
         let servers: Vec<_> = tried.iter().map(|(server, _)| server.as_str()).collect();
@@ -244,11 +256,11 @@ users:
 
     #[tokio::test]
     async fn a_missing_or_empty_kubeconfig_is_told_with_its_place() {
-        let missing = Masters::open(&[PathBuf::from("/nowhere"), PathBuf::from("/never")]).await;
+        let missing = Masters::open(&[vec!["/nowhere".into()], vec!["/never".into()]]).await;
         let told = missing.err().expect("fails").to_string();
         assert!(told.starts_with("there is no kubeconfig at /nowhere or /never: "), "{told}");
         let (_root, path) = written("apiVersion: v1\nkind: Config\n");
-        let told = Masters::open(std::slice::from_ref(&path)).await.err().expect("fails").to_string();
+        let told = Masters::open(&[vec![path.clone()]]).await.err().expect("fails").to_string();
         assert_eq!(told, format!("using the kubeconfig {} failed: it has no contexts", path.display()));
     }
 }

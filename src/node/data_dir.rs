@@ -3,7 +3,7 @@
 //! ```text
 //! identity.json   cluster, id, name, addresses, stage
 //! join.json       the attempt to join that is under way
-//! kubeconfig      the administrator's, for this master alone
+//! kubeconfig      the administrator's: this master first, then the others
 //! lock            held while the master runs
 //! pki/ca.crt      the cluster's authority
 //! pki/ca.key      and its key

@@ -219,7 +219,7 @@ impl Master {
     }
 
     async fn serve_api(self, shutdown: &mut Shutdown) -> anyhow::Result<()> {
-        let Self { identity, cluster, api, metrics, peers: _peers, connections_max, .. } = self;
+        let Self { data, identity, cluster, api, metrics, peers: _peers, connections_max } = self;
         let (stop, stopping) = shutdown::channel();
         let backend: Arc<dyn Backend> = Arc::new(cluster.replica.clone());
         let options =
@@ -234,6 +234,7 @@ impl Master {
             () = shutdown.wait() => {}
             reason = failed(replica) => bail!("{reason}"),
             removed = cluster.until_removed(&identity.name) => return Err(removed),
+            never = cluster.keep_kubeconfig(&data) => match never {},
             ended = &mut serving => bail!("the API server ended: {ended:?}"),
             // Without it no namespace would ever go while this master leads, and nobody would know why.
             ended = &mut emptying => bail!("the emptying of namespaces ended: {ended:?}"),

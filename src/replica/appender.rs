@@ -106,17 +106,31 @@ pub(crate) async fn run_forwarder(raft: Handle, mut lane: LaneEnd) {
         let Some(group) = lane.next_group() else { continue };
         let raft = raft.clone();
         env::spawn(async move {
-            let request = peer::encode_propose(group.to, &group.txns);
-            let reply = raft.call(group.to.leader, peer::PROPOSE, request, FORWARD_TIMEOUT).await;
-            let verdict = match reply {
-                Ok(reply) => peer::decode_verdict(&reply),
-                Err(CallError::NotMember(_)) => Verdict::NotAppended,
-                Err(CallError::Transport(error)) if error.is_unsent() => Verdict::NotAppended,
-                Err(_) => Verdict::Unknown,
-            };
+            let verdict = forward(&raft, &group).await;
             drop(permit);
             group.tell(verdict);
         });
+    }
+}
+
+/// Sends a group to its leader. A leader that went silent is not waited for once a later term is known: the
+/// places are needed for the next one.
+async fn forward(raft: &Handle, group: &Group) -> Verdict {
+    let mut leadership = raft.leadership();
+    if leadership.borrow_and_update().term > group.to.term {
+        return Verdict::NotAppended;
+    }
+    let request = peer::encode_propose(group.to, &group.txns);
+    let reply = tokio::select! {
+        biased;
+        reply = raft.call(group.to.leader, peer::PROPOSE, request, FORWARD_TIMEOUT) => reply,
+        _superseded = leadership.wait_for(|now| now.term > group.to.term) => return Verdict::Unknown,
+    };
+    match reply {
+        Ok(reply) => peer::decode_verdict(&reply),
+        Err(CallError::NotMember(_)) => Verdict::NotAppended,
+        Err(CallError::Transport(error)) if error.is_unsent() => Verdict::NotAppended,
+        Err(_) => Verdict::Unknown,
     }
 }
 

@@ -13,6 +13,7 @@ use state::codec::decode_batch_knowing;
 use state::{Change, Outcome};
 use storage::{SnapshotReader, VersionStore};
 
+use crate::limits::SPACE_RETRY;
 use crate::moment::Moment;
 use crate::persist::{Applied, Queue};
 use crate::replica::Shared;
@@ -102,7 +103,14 @@ impl Machine for ReplicaMachine {
     fn snapshot(&mut self) -> BoxFuture<'static, Result<Taken, MachineError>> {
         let stores = Arc::clone(&self.shared.stores);
         Box::pin(async move {
-            let files = env::blocking(move || stores.take_snapshot()).await;
+            let files = loop {
+                let stores = Arc::clone(&stores);
+                match env::blocking(move || stores.take_snapshot()).await {
+                    // Nothing but the length of the log depends on it.
+                    Err(error) if error.is_out_of_space() => env::sleep(SPACE_RETRY).await,
+                    taken => break taken,
+                }
+            };
             taken(files.map_err(broken("a snapshot could not be taken"))?)
         })
     }
@@ -174,4 +182,29 @@ fn taken(files: Arc<dyn SnapshotReader>) -> Result<Taken, MachineError> {
 
 fn broken<E: std::fmt::Display>(operation: &'static str) -> impl Fn(E) -> MachineError {
     move |error| MachineError(format!("{operation}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::Alone;
+
+    #[test]
+    fn a_snapshot_waits_for_space_and_ends_nothing() {
+        env::simulate(1, async {
+            let mut alone = Alone::new();
+            alone.persist(u64::MAX);
+            alone.write(&[("configmaps", "a")]).await;
+            alone.is_written(1).await;
+            alone.stores.faults().set_out_of_space(true);
+            let mut snapshot = alone.machine.snapshot();
+            let waits = env::timeout(Duration::from_secs(60), &mut snapshot).await;
+            assert!(waits.is_err(), "{:?}", waits.map(|taken| taken.map(|taken| taken.restored)));
+            alone.stores.faults().set_out_of_space(false);
+            let taken = snapshot.await.expect("there is space again");
+            assert_eq!(taken.restored.applied.map(|at| at.index), Some(1));
+        });
+    }
 }

@@ -22,6 +22,8 @@ pub(crate) const STATUS: u8 = 2;
 /// Tell State's hash at an index.
 pub(crate) const HASH: u8 = 3;
 
+// The form of a body never changes under the number of its kind: another form is another kind.
+
 /// What only a master itself knows of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
@@ -197,6 +199,27 @@ mod tests {
             decode_propose(LEVELS, encode_propose(to, &[encoded(1), encoded(2)])).expect("decodes");
         assert_eq!(decoded_to, to);
         assert_eq!(txns.iter().map(|txn| txn.request).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    /// Masters of different versions talk to each other.
+    #[test]
+    fn bodies_are_golden() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let txn = Encoded { request: 1, bytes: Bytes::from_static(b"txn") };
+        let propose = encode_propose(Address { leader: 3, term: 9 }, &[txn]);
+        assert_eq!(hex(&propose), "00000000000000090000000000000003000000010000000374786e");
+        let status = PeerStatus { applied: 1, sync_p99_us: 2, feature_level_max: 3 };
+        assert_eq!(hex(&encode_status(status)), "0000000000000001000000000000000200000003");
+        use Verdict::{Appended, Busy, NotAppended, OutOfSpace, TooLarge, Unknown};
+        let verdicts = [Appended, NotAppended, OutOfSpace, Unknown, TooLarge, Busy];
+        assert_eq!(
+            verdicts.map(|verdict| hex(&encode_verdict(verdict))),
+            ["00", "01", "02", "03", "04", "05"]
+        );
+        assert_eq!(
+            decode_hash(Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2])),
+            Some(258)
+        );
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub enum ProposeError {
         "the leading master's disk is full: free space in its data directory, or transfer leadership with `kctl cluster transfer`"
     )]
     OutOfSpace,
+    /// Certainly not applied: this master's disk is full, so it would not learn the outcome.
+    #[error("this master's disk is full: free space in its data directory, or write through another master")]
+    OutOfSpaceHere,
     /// Certainly not applied: too large for an entry.
     #[error("{0}")]
     TooLarge(String),
@@ -80,6 +83,10 @@ impl Attempt<'_> {
         let mut refused = NO_LEADER;
         loop {
             let Some(to) = self.leader().await else { return Err(self.unavailable(refused)) };
+            let raft = self.replica.raft();
+            if to.leader != raft.node() && raft.space_is_low() {
+                return Err(ProposeError::OutOfSpaceHere);
+            }
             match self.send(to).await {
                 Verdict::NotAppended => refused = REFUSED,
                 Verdict::Busy => refused = BUSY,
@@ -119,8 +126,8 @@ impl Attempt<'_> {
     /// Hands the transaction to the lane of `to` and waits for the verdict.
     async fn send(&self, to: Address) -> Verdict {
         let shared = self.replica.shared();
-        let lane =
-            if to.leader == self.replica.raft().node() { &shared.append_lane } else { &shared.forward_lane };
+        let leads = to.leader == self.replica.raft().node();
+        let lane = if leads { &shared.append_lane } else { &shared.forward_lane };
         lane.submit(to, vec![self.encoded.clone()], self.awaited.deadline).await
     }
 }

@@ -152,6 +152,18 @@ mod tests {
         }
     }
 
+    /// Images outlive the program that wrote them.
+    #[test]
+    fn heads_are_golden() {
+        let position = Position { term: 3, leader: 2, index: 77 };
+        let restored = Restored { applied: Some(position), membership: Some((position, "ab".into())) };
+        let head = encode_head(&State::default(), &restored);
+        let ours = &head[..head.len() - State::default().head().len()];
+        let hex: String = ours.iter().map(|byte| format!("{byte:02x}")).collect();
+        let position = ["01", "0000000000000003", "0000000000000002", "000000000000004d"].concat();
+        assert_eq!(hex, format!("01{position}{position}000000026162"));
+    }
+
     #[test]
     fn a_damaged_head_is_refused() {
         let head = encode_head(&State::default(), &Restored::default());

@@ -113,7 +113,7 @@ pub(crate) struct Alone {
     pub(crate) stores: MemoryStores,
     pub(crate) shared: Arc<Shared>,
     pub(crate) append_end: LaneEnd,
-    machine: ReplicaMachine,
+    pub(crate) machine: ReplicaMachine,
     persister: Option<Persister>,
     /// How far its log counts as synced.
     pub(crate) synced: watch::Sender<u64>,

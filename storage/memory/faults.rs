@@ -139,6 +139,7 @@ pub struct Gate {
 struct GateState {
     closed: bool,
     held: usize,
+    visits: usize,
 }
 
 impl Gate {
@@ -162,6 +163,11 @@ impl Gate {
         !timed_out
     }
 
+    /// How many callers have come to it, held or not.
+    pub fn visits(&self) -> usize {
+        self.shared.0.lock().visits
+    }
+
     /// Whether callers are held.
     pub fn is_closed(&self) -> bool {
         self.shared.0.lock().closed
@@ -171,6 +177,7 @@ impl Gate {
     pub fn pass(&self) {
         let (state, changed) = &*self.shared;
         let mut state = state.lock();
+        state.visits += 1;
         if !state.closed {
             return;
         }

@@ -61,3 +61,19 @@ pub(super) fn state_directory(data: &Path, number: u64) -> PathBuf {
 pub(super) fn snapshot_directory(data: &Path, number: u64) -> PathBuf {
     data.join("snapshots").join(number.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::hex;
+
+    #[test]
+    fn its_bytes_are_golden_and_read_back() {
+        let data = tempfile::tempdir().expect("a directory");
+        let pointer = Pointer { state: 7, snapshot: 9 };
+        pointer.save(data.path()).expect("saved");
+        let content = std::fs::read(Pointer::path(data.path())).expect("there");
+        assert_eq!(hex(&content), "4b0109002e4bd1f41000000007000000000000000900000000000000");
+        assert_eq!(Pointer::load(data.path()).expect("read"), Some(pointer));
+    }
+}

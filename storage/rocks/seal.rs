@@ -199,3 +199,22 @@ fn split(path: &Path) -> (&Path, &str) {
     let name = path.file_name().and_then(|name| name.to_str());
     (path.parent().unwrap_or(Path::new(".")), name.expect("side files have names of ours"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::hex;
+
+    #[test]
+    fn a_slot_is_golden_and_reads_back() {
+        let manifest = ManifestMark { number: 4, size_bytes: 5, checksum: 6 };
+        let mark = Mark { position: 2, label: 3, manifest };
+        let slot = encode(1, &mark);
+        assert_eq!(
+            hex(&slot).trim_end_matches('0'),
+            "4b0108005f43f8032c000000010000000000000002000000000000000300000000000000040000000000000005000000\
+             0000000006"
+        );
+        assert_eq!(decode(&slot), Ok((1, mark)));
+    }
+}

@@ -128,6 +128,7 @@ async fn resource_versions_of_reads() {
     let lost = api.get(&path).await;
     assert_eq!((lost.code, &lost.body["reason"]), (503, &json!("ServiceUnavailable")));
     assert_eq!(api.get("/livez").await.code, 200);
+    assert_eq!(api.get("/healthz").await.code, 200);
     let ready = api.get("/readyz").await;
     assert_eq!(
         ready.body,

@@ -20,10 +20,6 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
         codec::object(&call.body, call.format()?, call.row, call.field_validation()?)?;
     place(&mut object, &call)?;
     let stated = revision(&object.meta.resource_version)?;
-    if let Some(stated) = stated {
-        // What the client has seen on another master may not be applied here yet.
-        context.backend.at_least(stated).await?;
-    }
     let decide = |moment: &Moment| decide(&call, moment, stated, |_| Ok(object.clone()));
     let response = write::run(&*context.backend, &call, decide).await?;
     Ok(with_warnings(response, &warnings))

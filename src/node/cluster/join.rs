@@ -66,10 +66,7 @@ impl Cluster {
         let member = membership.members.iter().find(|(_, member)| member.name == name);
         let node = member.map(|(node, _)| *node).or(known.map(|known| known.node));
         let node = node.ok_or_else(|| ClusterError::NoSuchMember(name.to_owned()))?;
-        self.order(Order::Remove { node }).await?;
-        self.forget(name, node).await?;
-        // Again: one that was about to join may have been let in as long as it had a record.
-        self.order(Order::Remove { node }).await
+        self.order(Order::Remove { name: name.to_owned(), node }).await
     }
 
     /// Whether the master of this name and id still has its place. Only what is committed counts: a
@@ -81,7 +78,7 @@ impl Cluster {
     }
 
     /// Removes the record of `node`, unless its name has been given to another by now.
-    async fn forget(&self, name: &str, node: NodeId) -> Result<(), ClusterError> {
+    pub(super) async fn forget(&self, name: &str, node: NodeId) -> Result<(), ClusterError> {
         for _ in 0..TRIES_MAX {
             let moment = self.replica.linearizable().await?;
             let Some(known) = records::member(&moment.state, name).filter(|known| known.node == node) else {

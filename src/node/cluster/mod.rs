@@ -5,6 +5,7 @@
 //! of the write and so never comes twice. Raft's membership follows: orders that change it are carried
 //! out by the leader, whichever master was asked.
 
+mod access;
 pub mod admission;
 pub mod ask;
 pub mod http;

@@ -31,8 +31,10 @@ pub enum Order {
         /// Its id.
         node: NodeId,
     },
-    /// Take a member out.
+    /// Take a member out, and give its name free.
     Remove {
+        /// Its name.
+        name: String,
         /// Its id.
         node: NodeId,
     },
@@ -94,7 +96,7 @@ impl Cluster {
         }
         match order {
             Order::Admit { name, node } => self.admit(name, *node).await,
-            Order::Remove { node } => self.take_out(*node).await,
+            Order::Remove { name, node } => self.remove_member(name, *node).await,
             Order::Transfer { to } => self.hand_over(*to).await,
         }
     }
@@ -115,6 +117,22 @@ impl Cluster {
         let member =
             Member { name: known.name, peer: known.record.peer.to_string(), api: known.record.api.url() };
         changed(raft.add(node, member).await)
+    }
+
+    /// The record goes as well, here on the leader: the member itself hears of nothing any more, and it may be
+    /// the one that was asked.
+    async fn remove_member(&self, name: &str, node: NodeId) -> Report {
+        let taken_out = self.take_out(node).await;
+        if taken_out != Report::Done {
+            return taken_out;
+        }
+        match self.forget(name, node).await {
+            Ok(()) => {}
+            Err(ClusterError::Refused(reason)) => return Report::Refused(reason),
+            Err(error) => return Report::NotNow(error.to_string()),
+        }
+        // Again: one that was about to join may have been let in as long as it had a record.
+        self.take_out(node).await
     }
 
     async fn take_out(&self, node: NodeId) -> Report {
@@ -206,6 +224,38 @@ impl PeerService for Peers {
                 serde_json::to_vec(&report).expect("a report cannot fail to serialize").into()
             }
             _ => self.replica.serve(from, kind, body).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Masters of different versions order each other about.
+    #[test]
+    fn orders_and_reports_are_golden() {
+        let json = |order: &Order| serde_json::to_string(order).expect("JSON");
+        let (name, node) = ("master-2".to_owned(), 7);
+        let cases = [
+            (Order::Admit { name: name.clone(), node }, r#"{"admit":{"name":"master-2","node":7}}"#),
+            (Order::Remove { name, node }, r#"{"remove":{"name":"master-2","node":7}}"#),
+            (Order::Transfer { to: Some(7) }, r#"{"transfer":{"to":7}}"#),
+            (Order::Transfer { to: None }, r#"{"transfer":{"to":null}}"#),
+        ];
+        for (order, text) in cases {
+            assert_eq!(json(&order), text);
+            assert_eq!(serde_json::from_str::<Order>(text).expect("an order"), order);
+        }
+        let cases = [
+            (Report::Done, r#""done""#),
+            (Report::NotLeader, r#""notLeader""#),
+            (Report::NotNow("why".to_owned()), r#"{"notNow":"why"}"#),
+            (Report::Refused("why".to_owned()), r#"{"refused":"why"}"#),
+        ];
+        for (report, text) in cases {
+            assert_eq!(serde_json::to_string(&report).expect("JSON"), text);
+            assert_eq!(serde_json::from_str::<Report>(text).expect("a report"), report);
         }
     }
 }

@@ -12,10 +12,13 @@ mod shapes;
 #[path = "../fuzz/store.rs"]
 mod store;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use bytes::Bytes;
 use proptest::prelude::*;
-use state::{Entry, FEATURE_LEVEL_MAX, Guard, Outcome, State, apply};
+use state::codec::decode_batch_knowing;
+use state::{Batch, Entry, FEATURE_LEVEL_MAX, Guard, LEVELS, Outcome, State, apply};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
@@ -55,80 +58,124 @@ fn the_corpus_of_decode_is_decoded_or_refused() {
     replay("decode", damage::check_decode);
 }
 
-/// What a log came upon.
-fn seen(bytes: &[u8]) -> std::collections::BTreeSet<&'static str> {
-    let mut dice = shapes::Dice::new(bytes);
-    let mut state = State::default();
-    let mut seen = std::collections::BTreeSet::new();
-    while !dice.is_used_up() {
-        let (term, batch) = shapes::entry(&mut dice, &state);
-        for txn in batch.txns.iter().filter(|txn| state.outcome(txn.stamp.request).is_some()) {
-            seen.insert(if txn.writes.is_empty() { "repeated, empty" } else { "repeated" });
-        }
-        let applied = apply(&state, &Entry { index: state.index() + 1, term, batch: &batch });
-        for (txn, (_, outcome)) in batch.txns.iter().zip(&applied.outcomes) {
-            seen.insert(match outcome {
-                Outcome::Committed { .. } if txn.guards.is_empty() => "committed",
-                Outcome::Committed { .. } => "committed, guarded",
-                Outcome::Invalid { reason } => reason.split_once(' ').map_or("", |(_, rest)| kind_of(rest)),
-                Outcome::Refused(refusal) => match txn.guards.get(refusal.guard as usize) {
-                    Some(Guard::AtRevision { .. }) => "at revision",
-                    Some(Guard::Absent { .. }) => "absent",
-                    Some(Guard::Live { .. }) => "live",
-                    Some(Guard::AtGeneration { .. }) => "at generation",
-                    Some(Guard::Unwritten { .. }) => "unwritten",
-                    Some(Guard::WithinLimit { .. }) => "within limit",
-                    Some(Guard::LeaderTerm { .. }) => "leader term",
-                    // The recorded outcome of another transaction with this id.
-                    None => "repeated",
-                },
-            });
-        }
-        state = applied.state;
+/// Applies an entry and notes what it came upon.
+fn step(state: &State, term: u64, batch: &Batch, seen: &mut BTreeSet<&'static str>) -> State {
+    for txn in batch.txns.iter().filter(|txn| state.outcome(txn.stamp.request).is_some()) {
+        seen.insert(if txn.writes.is_empty() { "repeated, empty" } else { "repeated" });
     }
-    if state.feature_level() == FEATURE_LEVEL_MAX {
+    let applied = apply(state, &Entry { index: state.index() + 1, term, batch });
+    for (txn, (_, outcome)) in batch.txns.iter().zip(&applied.outcomes) {
+        seen.insert(match outcome {
+            Outcome::Committed { .. } if txn.guards.is_empty() => "committed",
+            Outcome::Committed { .. } => "committed, guarded",
+            Outcome::Invalid { reason } => reason.split_once(' ').map_or("", |(_, rest)| kind_of(rest)),
+            Outcome::Refused(refusal) => match txn.guards.get(refusal.guard as usize) {
+                Some(Guard::AtRevision { .. }) => "at revision",
+                Some(Guard::Absent { .. }) => "absent",
+                Some(Guard::Live { .. }) => "live",
+                Some(Guard::AtGeneration { .. }) => "at generation",
+                Some(Guard::Unwritten { .. }) => "unwritten",
+                Some(Guard::WithinLimit { .. }) => "within limit",
+                Some(Guard::LeaderTerm { .. }) => "leader term",
+                // The recorded outcome of another transaction with this id.
+                None => "repeated",
+            },
+        });
+    }
+    if applied.state.feature_level() == FEATURE_LEVEL_MAX {
         seen.insert("raised");
     }
-    seen
+    applied.state
 }
+
+/// Everything that a log can come upon.
+const EVERYTHING: &[&str] = &[
+    "a prefix that is none",
+    "absent",
+    "at generation",
+    "at revision",
+    "cannot be deleted",
+    "committed",
+    "committed, guarded",
+    "does not follow",
+    "leader term",
+    "live",
+    "place for its revision",
+    "raised",
+    "repeated",
+    "repeated, empty",
+    "twice",
+    "unwritten",
+    "within limit",
+    "would overflow",
+];
 
 fn kind_of(reason: &str) -> &'static str {
     let kinds = ["cannot be deleted", "would overflow", "place for its revision", "twice", "does not follow"];
     kinds.into_iter().find(|kind| reason.contains(kind)).unwrap_or("a prefix that is none")
 }
 
+fn random_bytes(logs: usize) -> Vec<Vec<u8>> {
+    let mut byte = 1_u32;
+    let mut next = || {
+        byte = byte.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (byte >> 24) as u8
+    };
+    (0..logs).map(|_| std::iter::repeat_with(&mut next).take(1500).collect()).collect()
+}
+
 #[test]
 fn random_logs_reach_everything() {
-    let mut found = std::collections::BTreeSet::new();
-    let mut byte = 1_u32;
-    for _ in 0..40 {
-        let bytes: Vec<u8> = std::iter::repeat_with(|| {
-            byte = byte.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (byte >> 24) as u8
-        })
-        .take(1500)
-        .collect();
-        found.extend(seen(&bytes));
+    let mut found = BTreeSet::new();
+    for bytes in random_bytes(40) {
+        let mut dice = shapes::Dice::new(&bytes);
+        let mut state = State::default();
+        while !dice.is_used_up() {
+            let (term, batch) = shapes::entry(&mut dice, &state);
+            state = step(&state, term, &batch, &mut found);
+        }
     }
-    let expect = [
-        "a prefix that is none",
-        "absent",
-        "at generation",
-        "at revision",
-        "cannot be deleted",
-        "committed",
-        "committed, guarded",
-        "does not follow",
-        "leader term",
-        "live",
-        "place for its revision",
-        "raised",
-        "repeated",
-        "repeated, empty",
-        "twice",
-        "unwritten",
-        "within limit",
-        "would overflow",
-    ];
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), expect);
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), EVERYTHING);
+}
+
+/// Logs as they were written once, by a program that knew levels 1 and 2: what came of them then comes of
+/// them for ever, down to the texts of refusals. Each entry is its length and its term in front of its record;
+/// a length of 0 ends a log.
+const FROZEN: &[u8] = include_bytes!("frozen.logs");
+
+/// The hash that each ended with.
+const FROZEN_HASHES: &[&str] = &[
+    "ecec9705a16c4e07100570e988abbe47",
+    "938be5adf95d2069bda299f00860587d",
+    "6facddbf6611e7cee69aa7f6e66d1650",
+    "e1cc66cb14e5b42a98464643229402bc",
+];
+
+#[test]
+fn frozen_logs_that_reach_everything_end_with_the_hashes_they_always_had() {
+    let (mut rest, mut found, mut hashes) = (FROZEN, BTreeSet::new(), Vec::new());
+    while !rest.is_empty() {
+        let mut state = State::default();
+        loop {
+            let length = u32::from_le_bytes(*take(&mut rest)) as usize;
+            if length == 0 {
+                break;
+            }
+            let term = u64::from_le_bytes(*take(&mut rest));
+            let (record, behind) = rest.split_at(length);
+            rest = behind;
+            let batch =
+                decode_batch_knowing(LEVELS, &Bytes::from_static(record)).expect("it was written once");
+            state = step(&state, term, &batch, &mut found);
+        }
+        hashes.push(format!("{:032x}", state.hash()));
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), EVERYTHING);
+    assert_eq!(hashes, FROZEN_HASHES);
+}
+
+fn take<const N: usize>(rest: &mut &'static [u8]) -> &'static [u8; N] {
+    let (taken, behind) = rest.split_first_chunk().expect("the file is whole");
+    *rest = behind;
+    taken
 }

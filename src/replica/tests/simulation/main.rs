@@ -11,11 +11,12 @@ use std::time::Duration;
 use base::env;
 use raft::limits::READS_WAITING_MAX;
 use raft::transport::simulated::Conditions;
+use replica::limits::{FORWARD_TIMEOUT, FORWARDS_IN_FLIGHT_MAX};
 use replica::{Entrance, EntranceError, Unavailable};
 use state::txn::{OBJECT_BYTES_MAX, TXN_BYTES_MAX};
 use state::{Txn, Write};
 
-use cluster::{Cluster, create, is_committed, key, leads, member, put};
+use cluster::{Cluster, GLANCE, create, is_committed, key, leads, member, put};
 
 /// Writes through every master while the leader is cut off and comes back; returns what two runs with
 /// one seed must agree on.
@@ -165,6 +166,27 @@ fn a_master_without_a_quorum_refuses_within_its_timeout() {
         let begun = env::monotonic();
         assert!(lonely.replica.propose(create("alone")).await.is_err());
         assert!(begun.elapsed() <= replica::limits::PROPOSE_TIMEOUT + Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn calls_to_a_leader_that_went_silent_do_not_hold_up_those_to_the_next() {
+    env::simulate(16, async {
+        let cluster = Cluster::of_three().await;
+        let silent = cluster.leader().await.node;
+        cluster.network.isolate(silent, &[1, 2, 3]);
+        let cut = env::monotonic();
+        let others = cluster.masters.iter().filter(|master| master.node != silent);
+        // One after another, so that each is a group of its own; and one of the two will still forward.
+        let writes = others.flat_map(|master| {
+            (0..2 * FORWARDS_IN_FLIGHT_MAX).map(move |number| async move {
+                env::sleep(GLANCE * number as u32).await;
+                master.replica.propose(create(&format!("m{}-{number}", master.node))).await
+            })
+        });
+        let written = futures::future::join_all(writes).await;
+        assert!(written.iter().all(is_committed), "{written:?}");
+        assert!(cut.elapsed() < FORWARD_TIMEOUT, "{:?}", cut.elapsed());
     });
 }
 
