@@ -5,7 +5,8 @@
 //!   connection verified by the authority's hash.
 //! - What masters show is signed anew at each start and kept in memory, so nothing of theirs on disk can
 //!   expire while one is down or be half-written by a crash. Administrators' certificates are on disk: a
-//!   kubeconfig holds one, written whole by `--init` and by `keelson up`.
+//!   kubeconfig holds one, written whole by `keelson up`, and by each master when it starts and when the
+//!   members change.
 //!
 //! # Caveats
 //! A process that runs longer than [`LEAF_DAYS`] must be restarted before they end; a kubeconfig older than
