@@ -129,6 +129,34 @@ impl Client {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// One request with headers of the caller's own, and its answer, whatever it is: the code and the body. On a
+    /// connection of its own, which a server may close that does not read all of a bad request.
+    ///
+    /// # Errors
+    /// When there is no whole answer.
+    pub async fn exchange_as(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(String, String)],
+        body: String,
+    ) -> Result<(u16, Bytes)> {
+        let unsent = |error: &dyn std::fmt::Display| ClientError::Unreachable(error.to_string());
+        let mut request = Request::builder().method(method).uri(path).header("host", self.address());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| unsent(&error))?;
+        let exchange = async {
+            let mut connection = self.connect().await.map_err(|error| unsent(&error))?;
+            let response = connection.send_request(request).await.map_err(unknown)?;
+            let code = response.status().as_u16();
+            Ok((code, response.into_body().collect().await.map_err(unknown)?.to_bytes()))
+        };
+        let answer = env::timeout(self.timeout, exchange).await;
+        answer.unwrap_or_else(|_| Err(ClientError::Unknown(format!("no answer within {:?}", self.timeout))))
+    }
+
     async fn answer(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes> {
         let answered = env::timeout(self.timeout, self.exchange(method, path, body)).await;
         answered.unwrap_or_else(|_| Err(ClientError::Unknown(format!("no answer within {:?}", self.timeout))))

@@ -1,6 +1,7 @@
-//! A session with kubectl, the oldest and the newest one installed: what it prints is what it prints
-//! against any Kubernetes.
+//! Sessions with kubectl, the oldest and the newest one installed: what it prints is what it prints against
+//! any Kubernetes. The scripts in tests/kubectl hold what a real one said; `tests/clients/record` asks it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,30 +10,50 @@ use anyhow::{Context, Result, ensure};
 use base::env;
 use chaos::process;
 use chaos::{Cluster, Need, Options};
+use session::Session;
+
+#[path = "clients/go.rs"]
+mod go;
+#[path = "golden/normal.rs"]
+mod normal;
+#[path = "golden/recording.rs"]
+mod recording;
+#[path = "kubectl/script.rs"]
+mod script;
+#[path = "kubectl/session.rs"]
+mod session;
 
 /// How long one command may take.
 const KUBECTL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The minor version from which on kubectl names the namespace of what it deletes.
-const NAMES_PLACE_SINCE: u32 = 34;
+/// The minor versions of kubectl whose words were recorded, the oldest first. Others are not asked.
+const RECORDED: [u32; 2] = [27, 37];
 
-/// The oldest and the newest kubectl that can be found, each with its minor version: every one in the
-/// path, and the versions that lie beside it (`kubectl.1.27`...) where it only chooses between them.
-fn programs() -> Result<Vec<(u32, String)>> {
+/// Names the kubectl to record with.
+const RECORD_WITH: &str = "KEELSON_RECORD_WITH";
+
+/// Every kubectl that can be found whose words were recorded, each with its minor version: those in the path,
+/// the versions that lie beside one (`kubectl.1.27`...), and the one that Go builds.
+fn programs() -> Result<Vec<(u32, PathBuf)>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|directory| directory.join("kubectl"));
     let found = found.filter_map(|program| program.canonicalize().ok());
     let mut versions = Vec::new();
     for program in found.flat_map(|program| beside(&program)) {
         let minor = minor(&program).with_context(|| format!("the version of {}", program.display()))?;
-        versions.push((minor, program.to_string_lossy().into_owned()));
+        versions.push((minor, program));
     }
+    versions.retain(|(minor, _)| RECORDED.contains(minor));
     versions.sort();
     versions.dedup_by_key(|(minor, _)| *minor);
-    let newest = if versions.len() > 1 { versions.pop() } else { None };
-    let chosen: Vec<(u32, String)> = versions.into_iter().take(1).chain(newest).collect();
-    ensure!(!chosen.is_empty(), "kubectl is installed, but none was found in {}", path.display());
-    Ok(chosen)
+    match go::program("kubectl") {
+        Ok(program) => versions.push((RECORDED[RECORDED.len() - 1], program)),
+        Err(missing) => chaos::report_skipped(&format!("the kubectl built from its sources: {missing}")),
+    }
+    for minor in RECORDED.iter().filter(|minor| !versions.iter().any(|(known, _)| known == *minor)) {
+        chaos::report_skipped(&format!("kubectl 1.{minor} was not found"));
+    }
+    Ok(versions)
 }
 
 /// The versions that lie beside `program`; itself where there are none.
@@ -52,130 +73,95 @@ fn minor(program: &Path) -> Result<u32> {
     Ok(minor.trim_end_matches('+').parse()?)
 }
 
-/// Runs kubectl command lines, one after the other on the next master, and returns what a terminal
-/// would show. Ages are replaced by `AGE`.
-async fn session(cluster: &Cluster, program: &str, script: &[&str]) -> Result<String> {
-    let masters = cluster.masters();
-    let mut screen = String::new();
-    for (turn, line) in script.iter().enumerate() {
-        let mut command = cluster.kubectl(program, Some(&masters[turn % masters.len()]))?;
-        let ended = process::capture(command.args(line.split(' ')), KUBECTL_TIMEOUT).await?;
-        let said = ended.stdout + &ended.stderr;
-        screen.push_str(&format!("$ kubectl {line}\n"));
-        let shown = said.lines().map(without_age);
-        shown.for_each(|line| screen.push_str(&format!("{line}\n")));
+/// The scripts, in order.
+fn scripts() -> Result<Vec<PathBuf>> {
+    let entries = folder().read_dir().context("list the scripts")?;
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort();
+    Ok(paths)
+}
+
+/// Asked for at run time: checkouts share compiled tests.
+fn folder() -> PathBuf {
+    let top = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells its tests");
+    Path::new(&top).join("tests/kubectl")
+}
+
+/// Runs every script; returns the commands that show something else than expected, and prints both.
+async fn compare(session: &mut Session, minor: u32) -> Result<BTreeSet<String>> {
+    let mut different = BTreeSet::new();
+    for path in scripts()? {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for step in script::parse(&std::fs::read_to_string(&path)?) {
+            let shown = session.run(&step.command).await?;
+            let expected = step.expected(minor);
+            if shown != expected {
+                println!(
+                    "--- {name}, kubectl 1.{minor}\n$ {}\n{expected}\n+++ but shown is\n{shown}\n",
+                    step.command
+                );
+                different.insert(format!("{name}: {}", step.command));
+            }
+        }
     }
-    Ok(screen)
+    Ok(different)
 }
 
-/// A table's line with its last column replaced when it is an age, like `5s` or `2m10s`.
-fn without_age(line: &str) -> String {
-    let Some((rest, last)) = line.rsplit_once(' ') else { return line.to_owned() };
-    let is_age = last.starts_with(|c: char| c.is_ascii_digit())
-        && last.ends_with(['s', 'm', 'h'])
-        && last.chars().all(|c| c.is_ascii_digit() || "smh".contains(c));
-    if is_age { format!("{rest} AGE") } else { line.to_owned() }
+/// Runs every script against a real Kubernetes, and writes down what it shows.
+async fn record(kubeconfig: &Path) -> Result<()> {
+    let program = PathBuf::from(std::env::var_os(RECORD_WITH).context(RECORD_WITH)?);
+    let minor = minor(&program)?;
+    let home = std::env::temp_dir().join(format!("keelson-record-{}", std::process::id()));
+    let mut session = Session::new(&program, kubeconfig, &home, &folder())?;
+    for path in scripts()? {
+        let mut steps = script::parse(&std::fs::read_to_string(&path)?);
+        for step in &mut steps {
+            let screen = session.run(&step.command).await?;
+            step.record(minor, minor == RECORDED[0], screen);
+        }
+        std::fs::write(&path, script::render(&steps))?;
+    }
+    std::fs::remove_dir_all(&home)?;
+    Ok(())
 }
-
-const SCRIPT: &[&str] = &[
-    "create namespace shop",
-    "create configmap web -n shop --from-literal=color=red",
-    "get configmap web -n shop",
-    "get configmap web -n shop -o jsonpath={.data}",
-    "create configmap web -n shop --from-literal=color=blue",
-    "get configmaps -n shop",
-    "get cm/nothing -n shop",
-    "create configmap lost -n nowhere",
-    "create configmap Bad_Name -n shop",
-    "create secret generic key -n shop --from-literal=password=1234",
-    "get secret key -n shop",
-    "get secret key -n shop -o jsonpath={.data.password}",
-    "get configmaps,secrets -n shop -o name",
-    "delete configmap web -n shop",
-    "get configmap web -n shop",
-    "get configmaps -n shop",
-    "create secret generic other -n shop --from-literal=a=b",
-    "delete secret other -n shop",
-    "get secrets -n shop",
-    "delete namespace shop",
-    "get secrets -n shop",
-    "get namespace shop",
-    "get namespaces",
-    "get pods",
-];
-
-/// What a terminal shows. `PLACE` is where kubectl names the namespace, if it does.
-const SCREEN: &str = r#"$ kubectl create namespace shop
-namespace/shop created
-$ kubectl create configmap web -n shop --from-literal=color=red
-configmap/web created
-$ kubectl get configmap web -n shop
-NAME   DATA   AGE
-web    1      AGE
-$ kubectl get configmap web -n shop -o jsonpath={.data}
-{"color":"red"}
-$ kubectl create configmap web -n shop --from-literal=color=blue
-error: failed to create configmap: configmaps "web" already exists
-$ kubectl get configmaps -n shop
-NAME   DATA   AGE
-web    1      AGE
-$ kubectl get cm/nothing -n shop
-Error from server (NotFound): configmaps "nothing" not found
-$ kubectl create configmap lost -n nowhere
-error: failed to create configmap: namespaces "nowhere" not found
-$ kubectl create configmap Bad_Name -n shop
-error: failed to create configmap: ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
-$ kubectl create secret generic key -n shop --from-literal=password=1234
-secret/key created
-$ kubectl get secret key -n shop
-NAME   TYPE     DATA   AGE
-key    Opaque   1      AGE
-$ kubectl get secret key -n shop -o jsonpath={.data.password}
-MTIzNA==
-$ kubectl get configmaps,secrets -n shop -o name
-configmap/web
-secret/key
-$ kubectl delete configmap web -n shop
-configmap "web" deletedPLACE
-$ kubectl get configmap web -n shop
-Error from server (NotFound): configmaps "web" not found
-$ kubectl get configmaps -n shop
-No resources found in shop namespace.
-$ kubectl create secret generic other -n shop --from-literal=a=b
-secret/other created
-$ kubectl delete secret other -n shop
-secret "other" deletedPLACE
-$ kubectl get secrets -n shop
-NAME   TYPE     DATA   AGE
-key    Opaque   1      AGE
-$ kubectl delete namespace shop
-namespace "shop" deleted
-$ kubectl get secrets -n shop
-No resources found in shop namespace.
-$ kubectl get namespace shop
-Error from server (NotFound): namespaces "shop" not found
-$ kubectl get namespaces
-NAME              STATUS   AGE
-default           Active   AGE
-kube-node-lease   Active   AGE
-kube-public       Active   AGE
-kube-system       Active   AGE
-$ kubectl get pods
-error: the server doesn't have a resource type "pods"
-"#;
 
 #[test]
 fn a_session_shows_what_kubernetes_shows() {
+    if let Some(kubeconfig) = recording::kubeconfig() {
+        recording::run(record(&kubeconfig));
+        return;
+    }
     chaos::run(&chaos::programs!(), &[Need::Kubectl], async |machine| {
-        let cluster = Cluster::start(machine, Options::default()).await?;
+        let mut different = BTreeSet::new();
+        let mut newest = 0;
         for (minor, program) in programs()? {
-            println!("with {program}");
-            let screen = session(&cluster, &program, SCRIPT).await?;
-            let place = if minor < NAMES_PLACE_SINCE { "" } else { " from shop namespace" };
-            assert_eq!(screen, SCREEN.replace("PLACE", place), "1.{minor}");
+            newest = minor.max(newest);
+            println!("with {}", program.display());
+            let cluster = Cluster::start(machine, Options::default()).await?;
+            let kubeconfig = cluster.directory().join("kubeconfig");
+            let home = cluster.directory().join("home");
+            let mut session = Session::new(&program, &kubeconfig, &home, &folder())?;
+            different.extend(compare(&mut session, minor).await?);
         }
-        Ok(())
+        // Some differences are in the words of the newest alone.
+        let all = RECORDED.last() == Some(&newest);
+        recording::check_differences(&different, &folder().join("differences.list"), all)
     });
+}
+
+/// Runs kubectl command lines, one after the other on the next master, and returns what a terminal
+/// would show.
+async fn session(cluster: &Cluster, program: &Path, script: &[&str]) -> Result<String> {
+    let masters = cluster.masters();
+    let mut screen = String::new();
+    for (turn, line) in script.iter().enumerate() {
+        let mut command =
+            cluster.kubectl(&program.to_string_lossy(), Some(&masters[turn % masters.len()]))?;
+        let ended = process::capture(command.args(line.split(' ')), KUBECTL_TIMEOUT).await?;
+        screen.push_str(&(ended.stdout + &ended.stderr));
+    }
+    Ok(screen)
 }
 
 /// Waits until a file holds `lines` lines, and returns it.
@@ -235,14 +221,14 @@ DELETED    new               Terminating   AGE",
 ];
 
 /// Watches on every master what happens through all of them.
-async fn check_watched(cluster: &Cluster, program: &str, watched: &Watched) -> Result<()> {
+async fn check_watched(cluster: &Cluster, program: &Path, watched: &Watched) -> Result<()> {
     let Watched { resource, before, then, shown } = watched;
     session(cluster, program, before).await?;
-    let there = session(cluster, program, &[&format!("get {resource} -o name")]).await?.lines().count() - 1;
+    let there = session(cluster, program, &[&format!("get {resource} -o name")]).await?.lines().count();
     let mut watches = Vec::new();
     for master in cluster.masters() {
         let path = cluster.directory().join(format!("watch-{master}"));
-        let mut command = cluster.kubectl(program, Some(&master))?;
+        let mut command = cluster.kubectl(&program.to_string_lossy(), Some(&master))?;
         command.args(["get", resource, "-w", "--output-watch-events"]);
         command.kill_on_drop(true).stdout(std::fs::File::create(&path)?);
         watches.push((path, command.spawn().context("kubectl get -w")?));
@@ -253,8 +239,8 @@ async fn check_watched(cluster: &Cluster, program: &str, watched: &Watched) -> R
     session(cluster, program, then).await?;
     for (path, mut watch) in watches {
         let screen = wait_for_lines(&path, shown.lines().count()).await?;
-        let screen: Vec<String> = screen.lines().map(without_age).map(single_spaced).collect();
-        let expected: Vec<String> = shown.lines().map(str::to_owned).map(single_spaced).collect();
+        let screen: Vec<String> = normal::screen(&screen).lines().map(single_spaced).collect();
+        let expected: Vec<String> = shown.lines().map(single_spaced).collect();
         assert_eq!(screen, expected);
         watch.kill().await?;
     }
@@ -262,7 +248,7 @@ async fn check_watched(cluster: &Cluster, program: &str, watched: &Watched) -> R
 }
 
 /// Columns are as wide as what was known when they were first shown, which a watch does not decide.
-fn single_spaced(line: String) -> String {
+fn single_spaced(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -3,10 +3,12 @@
 use serde_json::Value;
 
 use crate::decode;
-use crate::fields::{DELETE_OPTIONS, Type};
+use crate::deletion::Propagation;
+use crate::field_error::FieldError;
 use crate::object::Object;
 use crate::proto;
 use crate::resource::Resource;
+use crate::schema::{Type, builtin};
 use crate::status::Status;
 
 /// What bodies may be written in.
@@ -78,7 +80,7 @@ pub fn object(
     resource: &Resource,
     validation: FieldValidation,
 ) -> Result<(Object, Vec<String>), Status> {
-    let (tree, duplicates) = tree(body, format, resource.schema, resource.kind, &resource.api_version())?;
+    let (tree, duplicates) = tree(body, format, &resource.schema, &resource.kind, &resource.api_version())?;
     from_tree(tree, duplicates, resource, validation)
 }
 
@@ -93,14 +95,18 @@ pub fn from_tree(
     validation: FieldValidation,
 ) -> Result<(Object, Vec<String>), Status> {
     let unusable = |why: &str| {
-        let (kind, version) = (resource.kind, resource.version);
+        let (kind, version) = (&resource.kind, &resource.version);
         Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
     };
-    let (object, unknown) =
+    let (object, mut unknown) =
         Object::from_tree(tree, resource).map_err(|error| unusable(&error.to_string()))?;
+    let mut odd: Vec<_> = duplicates.into_iter().map(|path| format!("duplicate field {path:?}")).collect();
+    if resource.custom.is_some() {
+        // What is odd about the metadata is found before the rest is looked at.
+        unknown.sort_by_key(|path| (!path.starts_with("metadata."), path.clone()));
+    }
     let unknown = unknown.into_iter().map(|path| format!("unknown field {path:?}"));
-    let odd: Vec<_> =
-        unknown.chain(duplicates.into_iter().map(|path| format!("duplicate field {path:?}"))).collect();
+    odd.splice(if resource.custom.is_some() { odd.len()..odd.len() } else { 0..0 }, unknown);
     match validation {
         FieldValidation::Strict if !odd.is_empty() => {
             Err(unusable(&format!("strict decoding error: {}", odd.join(", "))))
@@ -119,40 +125,94 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// Only check, delete nothing.
     pub dry_run: bool,
+    /// How long the object may take to end by itself, in seconds.
+    pub grace_seconds: Option<i64>,
+    /// What becomes of its dependents.
+    pub propagation: Option<Propagation>,
+    /// Whether the client said in the old way that dependents do not stay.
+    pub cascades: bool,
 }
 
-/// Reads the body of a delete; an empty one asks for nothing particular.
+/// Reads what a delete asks for: in its body, or without one in the parameters of its query.
 ///
 /// # Errors
-/// 400, saying what cannot be understood.
-pub fn delete_options(body: &[u8], format: Format) -> Result<DeleteOptions, Status> {
-    if body.is_empty() {
-        return Ok(DeleteOptions::default());
-    }
-    let (mut tree, _) = tree(body, format, &DELETE_OPTIONS, "DeleteOptions", "")?;
+/// 400, saying what cannot be understood; 422 for words that mean nothing.
+pub fn delete_options<'q>(
+    body: &[u8],
+    format: Format,
+    query: impl Fn(&str) -> &'q str,
+) -> Result<DeleteOptions, Status> {
+    let schema = builtin("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+    let tree =
+        if body.is_empty() { in_query(query)? } else { tree(body, format, &schema, "DeleteOptions", "")?.0 };
     let unusable = |why: &dyn std::fmt::Display| {
         Status::bad_request(format!(
             "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {why}"
         ))
     };
-    if let Some(map) = tree.as_object_mut() {
-        map.shift_remove("kind");
-        map.shift_remove("apiVersion");
-    }
-    let (map, _) = crate::conform::conform(tree, &DELETE_OPTIONS).map_err(|error| unusable(&error))?;
+    let (map, _) = crate::conform::conform(tree, &schema).map_err(|error| unusable(&error))?;
     let precondition = |name: &str| {
         let value = map.get("preconditions").and_then(|given| given.get(name));
         value.and_then(Value::as_str).map(str::to_owned)
     };
-    let dry_run = map.get("dryRun").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    Ok(DeleteOptions { uid: precondition("uid"), resource_version: precondition("resourceVersion"), dry_run })
+    let orphans = map.get("orphanDependents").and_then(Value::as_bool);
+    let policy = map.get("propagationPolicy").and_then(Value::as_str);
+    let dry_run: Vec<_> = map.get("dryRun").and_then(Value::as_array).into_iter().flatten().collect();
+    let mut errors = Vec::new();
+    if let (Some(_), Some(policy)) = (orphans, policy) {
+        let why = "orphanDependents and deletionPropagation cannot be both set";
+        errors.push(FieldError::invalid("propagationPolicy", policy, why));
+    }
+    let said = policy.map(|word| (word, Propagation::parse(word)));
+    if let Some((word, None)) = said {
+        let words = ["Background", "Foreground", "Orphan", "nil"];
+        errors.push(FieldError::not_supported("propagationPolicy", word, &words));
+    }
+    if dry_run.iter().any(|word| **word != "All") {
+        let words: Value = dry_run.iter().copied().cloned().collect();
+        errors.push(FieldError::not_supported("dryRun", words, &["All"]));
+    }
+    if !errors.is_empty() {
+        let kind = crate::GroupResource { group: "meta.k8s.io", resource: "DeleteOptions" };
+        return Err(Status::invalid(kind, "", &errors));
+    }
+    let by_orphans = orphans.map(|stay| if stay { Propagation::Orphan } else { Propagation::Background });
+    Ok(DeleteOptions {
+        uid: precondition("uid"),
+        resource_version: precondition("resourceVersion"),
+        dry_run: !dry_run.is_empty(),
+        grace_seconds: map.get("gracePeriodSeconds").and_then(Value::as_i64),
+        propagation: by_orphans.or(said.and_then(|(_, known)| known)),
+        cascades: orphans == Some(false),
+    })
+}
+
+/// The same from a query. What it does not say is not there.
+fn in_query<'q>(query: impl Fn(&str) -> &'q str) -> Result<Value, Status> {
+    let mut tree = serde_json::Map::new();
+    for name in ["propagationPolicy", "dryRun"] {
+        let word = query(name);
+        if !word.is_empty() {
+            tree.insert(name.to_owned(), if name == "dryRun" { vec![word].into() } else { word.into() });
+        }
+    }
+    for name in ["gracePeriodSeconds", "orphanDependents"] {
+        let word = query(name);
+        if !word.is_empty() {
+            let value = serde_json::from_str(word);
+            let value: Value =
+                value.map_err(|_| Status::bad_request(format!("{name}: {word:?} cannot be read")))?;
+            tree.insert(name.to_owned(), value);
+        }
+    }
+    Ok(tree.into())
 }
 
 /// Reads a body and checks that it says what it should be. An empty `api_version`: any.
 fn tree(
     body: &[u8],
     format: Format,
-    schema: &'static Type,
+    schema: &Type,
     kind: &str,
     api_version: &str,
 ) -> Result<(Value, Vec<String>), Status> {
@@ -195,10 +255,11 @@ fn expect(kind: &str, api_version: &str, want_kind: &str, want_version: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::config_map::RESOURCE;
 
     fn refused(body: &str, validation: FieldValidation) -> String {
-        object(body.as_bytes(), Format::Json, &RESOURCE, validation).expect_err("refused").message
+        object(body.as_bytes(), Format::Json, &Resource::builtin("", "v1", "configmaps"), validation)
+            .expect_err("refused")
+            .message
     }
 
     #[test]
@@ -208,8 +269,11 @@ mod tests {
             refused(body, FieldValidation::Strict),
             r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "extra", duplicate field "data.a""#
         );
-        let warnings =
-            |validation| object(body.as_bytes(), Format::Json, &RESOURCE, validation).expect("accepted").1;
+        let warnings = |validation| {
+            object(body.as_bytes(), Format::Json, &Resource::builtin("", "v1", "configmaps"), validation)
+                .expect("accepted")
+                .1
+        };
         assert_eq!(
             warnings(FieldValidation::Warn),
             [r#"unknown field "extra""#, r#"duplicate field "data.a""#]
@@ -231,17 +295,51 @@ mod tests {
             refused(r#"{"data":{"a":1}}"#, FieldValidation::Warn),
             r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string"#
         );
-        assert!(object(b"{}", Format::Json, &RESOURCE, FieldValidation::Warn).is_ok());
+        assert!(
+            object(b"{}", Format::Json, &Resource::builtin("", "v1", "configmaps"), FieldValidation::Warn)
+                .is_ok()
+        );
     }
 
     #[test]
     fn deletes_with_preconditions() {
         let json = br#"{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{"uid":"u"},"propagationPolicy":"Background"}"#;
-        let expect = DeleteOptions { uid: Some("u".into()), ..DeleteOptions::default() };
-        assert_eq!(delete_options(json, Format::Json), Ok(expect.clone()));
-        assert_eq!(delete_options(b"", Format::Json), Ok(DeleteOptions::default()));
+        let read = |body: &[u8], format| delete_options(body, format, |_| "");
+        let by_uid = DeleteOptions { uid: Some("u".into()), ..DeleteOptions::default() };
+        let expect = DeleteOptions { propagation: Some(Propagation::Background), ..by_uid.clone() };
+        assert_eq!(read(json, Format::Json), Ok(expect));
+        assert_eq!(read(b"", Format::Json), Ok(DeleteOptions::default()));
         let protobuf = b"k8s\0\n\x13\n\x02v1\x12\rDeleteOptions\x12\x05\x12\x03\n\x01u";
-        assert_eq!(delete_options(protobuf, Format::Protobuf), Ok(expect));
+        assert_eq!(read(protobuf, Format::Protobuf), Ok(by_uid));
+    }
+
+    #[test]
+    fn deletes_that_say_how() {
+        let query = |name: &str| match name {
+            "gracePeriodSeconds" => "5",
+            "orphanDependents" => "false",
+            _ => "",
+        };
+        let expect = DeleteOptions {
+            grace_seconds: Some(5),
+            propagation: Some(Propagation::Background),
+            cascades: true,
+            ..DeleteOptions::default()
+        };
+        assert_eq!(delete_options(b"", Format::Json, query), Ok(expect));
+        let refused = |body: &[u8]| delete_options(body, Format::Json, |_| "").expect_err("refused").message;
+        assert_eq!(
+            refused(br#"{"propagationPolicy":"Later"}"#),
+            r#"DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "Later": supported values: "Background", "Foreground", "Orphan", "nil""#
+        );
+        assert_eq!(
+            refused(br#"{"orphanDependents":true,"propagationPolicy":"Orphan"}"#),
+            r#"DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "Orphan": orphanDependents and deletionPropagation cannot be both set"#
+        );
+        assert_eq!(
+            refused(br#"{"dryRun":["Some"]}"#),
+            r#"DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All""#
+        );
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! Brings a decoded tree into the form of its type: checks what each field holds, prunes what the type
 //! does not know, drops nulls, and writes base64 and times in one way.
 
+mod custom;
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde_json::{Map, Value};
 
-use crate::fields::{Shape, Type};
+use crate::duration;
+use crate::quantity;
+use crate::schema::{Instead, Shape, Type};
 use crate::time;
 
 /// Base64 as Go reads it: padded, the last bits ignored.
@@ -25,105 +32,158 @@ pub struct TypeError(String);
 ///
 /// # Errors
 /// The first value of a wrong type.
-pub fn conform(tree: Value, of: &'static Type) -> Result<(Map<String, Value>, Vec<String>), TypeError> {
-    let mut walk = Walk { root: of.name, path: String::new(), unknown: Vec::new() };
+pub fn conform(tree: Value, of: &Type) -> Result<(Map<String, Value>, Vec<String>), TypeError> {
+    let mut walk = Walk { place: String::new(), path: String::new(), unknown: Vec::new() };
     let Value::Object(map) = tree else {
-        return Err(walk.mismatch(&tree, &format!("v1.{}", of.name)));
+        return Err(walk.mismatch(&tree, of.qualified(), None));
     };
     let map = walk.object(map, of)?;
     Ok((map, walk.unknown))
 }
 
 struct Walk {
-    root: &'static str,
+    /// Fields on the way here, without places in lists and maps: how Go's decoder names a field.
+    place: String,
+    /// The same with them: how unknown fields are named.
     path: String,
     unknown: Vec<String>,
 }
 
+/// What a value should be: its shape, and what holds it.
+#[derive(Clone, Copy)]
+struct Wanted<'s> {
+    shape: &'s Shape,
+    /// Go's name of the type, where the shape does not tell.
+    go: &'s str,
+    /// The struct around it.
+    within: &'s Type,
+}
+
+impl<'s> Wanted<'s> {
+    fn item(self, shape: &'s Shape) -> Self {
+        let go = self.go.strip_prefix("[]").or_else(|| self.go.strip_prefix("map[string]"));
+        Self { shape, go: go.unwrap_or_default(), ..self }
+    }
+
+    fn go_type(self) -> String {
+        if self.go.is_empty() { go_type(self.shape) } else { self.go.to_owned() }
+    }
+}
+
 impl Walk {
     /// Null means absent: such members are dropped before the value is looked at.
-    fn object(
-        &mut self,
-        map: Map<String, Value>,
-        of: &'static Type,
-    ) -> Result<Map<String, Value>, TypeError> {
+    fn object(&mut self, map: Map<String, Value>, of: &Type) -> Result<Map<String, Value>, TypeError> {
+        if let Some(custom) = &of.custom {
+            return self.custom(map, of, custom);
+        }
         let is_root = self.path.is_empty();
         let mut kept = Map::with_capacity(map.len());
         for (name, value) in map {
             let outer = self.enter(&name);
             match of.field(&name) {
                 Some(field) if !value.is_null() => {
-                    kept.insert(name, self.value(value, &field.shape)?);
+                    let wanted = Wanted { shape: &field.shape, go: &field.go, within: of };
+                    kept.insert(name, self.value(value, wanted)?);
                 }
                 None if !(is_root && matches!(name.as_str(), "kind" | "apiVersion")) => self.prune(),
                 _ => {}
             }
-            self.path.truncate(outer);
+            self.leave(outer);
         }
         Ok(kept)
     }
 
-    fn value(&mut self, value: Value, shape: &'static Shape) -> Result<Value, TypeError> {
-        match (shape, value) {
-            (Shape::Any, value) => Ok(value),
-            (Shape::Bool, value @ Value::Bool(_)) => Ok(value),
-            (Shape::Int, value) if value.is_i64() => Ok(value),
-            (Shape::Text, value @ Value::String(_)) => Ok(value),
-            (Shape::Bytes, Value::String(text)) => self.bytes(text),
-            (Shape::Time, Value::String(text)) => self.time(text),
+    fn value(&mut self, value: Value, wanted: Wanted<'_>) -> Result<Value, TypeError> {
+        match (wanted.shape, value) {
+            (Shape::Any | Shape::Raw | Shape::Fields, value) => Ok(value),
+            (Shape::Bool, value @ Value::Bool(_)) | (Shape::Text, value @ Value::String(_)) => Ok(value),
+            (Shape::Int64, value @ Value::Number(_)) if value.is_i64() => Ok(value),
+            (Shape::Int32, value) if is_int32(&value) => Ok(value),
+            (Shape::Float, value @ Value::Number(_)) => Ok(value),
+            (Shape::IntOrString, value) => int_or_string(value),
+            (Shape::Quantity, Value::String(text)) => quantity(text.trim()),
+            (Shape::Quantity, Value::Number(number)) => quantity(&number.to_string()),
+            (Shape::Quantity, _) => Err(TypeError(quantity::FORMAT.to_owned())),
+            (Shape::Bytes, Value::String(text)) => bytes(text),
+            (Shape::Time, Value::String(text)) => time(&text),
+            (Shape::MicroTime, Value::String(text)) => micro_time(&text),
+            (Shape::Duration, Value::String(text)) => span(&text),
+            (Shape::Time | Shape::MicroTime | Shape::Duration, value) => Err(bare_mismatch(&value, "string")),
             (Shape::Struct(of), Value::Object(map)) => self.object(map, of).map(Value::Object),
-            (Shape::Map(of), Value::Object(map)) => self.map(map, of),
-            (Shape::List(of), Value::Array(items)) => {
-                let items: Result<Vec<_>, _> = items.into_iter().map(|item| self.item(item, of)).collect();
-                items.map(Value::Array)
-            }
-            (_, value) => Err(self.mismatch(&value, &go_type(shape))),
+            (Shape::Map(of), Value::Object(map)) => self.map(map, wanted.item(of)),
+            (Shape::List(of), Value::Array(items)) => self.list(items, wanted.item(of)),
+            (Shape::SchemaOr(of, instead), value) => self.schema_or(value, of, *instead, wanted),
+            (_, value) => Err(self.mismatch(&value, &wanted.go_type(), Some(wanted.within))),
         }
     }
 
     /// An item of a list or map: unlike a member it stays when it is null, as the zero value.
-    fn item(&mut self, value: Value, shape: &'static Shape) -> Result<Value, TypeError> {
-        if value.is_null() { Ok(zero(shape)) } else { self.value(value, shape) }
+    fn item(&mut self, value: Value, wanted: Wanted<'_>) -> Result<Value, TypeError> {
+        if value.is_null() { Ok(zero(wanted.shape)) } else { self.value(value, wanted) }
     }
 
-    fn map(&mut self, map: Map<String, Value>, of: &'static Shape) -> Result<Value, TypeError> {
+    fn map(&mut self, map: Map<String, Value>, wanted: Wanted<'_>) -> Result<Value, TypeError> {
         let mut kept = Map::with_capacity(map.len());
         for (key, value) in map {
-            let value = self.item(value, of)?;
+            let outer = self.path.len();
+            self.path.push('.');
+            self.path.push_str(&key);
+            let value = self.item(value, wanted)?;
+            self.path.truncate(outer);
             kept.insert(key, value);
         }
         Ok(kept.into())
     }
 
-    fn bytes(&self, text: String) -> Result<Value, TypeError> {
-        let unwrapped = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], "") } else { text };
-        let bytes = LENIENT.decode(&unwrapped).map_err(|error| {
-            let at = match error {
-                base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-                base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
-                    unwrapped.len() / 4 * 4
-                }
-            };
-            TypeError(format!("illegal base64 data at input byte {at}"))
-        })?;
-        Ok(STANDARD.encode(bytes).into())
-    }
-
-    fn time(&self, text: String) -> Result<Value, TypeError> {
-        let layout = "2006-01-02T15:04:05Z07:00";
-        let at = time::parse_rfc3339(&text).ok_or_else(|| {
-            TypeError(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?}"))
-        })?;
-        Ok(time::rfc3339(at).into())
-    }
-
-    fn enter(&mut self, name: &str) -> usize {
-        let outer = self.path.len();
-        if outer > 0 {
-            self.path.push('.');
+    fn list(&mut self, items: Vec<Value>, wanted: Wanted<'_>) -> Result<Value, TypeError> {
+        let mut kept = Vec::with_capacity(items.len());
+        for (at, value) in items.into_iter().enumerate() {
+            let outer = self.path.len();
+            write!(self.path, "[{at}]").expect("text grows in memory");
+            kept.push(self.item(value, wanted)?);
+            self.path.truncate(outer);
         }
-        self.path.push_str(name);
+        Ok(kept.into())
+    }
+
+    fn schema_or(
+        &mut self,
+        value: Value,
+        of: &Type,
+        instead: Instead,
+        wanted: Wanted<'_>,
+    ) -> Result<Value, TypeError> {
+        match (instead, value) {
+            (Instead::Bool, value @ Value::Bool(_)) => Ok(value),
+            (Instead::List, Value::Array(items)) => {
+                let shapes = items.into_iter().map(|item| match item {
+                    Value::Object(map) => self.object(map, of).map(Value::Object),
+                    other => Err(self.mismatch(&other, of.qualified(), Some(wanted.within))),
+                });
+                shapes.collect::<Result<Vec<_>, _>>().map(Value::Array)
+            }
+            (Instead::Names, value @ Value::Array(_)) => {
+                self.value(value, Wanted { shape: &NAMES, ..wanted })
+            }
+            (_, Value::Object(map)) => self.object(map, of).map(Value::Object),
+            (_, value) => Err(self.mismatch(&value, of.qualified(), Some(wanted.within))),
+        }
+    }
+
+    fn enter(&mut self, name: &str) -> (usize, usize) {
+        let outer = (self.path.len(), self.place.len());
+        for path in [&mut self.path, &mut self.place] {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(name);
+        }
         outer
+    }
+
+    fn leave(&mut self, outer: (usize, usize)) {
+        self.path.truncate(outer.0);
+        self.place.truncate(outer.1);
     }
 
     fn prune(&mut self) {
@@ -132,33 +192,97 @@ impl Walk {
         }
     }
 
-    fn mismatch(&self, value: &Value, wanted: &str) -> TypeError {
-        let found = match value {
-            Value::Null => "null",
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
-        let place = match self.path.as_str() {
-            "" => String::new(),
-            path => format!("Go struct field {}.{path} of type ", self.root),
-        };
-        let target = if place.is_empty() { format!("Go value of type {wanted}") } else { place + wanted };
-        TypeError(format!("json: cannot unmarshal {found} into {target}"))
+    fn mismatch(&self, value: &Value, wanted: &str, within: Option<&Type>) -> TypeError {
+        match within {
+            Some(within) => {
+                let (name, place) = (within.name(), &self.place);
+                let target = format!("Go struct field {name}.{place} of type {wanted}");
+                TypeError(format!("json: cannot unmarshal {} into {target}", found(value, wanted)))
+            }
+            None => bare_mismatch(value, wanted),
+        }
     }
+}
+
+static NAMES: LazyLock<Shape> = LazyLock::new(|| Shape::List(Shape::Text.into()));
+
+fn bare_mismatch(value: &Value, wanted: &str) -> TypeError {
+    TypeError(format!("json: cannot unmarshal {} into Go value of type {wanted}", found(value, wanted)))
+}
+
+/// What stands in the body. Numbers that are just too large or not whole are shown.
+fn found(value: &Value, wanted: &str) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "bool".into(),
+        Value::Number(number) if wanted.starts_with("int") => format!("number {number}"),
+        Value::Number(_) => "number".into(),
+        Value::String(_) => "string".into(),
+        Value::Array(_) => "array".into(),
+        Value::Object(_) => "object".into(),
+    }
+}
+
+fn is_int32(value: &Value) -> bool {
+    value.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+}
+
+fn int_or_string(value: Value) -> Result<Value, TypeError> {
+    match value {
+        Value::String(_) => Ok(value),
+        value if is_int32(&value) => Ok(value),
+        value => Err(bare_mismatch(&value, "int32")),
+    }
+}
+
+fn quantity(text: &str) -> Result<Value, TypeError> {
+    quantity::canonical(text).map(Value::from).map_err(|error| TypeError(error.to_string()))
+}
+
+fn bytes(text: String) -> Result<Value, TypeError> {
+    let unwrapped = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], "") } else { text };
+    let bytes = LENIENT.decode(&unwrapped).map_err(|error| {
+        let at = match error {
+            base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+            base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
+                unwrapped.len() / 4 * 4
+            }
+        };
+        TypeError(format!("illegal base64 data at input byte {at}"))
+    })?;
+    Ok(STANDARD.encode(bytes).into())
+}
+
+fn time(text: &str) -> Result<Value, TypeError> {
+    let at = time::parse(text).ok_or_else(|| bad_time(text, "2006-01-02T15:04:05Z07:00"))?;
+    Ok(time::seconds(at).into())
+}
+
+fn micro_time(text: &str) -> Result<Value, TypeError> {
+    let at = time::parse_micro(text).ok_or_else(|| bad_time(text, "2006-01-02T15:04:05.000000Z07:00"))?;
+    Ok(time::micro(at).into())
+}
+
+fn bad_time(text: &str, layout: &str) -> TypeError {
+    TypeError(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?}"))
+}
+
+fn span(text: &str) -> Result<Value, TypeError> {
+    let span = duration::parse(text).ok_or_else(|| TypeError(format!("time: invalid duration {text:?}")))?;
+    Ok(duration::text(span).into())
 }
 
 /// What a null item stands for.
 fn zero(shape: &Shape) -> Value {
     match shape {
-        Shape::Any | Shape::Time => Value::Null,
+        Shape::Any | Shape::Fields | Shape::MicroTime | Shape::Raw | Shape::Time => Value::Null,
         Shape::Bool => false.into(),
         Shape::Bytes | Shape::Text => "".into(),
-        Shape::Int => 0.into(),
+        Shape::Duration => "0s".into(),
+        Shape::Float | Shape::Int32 | Shape::Int64 | Shape::IntOrString => 0.into(),
         Shape::List(_) => Value::Array(Vec::new()),
-        Shape::Map(_) | Shape::Struct(_) => Map::new().into(),
+        Shape::Map(_) | Shape::SchemaOr(..) | Shape::Struct(_) => Map::new().into(),
+        Shape::Quantity => "0".into(),
     }
 }
 
@@ -167,10 +291,18 @@ fn go_type(shape: &Shape) -> String {
         Shape::Any => "interface {}".into(),
         Shape::Bool => "bool".into(),
         Shape::Bytes => "[]uint8".into(),
-        Shape::Int => "int64".into(),
+        Shape::Duration => "v1.Duration".into(),
+        Shape::Fields => "v1.FieldsV1".into(),
+        Shape::Float => "float64".into(),
+        Shape::Int32 => "int32".into(),
+        Shape::Int64 => "int64".into(),
+        Shape::IntOrString => "intstr.IntOrString".into(),
         Shape::List(of) => format!("[]{}", go_type(of)),
         Shape::Map(of) => format!("map[string]{}", go_type(of)),
-        Shape::Struct(of) => format!("v1.{}", of.name),
+        Shape::MicroTime => "v1.MicroTime".into(),
+        Shape::Quantity => "resource.Quantity".into(),
+        Shape::Raw => "runtime.RawExtension".into(),
+        Shape::SchemaOr(of, _) | Shape::Struct(of) => of.qualified().to_owned(),
         Shape::Text => "string".into(),
         Shape::Time => "v1.Time".into(),
     }
@@ -181,7 +313,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fields::{CONFIG_MAP, SECRET};
+    use crate::schema::builtin;
 
     #[test]
     fn what_a_type_does_not_know_is_pruned_and_told() {
@@ -190,7 +322,7 @@ mod tests {
             "metadata": {"name": "x", "colour": "red", "creationTimestamp": null, "labels": {"a": null}},
             "data": {"a": "b"}, "immutable": null,
         });
-        let (map, unknown) = conform(given, &CONFIG_MAP).expect("conforms");
+        let (map, unknown) = conform(given, &builtin("io.k8s.api.core.v1.ConfigMap")).expect("conforms");
         let expect = json!({"metadata": {"name": "x", "labels": {"a": ""}}, "data": {"a": "b"}});
         assert_eq!(Value::Object(map), expect);
         assert_eq!(unknown, ["extra", "metadata.colour"]);
@@ -209,20 +341,23 @@ mod tests {
             ),
             (
                 json!({"metadata": {"labels": "x"}}),
-                "json: cannot unmarshal string into Go struct field ConfigMap.metadata.labels of type map[string]string",
+                "json: cannot unmarshal string into Go struct field ObjectMeta.metadata.labels of type map[string]string",
             ),
             (json!({"binaryData": {"a": "?"}}), "illegal base64 data at input byte 0"),
             (json!([]), "json: cannot unmarshal array into Go value of type v1.ConfigMap"),
         ];
         for (given, expect) in cases {
-            assert_eq!(conform(given, &CONFIG_MAP).expect_err("wrong").to_string(), expect);
+            assert_eq!(
+                conform(given, &builtin("io.k8s.api.core.v1.ConfigMap")).expect_err("wrong").to_string(),
+                expect
+            );
         }
     }
 
     #[test]
     fn base64_and_times_have_one_form() {
         let given = json!({"data": {"a": "aGVs\nbG8="}, "metadata": {"deletionTimestamp": "2026-01-01T01:00:00.9+01:00"}});
-        let (map, _) = conform(given, &SECRET).expect("conforms");
+        let (map, _) = conform(given, &builtin("io.k8s.api.core.v1.Secret")).expect("conforms");
         let expect =
             json!({"data": {"a": "aGVsbG8="}, "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
         assert_eq!(Value::Object(map), expect);

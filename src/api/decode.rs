@@ -5,7 +5,7 @@
 //! neither nesting nor YAML aliases can make a small body into a large tree. Of keys that appear twice
 //! the last one wins, and their paths are told.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -143,7 +143,12 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(self.child()?)? {
+        let outer = self.walk.path.len();
+        loop {
+            write!(self.walk.path, "[{}]", list.len()).map_err(serde::de::Error::custom)?;
+            let item = items.next_element_seed(self.child()?)?;
+            self.walk.path.truncate(outer);
+            let Some(item) = item else { break };
             list.push(item);
         }
         Ok(list.into())
@@ -214,9 +219,10 @@ mod tests {
 
     #[test]
     fn the_last_of_duplicate_keys_wins_and_is_told() {
-        let decoded = json(br#"{"data":{"a":"1","b":"2","a":"3"},"data2":1,"data2":2}"#).expect("JSON");
-        assert_eq!(decoded.value, json!({"data": {"a": "3", "b": "2"}, "data2": 2}));
-        assert_eq!(decoded.duplicates, ["data.a", "data2"]);
+        let decoded =
+            json(br#"{"data":{"a":"1","b":"2","a":"3"},"data2":1,"data2":[{"x":1,"x":2}]}"#).expect("JSON");
+        assert_eq!(decoded.value, json!({"data": {"a": "3", "b": "2"}, "data2": [{"x": 2}]}));
+        assert_eq!(decoded.duplicates, ["data.a", "data2[0].x", "data2"]);
     }
 
     #[test]

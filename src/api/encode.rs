@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use crate::fields::{Presence, Shape, Type};
+use crate::schema::{Instead, Presence, Shape, Type};
 
 /// Writes the members of one JSON object.
 pub(crate) struct Members<'o> {
@@ -76,33 +76,47 @@ impl<'o> Members<'o> {
 }
 
 /// Writes a list of structs, the items of the field `name` of `of`, unless it is empty.
-pub(crate) fn struct_items(members: &mut Members<'_>, of: &'static Type, name: &str, items: &[Value]) {
+pub(crate) fn struct_items(members: &mut Members<'_>, of: &Type, name: &str, items: &[Value]) {
     let Some(Shape::List(shape)) = of.field(name).map(|field| &field.shape) else { return };
     if !items.is_empty() {
         list(members.name(name), items, |out, item| value(out, item, shape));
     }
 }
 
+/// Writes members in the order of their names, as Go writes what it has no type for.
+fn sorted_members(members: &mut Members<'_>, map: &Map<String, Value>) {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_unstable_by_key(|entry| entry.0);
+    for (name, value) in entries {
+        any(members.name(name), value);
+    }
+}
+
 /// Writes the fields of `of` that `map` holds, in the type's order. `skip` names one that the caller
 /// has written.
-pub(crate) fn fields(members: &mut Members<'_>, map: &Map<String, Value>, of: &'static Type, skip: &str) {
-    for field in of.fields.iter().filter(|field| field.name != skip) {
-        let given = map.get(field.name).filter(|value| !value.is_null());
+pub(crate) fn fields(members: &mut Members<'_>, map: &Map<String, Value>, of: &Type, skip: &str) {
+    if of.custom.is_some() {
+        return sorted_members(members, map);
+    }
+    for field in of.fields().iter().filter(|field| field.name != skip) {
+        let given = map.get(&field.name).filter(|value| !value.is_null());
         match (given, field.presence) {
             (None, Presence::Given | Presence::NonEmpty) => {}
             (Some(value), Presence::NonEmpty) if is_empty(value) => {}
-            (None, Presence::Always) => zero(members.name(field.name), &field.shape),
-            (Some(given), _) => value(members.name(field.name), given, &field.shape),
+            (None, Presence::Always) => zero(members.name(&field.name), &field.shape),
+            (Some(given), _) => value(members.name(&field.name), given, &field.shape),
         }
     }
 }
 
-fn value(out: &mut Vec<u8>, given: &Value, shape: &'static Shape) {
+fn value(out: &mut Vec<u8>, given: &Value, shape: &Shape) {
     match (shape, given) {
-        (Shape::Struct(of), Value::Object(map)) => {
-            let mut members = Members::open(out);
-            fields(&mut members, map, of, "");
-            members.close();
+        (Shape::Struct(of) | Shape::SchemaOr(of, _), Value::Object(map)) => structure(out, map, of),
+        (Shape::SchemaOr(of, Instead::List), Value::Array(items)) => {
+            list(out, items, |out, item| match item {
+                Value::Object(map) => structure(out, map, of),
+                other => any(out, other),
+            });
         }
         (Shape::Map(of), Value::Object(map)) => sorted(out, map, |out, item| value(out, item, of)),
         (Shape::List(of), Value::Array(items)) => list(out, items, |out, item| value(out, item, of)),
@@ -110,14 +124,34 @@ fn value(out: &mut Vec<u8>, given: &Value, shape: &'static Shape) {
     }
 }
 
+fn structure(out: &mut Vec<u8>, map: &Map<String, Value>, of: &Type) {
+    let mut members = Members::open(out);
+    fields(&mut members, map, of, "");
+    members.close();
+}
+
 /// A value of no known shape: keys sorted, as Go writes maps.
-fn any(out: &mut Vec<u8>, given: &Value) {
+pub(crate) fn any(out: &mut Vec<u8>, given: &Value) {
     match given {
         Value::Object(map) => sorted(out, map, any),
         Value::Array(items) => list(out, items, any),
         Value::String(given) => text(out, given),
+        Value::Number(given) => number(out, given),
         scalar => out.extend_from_slice(scalar.to_string().as_bytes()),
     }
+}
+
+/// A number as Go writes it: without a fraction when it has none.
+fn number(out: &mut Vec<u8>, given: &Number) {
+    /// Go writes larger ones with an exponent.
+    const PLAIN_MAX: f64 = 1e21;
+    let text = match given.as_f64() {
+        Some(float) if given.is_f64() && float.fract() == 0.0 && float.abs() < PLAIN_MAX => {
+            format!("{float:.0}")
+        }
+        _ => given.to_string(),
+    };
+    out.extend_from_slice(text.as_bytes());
 }
 
 fn sorted(out: &mut Vec<u8>, map: &Map<String, Value>, item: impl Fn(&mut Vec<u8>, &Value)) {
@@ -130,7 +164,8 @@ fn sorted(out: &mut Vec<u8>, map: &Map<String, Value>, item: impl Fn(&mut Vec<u8
     members.close();
 }
 
-fn list<T>(out: &mut Vec<u8>, items: &[T], item: impl Fn(&mut Vec<u8>, &T)) {
+/// Writes a list.
+pub(crate) fn list<T>(out: &mut Vec<u8>, items: &[T], item: impl Fn(&mut Vec<u8>, &T)) {
     out.push(b'[');
     for (at, value) in items.iter().enumerate() {
         if at > 0 {
@@ -141,19 +176,45 @@ fn list<T>(out: &mut Vec<u8>, items: &[T], item: impl Fn(&mut Vec<u8>, &T)) {
     out.push(b']');
 }
 
-fn zero(out: &mut Vec<u8>, shape: &'static Shape) {
-    match shape {
-        Shape::Any | Shape::Time => out.extend_from_slice(b"null"),
-        Shape::Bool => out.extend_from_slice(b"false"),
-        Shape::Bytes | Shape::Text => out.extend_from_slice(b"\"\""),
-        Shape::Int => out.push(b'0'),
-        Shape::List(_) => out.extend_from_slice(b"[]"),
-        Shape::Map(_) => out.extend_from_slice(b"{}"),
-        Shape::Struct(_) => value(out, &Value::Object(Map::new()), shape),
+fn zero(out: &mut Vec<u8>, shape: &Shape) {
+    let text: &[u8] = match shape {
+        Shape::Any | Shape::Fields | Shape::MicroTime | Shape::Raw | Shape::Time => b"null",
+        Shape::Bool => b"false",
+        Shape::Bytes | Shape::Text => b"\"\"",
+        Shape::Duration => b"\"0s\"",
+        Shape::Float | Shape::Int32 | Shape::Int64 | Shape::IntOrString => b"0",
+        Shape::List(_) => b"[]",
+        Shape::Map(_) | Shape::SchemaOr(..) => b"{}",
+        Shape::Quantity => b"\"0\"",
+        Shape::Struct(of) => return structure(out, &Map::new(), of),
+    };
+    out.extend_from_slice(text);
+}
+
+/// Drops members that Go would leave out for being empty, at any depth.
+pub(crate) fn drop_empty(map: &mut Map<String, Value>, of: &Type) {
+    map.retain(|name, value| {
+        let Some(field) = of.field(name) else { return true };
+        drop_empty_within(value, &field.shape);
+        field.presence != Presence::NonEmpty || !is_empty(value)
+    });
+}
+
+fn drop_empty_within(value: &mut Value, shape: &Shape) {
+    match (shape, value) {
+        (Shape::Struct(of) | Shape::SchemaOr(of, _), Value::Object(map)) => drop_empty(map, of),
+        (Shape::List(of), Value::Array(items)) => {
+            items.iter_mut().for_each(|item| drop_empty_within(item, of))
+        }
+        (Shape::Map(of), Value::Object(map)) => {
+            map.values_mut().for_each(|value| drop_empty_within(value, of))
+        }
+        _ => {}
     }
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Whether Go holds it to be empty. No struct is ever left out for that.
+pub(crate) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(given) => !given,

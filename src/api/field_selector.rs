@@ -1,5 +1,7 @@
 //! Field selectors: `metadata.name=x,status.phase!=Active`.
 
+use crate::custom::CustomResource;
+use crate::custom::json_path::JsonPath;
 use crate::key::Key;
 use crate::object::Object;
 use crate::resource::{Resource, Selectable};
@@ -21,6 +23,7 @@ enum Place {
     Name,
     Namespace,
     Body(&'static Selectable),
+    Custom(JsonPath),
 }
 
 /// A selector that cannot be read, or names a field that no selector knows.
@@ -58,7 +61,7 @@ impl FieldSelector {
     pub fn matches(&self, key: &Key, read: impl FnOnce() -> Option<Object>) -> bool {
         let holds = |term: &Requirement, value: &str| (value == term.value) == term.equal;
         let (by_key, by_body): (Vec<_>, Vec<_>) =
-            self.0.iter().partition(|term| !matches!(term.place, Place::Body(_)));
+            self.0.iter().partition(|term| !matches!(term.place, Place::Body(_) | Place::Custom(_)));
         let key_holds = by_key.iter().all(|term| match term.place {
             Place::Namespace => holds(term, key.namespace()),
             _ => holds(term, key.name()),
@@ -69,7 +72,8 @@ impl FieldSelector {
         let Some(object) = read() else { return false };
         by_body.iter().all(|term| match term.place {
             Place::Body(field) => holds(term, &(field.value)(&object)),
-            _ => true,
+            Place::Custom(ref path) => holds(term, &CustomResource::selected(&object, path)),
+            Place::Name | Place::Namespace => true,
         })
     }
 }
@@ -103,11 +107,16 @@ fn requirement(term: &str, resource: &Resource) -> Result<Requirement, FieldSele
     let place = match path {
         "metadata.name" => Place::Name,
         "metadata.namespace" => Place::Namespace,
-        _ => Place::Body(
-            resource.selectable.iter().find(|field| field.path == path).ok_or_else(|| unknown(path))?,
-        ),
+        _ => body(path, resource).ok_or_else(|| unknown(path))?,
     };
     Ok(Requirement { place, value, equal })
+}
+
+/// A field of the body: of the kind, or one that the definition names.
+fn body(path: &str, resource: &Resource) -> Option<Place> {
+    let builtin = resource.particular.selectable.iter().find(|field| field.path == path);
+    let named = || resource.custom.as_ref()?.selectable.iter().find(|(name, _)| name == path);
+    builtin.map(Place::Body).or_else(|| named().map(|(_, path)| Place::Custom(path.clone())))
 }
 
 fn unknown(path: &str) -> FieldSelectorError {
@@ -133,15 +142,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::{config_map, namespace};
 
     #[test]
     fn what_matches() {
         let key = Key::object("", "namespaces", "", "a");
         let object = || {
-            Object::from_tree(json!({"status": {"phase": "Active"}}), &namespace::RESOURCE)
-                .ok()
-                .map(|read| read.0)
+            Object::from_tree(
+                json!({"status": {"phase": "Active"}}),
+                &Resource::builtin("", "v1", "namespaces"),
+            )
+            .ok()
+            .map(|read| read.0)
         };
         let cases = [
             ("", true),
@@ -154,22 +165,62 @@ mod tests {
             ("metadata.name=a,status.phase=Gone", false),
         ];
         for (text, expect) in cases {
-            let selector = FieldSelector::parse(text, &namespace::RESOURCE).expect("selector");
+            let selector =
+                FieldSelector::parse(text, &Resource::builtin("", "v1", "namespaces")).expect("selector");
             assert_eq!(selector.matches(&key, object), expect, "{text}");
         }
     }
 
     #[test]
     fn the_body_is_not_read_for_a_name() {
-        let selector = FieldSelector::parse("metadata.name=x", &config_map::RESOURCE).expect("selector");
+        let selector = FieldSelector::parse("metadata.name=x", &Resource::builtin("", "v1", "configmaps"))
+            .expect("selector");
         assert!(!selector.matches(&Key::object("", "configmaps", "a", "b"), || panic!("read")));
         assert_eq!(selector.exact_name(), Some("x"));
     }
 
     #[test]
+    fn fields_of_kinds() {
+        let cases = [
+            (
+                ("", "pods"),
+                json!({"spec": {"nodeName": "n", "hostNetwork": true}, "status": {"podIPs": [{"ip": "10.0.0.1"}]}}),
+                "spec.nodeName=n,spec.hostNetwork=true,status.podIP=10.0.0.1,status.phase!=Running",
+            ),
+            (("", "nodes"), json!({"spec": {}}), "spec.unschedulable=false"),
+            (("", "secrets"), json!({"type": "Opaque"}), "type=Opaque"),
+            (("", "services"), json!({"spec": {"type": "ClusterIP"}}), "spec.type=ClusterIP,spec.clusterIP="),
+            (
+                ("", "events"),
+                json!({"involvedObject": {"name": "a"}, "reportingComponent": "c", "reason": "r"}),
+                "involvedObject.name=a,source=c,reason=r",
+            ),
+            (
+                ("events.k8s.io", "events"),
+                json!({"regarding": {"name": "a"}, "reportingController": "c"}),
+                "regarding.name=a,reportingController=c",
+            ),
+            (
+                ("certificates.k8s.io", "certificatesigningrequests"),
+                json!({"spec": {"signerName": "a.b/c"}}),
+                "spec.signerName=a.b/c",
+            ),
+        ];
+        for ((group, plural), tree, text) in cases {
+            let row = Resource::builtin(group, "v1", plural);
+            let object = || Object::from_tree(tree.clone(), &row).ok().map(|read| read.0);
+            let selector = FieldSelector::parse(text, &row).expect("selector");
+            assert!(selector.matches(&Key::object(group, plural, "", "a"), object), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_refused() {
-        let refused =
-            |text| FieldSelector::parse(text, &config_map::RESOURCE).expect_err("refused").to_string();
+        let refused = |text| {
+            FieldSelector::parse(text, &Resource::builtin("", "v1", "configmaps"))
+                .expect_err("refused")
+                .to_string()
+        };
         assert_eq!(refused("spec.x=1"), "field label not supported: spec.x");
         assert_eq!(refused("x"), "invalid selector: 'x'; can't understand 'x'");
     }

@@ -1,11 +1,17 @@
 //! `metadata`: what every object has, whatever its kind.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
-use crate::encode::{Members, struct_items};
-use crate::fields::OBJECT_META;
+use crate::apply::Entry;
+use crate::encode::{self, Members, struct_items};
+use crate::schema::{Type, builtin};
+
+/// The type of `metadata`.
+static OBJECT_META: LazyLock<Arc<Type>> =
+    LazyLock::new(|| builtin("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"));
 
 /// `metadata` of one object. Empty text and empty collections mean absent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,8 +43,8 @@ pub struct ObjectMeta {
     pub owner_references: Vec<Value>,
     /// Who must agree before the object goes.
     pub finalizers: Vec<String>,
-    /// Who set which field.
-    pub managed_fields: Vec<Value>,
+    /// Who set which field. One entry with nothing in it, as much as an empty list, asks to forget the owners.
+    pub managed_fields: Vec<Entry>,
 }
 
 impl ObjectMeta {
@@ -59,13 +65,20 @@ impl ObjectMeta {
             annotations: take_text_map(&mut map, "annotations"),
             owner_references: take_list(&mut map, "ownerReferences"),
             finalizers: take_list(&mut map, "finalizers").into_iter().filter_map(into_text).collect(),
-            managed_fields: take_list(&mut map, "managedFields"),
+            managed_fields: take_managed_fields(&mut map),
         }
     }
 
     /// Whether the object waits for its finalizers.
     pub fn is_deleting(&self) -> bool {
         self.deletion_timestamp.is_some()
+    }
+
+    /// As a tree, without the resourceVersion.
+    pub fn tree(&self) -> Value {
+        let mut json = Vec::new();
+        self.encode(&mut json);
+        serde_json::from_slice(&json).unwrap_or_default()
     }
 
     /// Writes `{...}` in Go's order, without the resourceVersion. Returns the offset in `out` at which
@@ -85,7 +98,9 @@ impl ObjectMeta {
         members.text_map("annotations", &self.annotations);
         struct_items(&mut members, &OBJECT_META, "ownerReferences", &self.owner_references);
         members.text_list("finalizers", &self.finalizers);
-        struct_items(&mut members, &OBJECT_META, "managedFields", &self.managed_fields);
+        if !self.managed_fields.is_empty() {
+            encode::list(members.name("managedFields"), &self.managed_fields, |out, entry| entry.write(out));
+        }
         members.close();
         splice
     }
@@ -102,6 +117,14 @@ fn take_text(map: &mut Map<String, Value>, name: &str) -> String {
 fn take_list(map: &mut Map<String, Value>, name: &str) -> Vec<Value> {
     match map.get_mut(name).map(Value::take) {
         Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
+fn take_managed_fields(map: &mut Map<String, Value>) -> Vec<Entry> {
+    match map.get_mut("managedFields").map(Value::take) {
+        Some(Value::Array(items)) if items.is_empty() => vec![Entry::default()],
+        Some(Value::Array(items)) => items.into_iter().map(Entry::from_tree).collect(),
         _ => Vec::new(),
     }
 }

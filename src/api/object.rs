@@ -1,9 +1,10 @@
 //! One object as a tree, and as the canonical bytes that are stored.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::conform::{TypeError, conform};
 use crate::decode::{self, DecodeError};
+use crate::defaults;
 use crate::encode::{self, Members};
 use crate::meta::ObjectMeta;
 use crate::resource::Resource;
@@ -51,12 +52,28 @@ impl Object {
     /// # Errors
     /// The first value of a wrong type.
     pub fn from_tree(tree: Value, resource: &Resource) -> Result<(Self, Vec<String>), TypeError> {
-        let (mut fields, unknown) = conform(tree, resource.schema)?;
+        let (mut fields, unknown) = conform(tree, &resource.schema)?;
         let meta = match fields.shift_remove("metadata") {
             Some(Value::Object(map)) => ObjectMeta::from_map(map),
             _ => ObjectMeta::default(),
         };
         Ok((Self { meta, fields }, unknown))
+    }
+
+    /// Fills in what was left out: what the types within say, then what the kind says.
+    pub fn default(&mut self, resource: &Resource) {
+        if let Some(custom) = &resource.custom {
+            return custom.fill(&mut self.fields);
+        }
+        // Of the metadata only labels are filled in; rules look at the name as well.
+        let labels = std::mem::take(&mut self.meta.labels).into_iter();
+        let labels: Map<String, Value> = labels.map(|(key, value)| (key, value.into())).collect();
+        self.fields.insert("metadata".into(), json!({"name": self.meta.name, "labels": labels}));
+        defaults::fill(&mut self.fields, &resource.schema);
+        if let Some(Value::Object(filled)) = self.fields.shift_remove("metadata") {
+            self.meta.labels = ObjectMeta::from_map(filled).labels;
+        }
+        (resource.strategy().default)(self);
     }
 
     /// From the bytes of a stored object.
@@ -82,15 +99,35 @@ impl Object {
         }
     }
 
+    /// Its bytes with its resourceVersion, as they are shown.
+    pub fn bytes(&self, resource: &Resource) -> Vec<u8> {
+        let (mut body, splice) = self.encode(resource);
+        if !self.meta.resource_version.is_empty() {
+            let member = format!("\"resourceVersion\":\"{}\",", self.meta.resource_version);
+            body.splice(splice..splice, member.bytes());
+        }
+        body
+    }
+
     fn encode(&self, resource: &Resource) -> (Vec<u8>, usize) {
         let mut body = Vec::with_capacity(512);
         let mut members = Members::open(&mut body);
-        members.text("kind", resource.kind);
+        members.text("kind", &resource.kind);
         members.text("apiVersion", &resource.api_version());
         let splice = self.meta.encode(members.name("metadata"));
-        encode::fields(&mut members, &self.fields, resource.schema, "metadata");
+        encode::fields(&mut members, &self.fields, &resource.schema, "metadata");
         members.close();
         (body, splice)
+    }
+
+    /// `spec`, if there is one.
+    pub fn spec(&self) -> Option<&Map<String, Value>> {
+        self.fields.get("spec").and_then(Value::as_object)
+    }
+
+    /// The same, to change it.
+    pub fn spec_mut(&mut self) -> Option<&mut Map<String, Value>> {
+        self.fields.get_mut("spec").and_then(Value::as_object_mut)
     }
 
     /// Text at a path of members, empty when there is none: `text(&["status", "phase"])`.
@@ -109,4 +146,13 @@ impl Prepared {
         let (head, tail) = self.body.split_at(self.splice as usize);
         [head, member.as_bytes(), tail].concat()
     }
+}
+
+/// The `metadata.resourceVersion` of stored bytes: what the state machine spliced in; 0 when there is none.
+pub fn revision(stored: &[u8]) -> u64 {
+    const MARKER: &[u8] = br#""resourceVersion":""#;
+    let found = stored.windows(MARKER.len()).position(|window| window == MARKER);
+    let digits = found.map_or(&[][..], |at| &stored[at + MARKER.len()..]);
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number: u64, byte| number.wrapping_mul(10).wrapping_add(u64::from(byte - b'0')))
 }

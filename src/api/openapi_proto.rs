@@ -50,6 +50,8 @@ fn path_item(value: &Value) -> Vec<u8> {
             ("put", Field::Message(3, operation)),
             ("post", Field::Message(4, operation)),
             ("delete", Field::Message(5, operation)),
+            ("options", Field::Message(6, operation)),
+            ("head", Field::Message(7, operation)),
             ("patch", Field::Message(8, operation)),
             ("parameters", Field::Items(9, parameters_item)),
         ],
@@ -60,7 +62,9 @@ fn operation(value: &Value) -> Vec<u8> {
     let mut out = members(
         value,
         &[
+            ("tags", Field::Texts(1)),
             ("operationId", Field::Text(5)),
+            ("produces", Field::Texts(6)),
             ("consumes", Field::Texts(7)),
             ("parameters", Field::Items(8, parameters_item)),
             ("responses", Field::Message(9, |all| named(all, 1, response_value))),
@@ -96,6 +100,7 @@ fn parameters_item(value: &Value) -> Vec<u8> {
                         ("in", Field::Text(2)),
                         ("name", Field::Text(4)),
                         ("type", Field::Text(5)),
+                        ("uniqueItems", Field::Flag(19)),
                     ],
                 ),
             ),
@@ -111,6 +116,7 @@ fn parameters_item(value: &Value) -> Vec<u8> {
                         ("in", Field::Text(2)),
                         ("name", Field::Text(4)),
                         ("type", Field::Text(6)),
+                        ("uniqueItems", Field::Flag(20)),
                     ],
                 ),
             ),
@@ -132,6 +138,8 @@ fn schema(value: &Value) -> Vec<u8> {
         &[
             ("$ref", Field::Text(1)),
             ("format", Field::Text(2)),
+            ("description", Field::Text(4)),
+            ("required", Field::Texts(19)),
             ("additionalProperties", Field::Message(21, |value| wrap(1, &schema(value)))),
             ("type", Field::Message(22, type_item)),
             ("items", Field::Message(23, |value| wrap(1, &schema(value)))),

@@ -1,25 +1,22 @@
-//! Requests in `application/vnd.kubernetes.protobuf`: client libraries send it for built-in kinds.
+//! Objects in `application/vnd.kubernetes.protobuf`, in which client libraries send and ask for built-in kinds.
 //!
-//! A message becomes the same tree as its JSON, by the field numbers of [`crate::fields`].
+//! A message and the tree of its JSON say the same, by the field numbers of [`crate::schema`].
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+mod read;
+mod wire;
+mod write;
 
-use crate::decode::{self, VALUES_MAX};
-use crate::fields::{Shape, Type};
-use crate::time;
+use read::tree as read_tree;
+use serde_json::Value;
+use wire::{Wire, each, put_bytes, put_number, utf8};
+
+pub use wire::ProtoError;
+pub use write::message;
+
+use crate::schema::Type;
 
 /// What every body begins with.
 const MAGIC: &[u8] = b"k8s\0";
-
-/// A body that is no message of the type.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ProtoError(&'static str);
-
-const TRUNCATED: ProtoError = ProtoError("proto: unexpected end of message");
-const MALFORMED: ProtoError = ProtoError("proto: wrong wire type or value for a field");
 
 /// The envelope around a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,151 +56,64 @@ pub fn open(body: &[u8]) -> Result<Envelope<'_>, ProtoError> {
     Ok(envelope)
 }
 
+/// Closes the envelope around a message.
+pub fn seal(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
+    let mut type_meta = Vec::new();
+    put_bytes(&mut type_meta, 1, api_version.as_bytes());
+    put_bytes(&mut type_meta, 2, kind.as_bytes());
+    let mut body = MAGIC.to_vec();
+    put_bytes(&mut body, 1, &type_meta);
+    put_bytes(&mut body, 2, message);
+    body
+}
+
+/// `metadata` of a list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListMeta<'m> {
+    /// The revision of the list.
+    pub resource_version: &'m str,
+    /// Where the next page begins; empty on the last one.
+    pub continue_token: &'m str,
+    /// How many objects follow, where that is known.
+    pub remaining: Option<u64>,
+}
+
+/// A whole list of these messages, in its envelope.
+pub fn list<'m>(
+    api_version: &str,
+    kind: &str,
+    meta: ListMeta<'_>,
+    items: impl Iterator<Item = &'m [u8]>,
+) -> Vec<u8> {
+    let mut metadata = Vec::new();
+    put_bytes(&mut metadata, 2, meta.resource_version.as_bytes());
+    put_bytes(&mut metadata, 3, meta.continue_token.as_bytes());
+    if let Some(remaining) = meta.remaining {
+        put_number(&mut metadata, 4, remaining);
+    }
+    let mut message = Vec::new();
+    put_bytes(&mut message, 1, &metadata);
+    items.for_each(|item| put_bytes(&mut message, 2, item));
+    seal(api_version, kind, &message)
+}
+
+/// One frame of a watch: an event of this type with a sealed object, behind its length.
+pub fn watch_frame(event: &str, sealed: &[u8]) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(sealed.len() + 8);
+    put_bytes(&mut raw, 1, sealed);
+    let mut body = Vec::with_capacity(raw.len() + 24);
+    put_bytes(&mut body, 1, event.as_bytes());
+    put_bytes(&mut body, 2, &raw);
+    let length = u32::try_from(body.len()).expect("objects are bounded far below 4 GiB");
+    [&length.to_be_bytes(), &body[..]].concat()
+}
+
 /// Reads a message of a type into the tree of its JSON.
 ///
 /// # Errors
 /// Says what is wrong with the bytes.
-pub fn tree(message: &[u8], of: &'static Type) -> Result<Value, ProtoError> {
-    let mut values = 0;
-    structure(message, of, &mut values)
-}
-
-enum Wire<'b> {
-    Varint(u64),
-    Bytes(&'b [u8]),
-    Other,
-}
-
-fn structure(message: &[u8], of: &'static Type, values: &mut usize) -> Result<Value, ProtoError> {
-    let mut map = Map::new();
-    each(message, |number, wire| {
-        let Some(field) = of.fields.iter().find(|field| field.number == number) else { return Ok(()) };
-        *values += 1;
-        if *values > VALUES_MAX {
-            return Err(ProtoError("proto: too many values"));
-        }
-        match &field.shape {
-            Shape::List(item) => {
-                let item = single(&wire, item, values)?;
-                let list = map.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
-                list.as_array_mut().ok_or(MALFORMED)?.push(item);
-            }
-            Shape::Map(item) => {
-                let (key, value) = entry(&wire, item, values)?;
-                let inner = map.entry(field.name).or_insert_with(|| Value::Object(Map::new()));
-                inner.as_object_mut().ok_or(MALFORMED)?.insert(key, value);
-            }
-            shape => {
-                let value = single(&wire, shape, values)?;
-                map.insert(field.name.to_owned(), value);
-            }
-        }
-        Ok(())
-    })?;
-    Ok(map.into())
-}
-
-fn single(wire: &Wire<'_>, shape: &'static Shape, values: &mut usize) -> Result<Value, ProtoError> {
-    match (shape, wire) {
-        (Shape::Bool, Wire::Varint(number)) => Ok((*number != 0).into()),
-        // Negative numbers are written as their two's complement.
-        (Shape::Int, Wire::Varint(number)) => Ok((*number as i64).into()),
-        (Shape::Text, Wire::Bytes(bytes)) => utf8(bytes).map(Value::from),
-        (Shape::Bytes, Wire::Bytes(bytes)) => Ok(STANDARD.encode(bytes).into()),
-        (Shape::Time, Wire::Bytes(bytes)) => timestamp(bytes),
-        (Shape::Any, Wire::Bytes(bytes)) => raw_json(bytes),
-        (Shape::Struct(of), Wire::Bytes(bytes)) => structure(bytes, of, values),
-        _ => Err(MALFORMED),
-    }
-}
-
-fn entry(wire: &Wire<'_>, item: &'static Shape, values: &mut usize) -> Result<(String, Value), ProtoError> {
-    let Wire::Bytes(bytes) = wire else { return Err(MALFORMED) };
-    // An absent key or value is the empty one.
-    let (mut key, mut value) = (String::new(), Value::from(""));
-    each(bytes, |number, wire| {
-        match (number, &wire) {
-            (1, Wire::Bytes(text)) => key = utf8(text)?.to_owned(),
-            (2, wire) => value = single(wire, item, values)?,
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok((key, value))
-}
-
-/// Go writes a zero time as an empty message.
-fn timestamp(bytes: &[u8]) -> Result<Value, ProtoError> {
-    let mut seconds = 0;
-    each(bytes, |number, wire| {
-        if let (1, Wire::Varint(number)) = (number, wire) {
-            seconds = number;
-        }
-        Ok(())
-    })?;
-    // The year 9999 ends at this second; anything later (or negative) cannot be written as RFC 3339.
-    const SECONDS_MAX: u64 = 253_402_300_799;
-    match seconds {
-        0 => Ok(Value::Null),
-        1..=SECONDS_MAX => Ok(time::rfc3339(seconds * 1000).into()),
-        _ => Err(MALFORMED),
-    }
-}
-
-fn raw_json(bytes: &[u8]) -> Result<Value, ProtoError> {
-    let mut value = Value::Null;
-    each(bytes, |number, wire| {
-        if let (1, Wire::Bytes(json)) = (number, wire) {
-            value = decode::json(json).map_err(|_| MALFORMED)?.value;
-        }
-        Ok(())
-    })?;
-    Ok(value)
-}
-
-/// Calls `visit` with each field of a message.
-fn each<'b>(
-    mut rest: &'b [u8],
-    mut visit: impl FnMut(u32, Wire<'b>) -> Result<(), ProtoError>,
-) -> Result<(), ProtoError> {
-    while !rest.is_empty() {
-        let tag = varint(&mut rest)?;
-        let number = u32::try_from(tag >> 3).map_err(|_| MALFORMED)?;
-        let wire = match tag & 7 {
-            0 => Wire::Varint(varint(&mut rest)?),
-            1 => take(&mut rest, 8).map(|_| Wire::Other)?,
-            2 => {
-                let length = usize::try_from(varint(&mut rest)?).map_err(|_| TRUNCATED)?;
-                Wire::Bytes(take(&mut rest, length)?)
-            }
-            5 => take(&mut rest, 4).map(|_| Wire::Other)?,
-            _ => return Err(MALFORMED),
-        };
-        visit(number, wire)?;
-    }
-    Ok(())
-}
-
-fn varint(rest: &mut &[u8]) -> Result<u64, ProtoError> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = take(rest, 1)?[0];
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(number);
-        }
-    }
-    Err(MALFORMED)
-}
-
-fn take<'b>(rest: &mut &'b [u8], length: usize) -> Result<&'b [u8], ProtoError> {
-    let (taken, left) = rest.split_at_checked(length).ok_or(TRUNCATED)?;
-    *rest = left;
-    Ok(taken)
-}
-
-fn utf8(bytes: &[u8]) -> Result<&str, ProtoError> {
-    std::str::from_utf8(bytes).map_err(|_| ProtoError("proto: invalid UTF-8 in a string field"))
+pub fn tree(message: &[u8], of: &Type) -> Result<Value, ProtoError> {
+    read_tree(message, of)
 }
 
 #[cfg(test)]
@@ -211,7 +121,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fields::{CONFIG_MAP, SECRET};
+    use crate::schema::builtin;
 
     /// What `kubectl create configmap x --from-literal=a=b` sends.
     const CREATE: &[u8] = b"k8s\0\n\x0f\n\x02v1\x12\tConfigMap\x12\x1b\n\x11\n\x01x\x12\x00\x1a\x00\"\x00*\x002\x008\x00B\x00\x12\x06\n\x01a\x12\x01b\x1a\x00\"\x00";
@@ -225,13 +135,13 @@ mod tests {
                 "resourceVersion": "", "generation": 0, "creationTimestamp": null},
             "data": {"a": "b"},
         });
-        assert_eq!(tree(envelope.message, &CONFIG_MAP), Ok(expect));
+        assert_eq!(tree(envelope.message, &builtin("io.k8s.api.core.v1.ConfigMap")), Ok(expect));
     }
 
     #[test]
     fn bytes_become_base64() {
         assert_eq!(
-            tree(b"\x12\x06\n\x01a\x12\x01b(\x01", &SECRET),
+            tree(b"\x12\x06\n\x01a\x12\x01b(\x01", &builtin("io.k8s.api.core.v1.Secret")),
             Ok(json!({"data": {"a": "Yg=="}, "immutable": true}))
         );
     }
@@ -240,10 +150,13 @@ mod tests {
     fn no_cut_of_a_message_panics() {
         let whole = open(CREATE).expect("envelope").message;
         for end in 0..whole.len() {
-            let _ = tree(&whole[..end], &CONFIG_MAP);
+            let _ = tree(&whole[..end], &builtin("io.k8s.api.core.v1.ConfigMap"));
             let _ = open(&CREATE[..end]);
         }
-        assert_eq!(tree(b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\x7f", &CONFIG_MAP), Err(TRUNCATED));
+        assert_eq!(
+            tree(b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\x7f", &builtin("io.k8s.api.core.v1.ConfigMap")),
+            Err(wire::TRUNCATED)
+        );
         assert!(open(b"{}").is_err());
     }
 }

@@ -1,19 +1,41 @@
 //! Times as the API writes them (RFC 3339, whole seconds, UTC), and ages as tables show them.
 
-const SECOND_MS: u64 = 1_000;
 const DAY_S: u64 = 86_400;
 
 /// `2026-01-01T00:00:00Z` for milliseconds since the Unix epoch; fractions of a second are cut.
 pub fn rfc3339(epoch_ms: u64) -> String {
-    let epoch_s = epoch_ms / SECOND_MS;
-    let (year, month, day) = civil_from_days((epoch_s / DAY_S) as i64);
-    let second = epoch_s % DAY_S;
+    seconds(i64::try_from(epoch_ms).unwrap_or(i64::MAX / 1000).saturating_mul(1000))
+}
+
+/// The same for microseconds, which may lie before the epoch.
+pub fn seconds(epoch_us: i64) -> String {
+    let epoch_s = epoch_us.div_euclid(1_000_000);
+    let (year, month, day) = civil_from_days(epoch_s.div_euclid(DAY_S as i64));
+    let second = epoch_s.rem_euclid(DAY_S as i64);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// `2026-01-01T00:00:00.000000Z`.
+pub fn micro(epoch_us: i64) -> String {
+    let whole = seconds(epoch_us);
+    format!("{}.{:06}Z", whole.trim_end_matches('Z'), epoch_us.rem_euclid(1_000_000))
 }
 
 /// Milliseconds since the Unix epoch for RFC 3339 text with any offset; `None` for anything else and
 /// for times before the epoch.
 pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    u64::try_from(parse(text)?).ok().map(|epoch_us| epoch_us / 1000)
+}
+
+/// Microseconds since the Unix epoch for RFC 3339 text with six decimals; `None` for anything else.
+pub fn parse_micro(text: &str) -> Option<i64> {
+    let decimals = text.get(19..)?.strip_prefix('.')?;
+    let length = decimals.bytes().take_while(u8::is_ascii_digit).count();
+    if length == 6 { parse(text) } else { None }
+}
+
+/// Microseconds since the Unix epoch for RFC 3339 text with any offset; `None` for anything else.
+pub fn parse(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
     if !text.is_ascii() || bytes.len() < 20 || separators.iter().any(|&(at, byte)| bytes[at] != byte) {
@@ -25,16 +47,20 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     let hour = digits(&bytes[11..13]).filter(|hour| *hour < 24)?;
     let minute = digits(&bytes[14..16]).filter(|minute| *minute < 60)?;
     let second = digits(&bytes[17..19]).filter(|second| *second < 60)?;
-    let (fraction_ms, zone) = split_fraction(&bytes[19..])?;
+    let (fraction_us, zone) = split_fraction(&bytes[19..])?;
     let offset_s = zone_offset_s(zone)?;
     let local_s =
         days_from_civil(year, month, day) * DAY_S as i64 + (hour * 3600 + minute * 60 + second) as i64;
-    u64::try_from(local_s - offset_s).ok().map(|utc_s| utc_s * SECOND_MS + fraction_ms)
+    Some((local_s - offset_s) * 1_000_000 + fraction_us)
 }
 
-/// The age column of a table: `45s`, `3m2s`, `5h`, `2d3h`, `400d`, in the steps `kubectl` users know.
-pub fn age(elapsed_ms: u64) -> String {
-    let seconds = elapsed_ms / SECOND_MS;
+/// A span of time in a table: `45s`, `3m2s`, `5h`, `2d3h`, `400d`, in the steps `kubectl` users know. Clocks may differ
+/// a little: what lies up to a second ahead is now.
+pub fn span(elapsed_us: i64) -> String {
+    let seconds = match elapsed_us / 1_000_000 {
+        ..-1 => return "<invalid>".to_owned(),
+        seconds => seconds.max(0).unsigned_abs(),
+    };
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / DAY_S);
     match () {
         () if seconds < 120 => format!("{seconds}s"),
@@ -61,15 +87,15 @@ fn digits(bytes: &[u8]) -> Option<u64> {
     bytes.iter().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0')))
 }
 
-/// Splits `.123456Z` into its milliseconds and the zone behind them.
-fn split_fraction(rest: &[u8]) -> Option<(u64, &[u8])> {
+/// Splits `.123456Z` into its microseconds and the zone behind them.
+fn split_fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     let Some(fraction) = rest.strip_prefix(b".") else { return Some((0, rest)) };
     let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if length == 0 {
         return None;
     }
-    let place = |at: usize| fraction[..length].get(at).map_or(0, |byte| u64::from(byte - b'0'));
-    Some((place(0) * 100 + place(1) * 10 + place(2), &fraction[length..]))
+    let place = |at: usize| fraction[..length].get(at).map_or(0, |byte| i64::from(byte - b'0'));
+    Some(((0..6).fold(0, |us, at| us * 10 + place(at)), &fraction[length..]))
 }
 
 fn zone_offset_s(zone: &[u8]) -> Option<i64> {
@@ -166,9 +192,23 @@ mod tests {
     }
 
     #[test]
-    fn ages() {
+    fn microseconds_and_times_before_the_epoch() {
+        let text = "2026-01-01T00:00:00.000250Z";
+        assert_eq!(parse_micro(text), Some(1_767_225_600_000_250));
+        assert_eq!(micro(1_767_225_600_000_250), text);
+        assert_eq!(parse_micro("2026-01-01T00:00:00Z"), None);
+        assert_eq!(parse_micro("2026-01-01T00:00:00.25Z"), None);
+        let before = parse("1969-12-31T23:59:59.5Z").expect("a time");
+        assert_eq!((seconds(before).as_str(), before), ("1969-12-31T23:59:59Z", -500_000));
+        assert_eq!(parse("0001-01-01T00:00:00Z").map(seconds).as_deref(), Some("0001-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn spans() {
         let (minute, hour, day) = (60, 3600, 86_400);
         let cases = [
+            (-2, "<invalid>"),
+            (-1, "0s"),
             (0, "0s"),
             (119, "119s"),
             (2 * minute, "2m"),
@@ -185,7 +225,7 @@ mod tests {
             (9 * 365 * day, "9y"),
         ];
         for (seconds, expect) in cases {
-            assert_eq!(age(seconds * 1000), expect);
+            assert_eq!(span(seconds * 1_000_000), expect);
         }
     }
 }

@@ -1,181 +1,93 @@
-//! The rules of `metadata`, and those of the kind behind them.
+//! The rules of objects: those of `metadata`, and those of the kind behind them.
 
-use std::collections::BTreeMap;
+pub mod at;
+pub mod claim;
+pub mod common;
+pub mod finalizers;
+pub(crate) mod internal;
+pub(crate) mod meta;
+pub mod network;
+pub mod pod;
+pub mod references;
+pub mod signer;
+pub mod text;
+pub mod volume;
+pub mod webhook;
+pub mod workload;
 
-use serde_json::Value;
+use serde_json::Map;
 
+use crate::custom::CustomResource;
 use crate::field_error::FieldError;
 use crate::meta::ObjectMeta;
-use crate::names;
 use crate::object::Object;
+use crate::parts::Part;
 use crate::resource::Resource;
+use at::{errors_of, errors_of_change};
 
-/// How large all annotations of an object may be together, keys and values.
-const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
-
-const IMMUTABLE: &str = "field is immutable";
+pub use common::IMMUTABLE;
 
 /// What is wrong with a new object. Its name has been generated already, if it asked for that.
 pub fn create(object: &Object, resource: &Resource) -> Vec<FieldError> {
-    let meta = &object.meta;
-    let mut errors = name_errors(meta, resource);
-    errors.extend(namespace_errors(meta, resource));
-    if meta.generation < 0 {
-        errors.push(FieldError::invalid(
-            "metadata.generation",
-            meta.generation,
-            "must be greater than or equal to 0",
-        ));
+    errors_of(object, |root| {
+        let strategy = resource.strategy();
+        if strategy.metadata_last {
+            (strategy.validate)(root);
+            if root.error_count() == 0 {
+                meta::create(root, resource);
+            }
+            return;
+        }
+        meta::create(root, resource);
+        (strategy.validate)(root);
+        report(root, resource, |custom| custom.errors(object, None));
+    })
+}
+
+/// Tells what a definition says is wrong.
+fn report(root: at::Root<'_>, resource: &Resource, errors: impl Fn(&CustomResource) -> Vec<FieldError>) {
+    if let Some(custom) = &resource.custom {
+        errors(custom).into_iter().for_each(|error| root.report(error));
     }
-    errors.extend(common(meta));
-    errors.extend(finalizer_errors(meta));
-    errors.extend((resource.strategy.validate)(object));
-    errors
+}
+
+/// What is wrong with the metadata of an object within an object, whose place is `path`.
+pub fn embedded(meta: ObjectMeta, path: &str) -> Vec<FieldError> {
+    let object = Object { meta, fields: Map::new() };
+    let errors = errors_of(&object, meta::embedded);
+    errors.into_iter().map(|error| error.within(path)).collect()
 }
 
 /// What is wrong with a change of an object.
 pub fn update(new: &Object, old: &Object, resource: &Resource) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    if old.meta.is_deleting() {
-        let added: Vec<_> =
-            new.meta.finalizers.iter().filter(|name| !old.meta.finalizers.contains(name)).collect();
-        if !added.is_empty() {
-            let text = format!(
-                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
-                added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
-            );
-            errors.push(FieldError::forbidden("metadata.finalizers", &text));
+    errors_of_change(new, old, |new, old| {
+        meta::update(new, old.meta(), resource);
+        (resource.strategy().validate_update)(new, old);
+        report(new, resource, |custom| custom.errors(new.object, Some(old.object)));
+    })
+}
+
+/// What is wrong with a change of a part of an object.
+pub fn update_part(new: &Object, old: &Object, resource: &Resource, part: &Part) -> Vec<FieldError> {
+    errors_of_change(new, old, |new, old| {
+        meta::update(new, old.meta(), resource);
+        (part.validate)(new, old, resource);
+        if part.of[2] == "status" {
+            report(new, resource, |custom| custom.status_errors(new.object, old.object));
         }
-    }
-    errors.extend(unchanged("metadata.name", &new.meta.name, &old.meta.name));
-    errors.extend(unchanged("metadata.namespace", &new.meta.namespace, &old.meta.namespace));
-    errors.extend(unchanged("metadata.uid", &new.meta.uid, &old.meta.uid));
-    errors.extend(unchanged(
-        "metadata.creationTimestamp",
-        &new.meta.creation_timestamp,
-        &old.meta.creation_timestamp,
-    ));
-    errors.extend(unchanged(
-        "metadata.deletionTimestamp",
-        &new.meta.deletion_timestamp,
-        &old.meta.deletion_timestamp,
-    ));
-    errors.extend(common(&new.meta));
-    errors.extend(finalizer_errors(&new.meta));
-    errors.extend((resource.strategy.validate_update)(new, old));
-    errors.extend((resource.strategy.validate)(new));
-    errors
-}
-
-fn unchanged<T: PartialEq + Clone + Into<Value>>(field: &str, new: &T, old: &T) -> Option<FieldError> {
-    (new != old).then(|| FieldError::invalid(field, new.clone(), IMMUTABLE))
-}
-
-fn name_errors(meta: &ObjectMeta, resource: &Resource) -> Vec<FieldError> {
-    let check = resource.strategy.name;
-    let mut errors = Vec::new();
-    if !meta.generate_name.is_empty() {
-        let wrong = check(&meta.generate_name, true).into_iter();
-        errors
-            .extend(wrong.map(|text| {
-                FieldError::invalid("metadata.generateName", meta.generate_name.as_str(), &text)
-            }));
-    }
-    if meta.name.is_empty() {
-        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
-    } else {
-        let wrong = check(&meta.name, false).into_iter();
-        errors.extend(wrong.map(|text| FieldError::invalid("metadata.name", meta.name.as_str(), &text)));
-    }
-    errors
-}
-
-fn namespace_errors(meta: &ObjectMeta, resource: &Resource) -> Vec<FieldError> {
-    let field = "metadata.namespace";
-    match (resource.namespaced, meta.namespace.as_str()) {
-        (false, "") => Vec::new(),
-        (false, _) => vec![FieldError::forbidden(field, "not allowed on this type")],
-        (true, "") => vec![FieldError::required(field, "")],
-        (true, name) => names::dns_label(name, false)
-            .into_iter()
-            .map(|text| FieldError::invalid(field, name, &text))
-            .collect(),
-    }
-}
-
-fn common(meta: &ObjectMeta) -> Vec<FieldError> {
-    let mut errors = label_errors(&meta.labels);
-    for key in meta.annotations.keys() {
-        let wrong = names::qualified(&key.to_lowercase()).into_iter();
-        errors.extend(wrong.map(|text| FieldError::invalid("metadata.annotations", key.as_str(), &text)));
-    }
-    let size: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if size > ANNOTATIONS_BYTES_MAX {
-        errors.push(FieldError::too_long("metadata.annotations", ANNOTATIONS_BYTES_MAX));
-    }
-    errors.extend(owner_errors(&meta.owner_references));
-    errors
-}
-
-fn label_errors(labels: &BTreeMap<String, String>) -> Vec<FieldError> {
-    let field = "metadata.labels";
-    let mut errors = Vec::new();
-    for (key, value) in labels {
-        let wrong = names::qualified(key).into_iter();
-        errors.extend(wrong.map(|text| FieldError::invalid(field, key.as_str(), &text)));
-        let wrong = names::label_value(value).into_iter();
-        errors.extend(wrong.map(|text| FieldError::invalid(field, value.as_str(), &text)));
-    }
-    errors
-}
-
-fn owner_errors(owners: &[Value]) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for (at, owner) in owners.iter().enumerate() {
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if owner.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
-                let path = format!("metadata.ownerReferences[{at}].{field}");
-                errors.push(FieldError::required(&path, "must not be empty"));
-            }
-        }
-    }
-    let controllers: Vec<_> =
-        owners.iter().filter(|owner| owner.get("controller") == Some(&Value::Bool(true))).collect();
-    if let [first, second, ..] = controllers.as_slice() {
-        let name = |owner: &Value| {
-            let text = |field| owner.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-            format!("{}/{}", text("kind"), text("name"))
-        };
-        let text = format!(
-            "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
-            name(first),
-            name(second)
-        );
-        errors.push(FieldError::invalid("metadata.ownerReferences", owners.to_vec(), &text));
-    }
-    errors
-}
-
-fn finalizer_errors(meta: &ObjectMeta) -> Vec<FieldError> {
-    let field = "metadata.finalizers";
-    let wrong = |name: &String| {
-        names::qualified(name)
-            .into_iter()
-            .map(|text| FieldError::invalid(field, name.as_str(), &text))
-            .collect::<Vec<_>>()
-    };
-    meta.finalizers.iter().flat_map(wrong).collect()
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::kinds::{config_map, namespace};
 
     fn object(meta: Value) -> Object {
-        Object::from_tree(json!({"metadata": meta}), &config_map::RESOURCE).expect("conforms").0
+        Object::from_tree(json!({"metadata": meta}), &Resource::builtin("", "v1", "configmaps"))
+            .expect("conforms")
+            .0
     }
 
     fn check(errors: &[FieldError], expect: &[&str]) {
@@ -188,7 +100,7 @@ mod tests {
 
     #[test]
     fn metadata_of_new_objects() {
-        let of = |meta: Value| create(&object(meta), &config_map::RESOURCE);
+        let of = |meta: Value| create(&object(meta), &Resource::builtin("", "v1", "configmaps"));
         check(&of(json!({"name": "a", "namespace": "b"})), &[]);
         check(
             &of(json!({"namespace": "b"})),
@@ -218,12 +130,15 @@ mod tests {
         );
         check(
             &of(
-                json!({"name": "a", "namespace": "b", "annotations": {"a": "x".repeat(ANNOTATIONS_BYTES_MAX)}}),
+                json!({"name": "a", "namespace": "b", "annotations": {"a": "x".repeat(meta::ANNOTATIONS_BYTES_MAX)}}),
             ),
             &["metadata.annotations: Too long: may not be more than 262144 bytes"],
         );
         check(
-            &create(&object(json!({"name": "a", "namespace": "b"})), &namespace::RESOURCE),
+            &create(
+                &object(json!({"name": "a", "namespace": "b"})),
+                &Resource::builtin("", "v1", "namespaces"),
+            ),
             &["metadata.namespace: Forbidden: not allowed on this type"],
         );
     }
@@ -233,7 +148,7 @@ mod tests {
         let old = object(
             json!({"name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x.y/z"]}),
         );
-        let of = |meta: Value| update(&object(meta), &old, &config_map::RESOURCE);
+        let of = |meta: Value| update(&object(meta), &old, &Resource::builtin("", "v1", "configmaps"));
         check(&of(json!({"name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"})), &[]);
         check(
             &of(

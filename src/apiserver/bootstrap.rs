@@ -1,23 +1,76 @@
-//! What every cluster has from its first moment: the system namespaces.
+//! What every cluster has from its first moment: the system namespaces, and ranges for Services.
 
 use api::kinds::namespace::{self, SYSTEM_NAMESPACES};
-use api::{Object, ObjectMeta, time};
+use api::{Key, Object, ObjectMeta, time};
 use base::env;
+use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use state::{Guard, State, Txn};
 
+use crate::services::{Cidr, NodePorts, default_cidr, first_range, node_port_record};
 use crate::verbs::create::uid;
 use crate::verbs::write::{put, transaction};
 
 /// On whose behalf they are made.
 const ACTOR: &str = "system:apiserver";
 
-/// One transaction for each system namespace that is missing: to be proposed by the first master, and
-/// harmless when somebody was faster.
-pub fn missing(state: &State) -> Vec<Txn> {
+/// What a new cluster is told once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Where addresses of Services come from: one range, or one of each family.
+    pub service_cidrs: Vec<Cidr>,
+    /// Where their node ports come from.
+    pub node_ports: NodePorts,
+}
+
+impl Settings {
+    /// The same with the default range where none is given.
+    ///
+    /// # Errors
+    /// When there are several ranges of a family.
+    pub fn checked(mut self) -> Result<Self, SettingsError> {
+        if self.service_cidrs.is_empty() {
+            self.service_cidrs.push(default_cidr());
+        }
+        let families: Vec<_> = self.service_cidrs.iter().map(|cidr| cidr.family()).collect();
+        if families.len() > 2 || families.len() == 2 && families[0] == families[1] {
+            return Err(SettingsError::Families);
+        }
+        Ok(self)
+    }
+}
+
+/// Settings that no cluster can have.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// More than one range of a family.
+    #[error(
+        "Services get addresses from one range, or from one of IPv4 and one of IPv6; more are ServiceCIDRs"
+    )]
+    Families,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { service_cidrs: vec![default_cidr()], node_ports: NodePorts::default() }
+    }
+}
+
+/// One transaction for each thing that is missing: to be proposed by the first master, and harmless when somebody was
+/// faster.
+pub fn missing(state: &State, settings: &Settings) -> Vec<Txn> {
     let row = &namespace::RESOURCE;
-    let names = SYSTEM_NAMESPACES.iter().filter(|name| state.get(row.key("", name).as_str()).is_none());
-    names.map(|name| create(name)).collect()
+    let is_missing = |key: &Key| state.get(key.as_str()).is_none();
+    let names = SYSTEM_NAMESPACES.iter().filter(|name| is_missing(&row.key("", name)));
+    let mut txns: Vec<_> = names.map(|name| create(name)).collect();
+    let (key, write) = node_port_record(settings.node_ports);
+    // The record tells that there was a first time: a range that was deleted later does not come back.
+    if is_missing(&key) {
+        let (range, written) = first_range(&settings.service_cidrs);
+        let guards = vec![Guard::Absent { key }, Guard::Absent { key: range }];
+        txns.push(transaction(ACTOR, guards, vec![write, written]));
+    }
+    txns
 }
 
 fn create(name: &str) -> Txn {
@@ -29,8 +82,8 @@ fn create(name: &str) -> Txn {
         ..ObjectMeta::default()
     };
     let mut object = Object { meta, fields: Map::new() };
-    (row.strategy.default)(&mut object);
-    (row.strategy.prepare_create)(&mut object);
+    object.default(row);
+    (row.strategy().prepare_create)(&mut object);
     let key = row.key("", name);
     let write = put(key.clone(), &object.prepare(row));
     transaction(ACTOR, vec![Guard::Absent { key }], vec![write])

@@ -1,8 +1,9 @@
 //! Which objects a list or watch shows.
 
+use api::Status;
 use api::field_selector::FieldSelector;
+use api::lens::Lens;
 use api::selector::Selector;
-use api::{Resource, Status};
 use state::Object;
 
 use crate::request::Query;
@@ -12,7 +13,7 @@ use crate::request::Query;
 pub struct Filter {
     labels: Selector,
     fields: FieldSelector,
-    row: &'static Resource,
+    lens: Lens,
 }
 
 impl Filter {
@@ -20,7 +21,7 @@ impl Filter {
     ///
     /// # Errors
     /// 400 for selectors that cannot be read.
-    pub fn of(query: &Query, row: &'static Resource, name: &str) -> Result<Self, Status> {
+    pub fn of(query: &Query, lens: Lens, name: &str) -> Result<Self, Status> {
         let labels = Selector::parse(query.get("labelSelector"))
             .map_err(|error| Status::bad_request(error.to_string()))?;
         let mut text = query.get("fieldSelector").to_owned();
@@ -28,9 +29,9 @@ impl Filter {
             text.push_str(",metadata.name=");
             text.push_str(name);
         }
-        let fields =
-            FieldSelector::parse(&text, row).map_err(|error| Status::bad_request(error.to_string()))?;
-        Ok(Self { labels, fields, row })
+        let fields = FieldSelector::parse(&text, &lens.shown)
+            .map_err(|error| Status::bad_request(error.to_string()))?;
+        Ok(Self { labels, fields, lens })
     }
 
     /// Whether it lets everything pass.
@@ -42,7 +43,7 @@ impl Filter {
     pub fn matches(&self, object: &Object) -> bool {
         (self.labels.is_empty() || self.labels.matches(|key| object.labels().get(key)))
             && (self.fields.is_empty()
-                || self.fields.matches(&object.key, || api::Object::read(&object.bytes, self.row).ok()))
+                || self.fields.matches(&object.key, || self.lens.read(&object.bytes).ok()))
     }
 
     /// The only name that can pass, if there is one.

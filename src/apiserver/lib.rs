@@ -3,10 +3,12 @@
 //! The walk of a request: [`server`] -> [`connection`] (TLS, who is it) -> [`routes`] -> [`chain`] (may they) ->
 //! [`verbs`] (decide on a moment, propose) -> [`backend`].
 
+mod acts;
 pub mod backend;
 pub mod bootstrap;
 pub mod chain;
 mod connection;
+pub mod definitions;
 pub mod errors;
 mod filter;
 mod health;
@@ -17,8 +19,10 @@ pub mod negotiate;
 mod openapi;
 mod present;
 pub mod request;
+mod reshape;
 mod routes;
 pub mod server;
+mod services;
 mod streams;
 pub mod tls;
 pub mod user;
@@ -29,4 +33,5 @@ mod tests;
 
 pub use backend::Backend;
 pub use server::{Options, Service};
+pub use services::{Cidr, NodePorts};
 pub use user::User;

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Bytes of a request's body: what Kubernetes accepts (3 MiB), room for the largest object as YAML.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
 
+/// Bytes of the name of who manages fields: Kubernetes' own bound.
+pub const MANAGER_BYTES_MAX: usize = 128;
+
 /// Connections at a time. 1,000 nodes keep a handful each. A process that may open 20,000 files, as many
 /// are allowed to, keeps the rest for its store, the other masters and itself.
 pub const CONNECTIONS_MAX: usize = 16_000;
@@ -66,6 +69,9 @@ pub const ATTEMPTS_MAX: usize = 20;
 /// Random characters behind a generateName, as Kubernetes adds them.
 pub const GENERATED_CHARS: usize = 5;
 
+/// How many names are tried for an object that asks for a generated one, as in Kubernetes.
+pub const GENERATED_NAMES_MAX: usize = 8;
+
 /// Longest name that is generated: the name of a label, so that every kind takes it.
 pub const GENERATED_NAME_BYTES_MAX: usize = 63;
 
@@ -102,3 +108,6 @@ pub const NAMESPACE_SWEEP_OBJECTS: usize = 500;
 /// Bytes of marked objects from which on one transaction takes no more. With one object beyond and the
 /// names of all it stays far below state's `TXN_BYTES_MAX`: a step above that would be refused for ever.
 pub const NAMESPACE_SWEEP_BYTES: usize = 1 << 20;
+
+/// Objects that the deletion of a collection deletes at a time: as many entries share a sync of the log.
+pub const DELETES_AT_A_TIME: usize = 16;

@@ -16,19 +16,19 @@ const BUCKETS_S: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     verb: &'static str,
-    resource: &'static str,
+    resource: String,
     code: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LatencyLabels {
     verb: &'static str,
-    resource: &'static str,
+    resource: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WatchLabels {
-    resource: &'static str,
+    resource: String,
 }
 
 /// What this crate measures. Cheap to clone.
@@ -56,16 +56,18 @@ impl ServerMetrics {
     }
 
     /// Counts an answer. `resource` is empty for paths that are none.
-    pub fn answered(&self, verb: &'static str, resource: &'static str, code: u16, took: Duration) {
-        self.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
+    pub fn answered(&self, verb: &'static str, resource: &str, code: u16, took: Duration) {
+        self.requests.get_or_create(&RequestLabels { verb, resource: resource.to_owned(), code }).inc();
         if verb != "watch" {
-            self.latencies.get_or_create(&LatencyLabels { verb, resource }).observe(took.as_secs_f64());
+            self.latencies
+                .get_or_create(&LatencyLabels { verb, resource: resource.to_owned() })
+                .observe(took.as_secs_f64());
         }
     }
 
     /// Counts a watch for as long as the result lives.
-    pub fn open_watch(&self, row: &'static Resource) -> OpenWatch {
-        let gauge = self.watches.get_or_create(&WatchLabels { resource: row.plural }).clone();
+    pub fn open_watch(&self, row: &Resource) -> OpenWatch {
+        let gauge = self.watches.get_or_create(&WatchLabels { resource: row.plural.clone() }).clone();
         gauge.inc();
         OpenWatch(gauge)
     }

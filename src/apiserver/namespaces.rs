@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use api::kinds::namespace;
+use api::deletion::mark;
+use api::kinds::{custom_resource_definition, namespace};
 use api::{Object, RESOURCES, Resource};
 use base::env;
 use base::shutdown::Shutdown;
@@ -13,12 +14,16 @@ use replica::ProposeError;
 use state::{Guard, Outcome, State, Write};
 
 use crate::backend::Backend;
+use crate::definitions::{self, Definitions, Registry};
 use crate::limits::{NAMESPACE_SWEEP_BYTES, NAMESPACE_SWEEP_INTERVAL, NAMESPACE_SWEEP_OBJECTS};
-use crate::verbs::delete::mark;
+use crate::services;
 use crate::verbs::write::{put, transaction};
 
 /// On whose behalf content is deleted.
 const ACTOR: &str = "system:serviceaccount:kube-system:namespace-controller";
+
+/// On whose behalf the objects of definitions are.
+const DEFINITIONS_ACTOR: &str = "system:apiserver";
 
 /// One step towards the end of a namespace: these writes, if the guards hold.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,22 +34,42 @@ pub struct Step {
     pub writes: Vec<Write>,
 }
 
-/// Runs until the shutdown. A change of any namespace wakes it; so does time, for what was missed.
+/// What is swept: the objects of one resource that are going.
+struct Sweep {
+    prefix: String,
+    actor: &'static str,
+    waiting: fn(&State) -> Vec<String>,
+    plan: fn(&State, &Definitions, &str, u64) -> Option<Step>,
+}
+
+/// Runs until the shutdown. A change of any namespace or definition wakes it; so does time, for what was missed.
 pub async fn run(backend: Arc<dyn Backend>, mut shutdown: Shutdown) {
     tokio::select! {
         biased;
         () = shutdown.wait() => {}
         // May be dropped anywhere: each step is a transaction, and the next leader goes on from State.
-        () = sweep_again_and_again(&*backend) => {}
+        () = all_sweeps(&*backend) => {}
     }
 }
 
-async fn sweep_again_and_again(backend: &dyn Backend) {
-    let prefix = namespace::RESOURCE.prefix("");
-    let mut changes = backend.watch(&prefix, backend.moment().revision()).ok();
+async fn all_sweeps(backend: &dyn Backend) {
+    let namespaces = Sweep { prefix: namespace::RESOURCE.prefix(""), actor: ACTOR, waiting: going, plan };
+    let definitions = Sweep {
+        prefix: custom_resource_definition::RESOURCE.prefix(""),
+        actor: DEFINITIONS_ACTOR,
+        waiting: definitions::waiting,
+        plan: definitions::plan,
+    };
+    tokio::join!(again_and_again(backend, &namespaces), again_and_again(backend, &definitions));
+}
+
+async fn again_and_again(backend: &dyn Backend, what: &Sweep) {
+    let prefix = &what.prefix;
+    let registry = Registry::default();
+    let mut changes = backend.watch(prefix, backend.moment().revision()).ok();
     loop {
         if let Some(term) = backend.leading_term() {
-            sweep(backend, term).await;
+            sweep(backend, what, &registry, term).await;
         }
         let changed = async {
             match &mut changes {
@@ -56,7 +81,7 @@ async fn sweep_again_and_again(backend: &dyn Backend) {
         tokio::select! {
             biased;
             alive = changed => if !alive {
-                changes = backend.watch(&prefix, backend.moment().revision()).ok();
+                changes = backend.watch(prefix, backend.moment().revision()).ok();
             },
             () = env::sleep(NAMESPACE_SWEEP_INTERVAL) => {}
         }
@@ -66,19 +91,20 @@ async fn sweep_again_and_again(backend: &dyn Backend) {
 /// Takes one step of each namespace in turn, as long as any succeeds: one that cannot go on holds up no
 /// other. Ends when the log takes no steps or this master no longer leads in `term`: what is left is
 /// planned anew by the next sweep, here or elsewhere.
-async fn sweep(backend: &dyn Backend, term: u64) {
+async fn sweep(backend: &dyn Backend, what: &Sweep, registry: &Registry, term: u64) {
     let now_ms = env::wall_ms();
     let mut goes_on = true;
     while goes_on {
         goes_on = false;
-        let names = going(&backend.moment().state);
+        let names = (what.waiting)(&backend.moment().state);
         for name in names {
             if backend.leading_term() != Some(term) {
                 return;
             }
             // Not before its turn: a step may hold a megabyte and more.
-            let Some(step) = plan(&backend.moment().state, &name, now_ms) else { continue };
-            match take(backend, step, term).await {
+            let state = &backend.moment().state;
+            let Some(step) = (what.plan)(state, &registry.at(state), &name, now_ms) else { continue };
+            match take(backend, what.actor, step, term).await {
                 Ok(taken) => goes_on |= taken,
                 Err(error) => return tracing::info!(%error, "emptying namespaces: tried again later"),
             }
@@ -92,11 +118,12 @@ async fn sweep(backend: &dyn Backend, term: u64) {
 /// When the log takes nothing now, whatever the step.
 async fn take(
     backend: &dyn Backend,
+    actor: &str,
     Step { mut guards, writes }: Step,
     term: u64,
 ) -> Result<bool, ProposeError> {
     guards.push(Guard::LeaderTerm { term });
-    let refused = match backend.propose(transaction(ACTOR, guards, writes)).await {
+    let refused = match backend.propose(transaction(actor, guards, writes)).await {
         Ok(committed) => match committed.outcome {
             Outcome::Committed { .. } => return Ok(true),
             outcome => format!("{outcome:?}"),
@@ -117,13 +144,14 @@ fn going(state: &State) -> Vec<String> {
 
 /// The next step for the namespace `name`, when it is going and does not wait for somebody else. What the
 /// step marks is marked as deleted at `now_ms`.
-pub fn plan(state: &State, name: &str, now_ms: u64) -> Option<Step> {
+pub fn plan(state: &State, definitions: &Definitions, name: &str, now_ms: u64) -> Option<Step> {
     let found = state.get(namespace::RESOURCE.key("", name).as_str())?;
     if !found.meta.deleting {
         return None;
     }
     let mut guards = Vec::new();
-    for row in RESOURCES.iter().filter(|row| row.namespaced) {
+    let builtin = RESOURCES.iter().map(|row| &**row).filter(|row| row.is_stored() && row.storage.is_none());
+    for row in builtin.chain(definitions.stored()).filter(|row| row.namespaced) {
         let prefix = row.prefix(name);
         if state.count(&prefix) > 0 {
             // What waits for its own finalizers keeps the namespace; other kinds may go meanwhile.
@@ -140,12 +168,12 @@ pub fn plan(state: &State, name: &str, now_ms: u64) -> Option<Step> {
 }
 
 /// Deletes some of what a namespace holds of one resource, or marks it as going.
-fn empty(state: &State, row: &'static Resource, prefix: &str, now_ms: u64) -> Option<Step> {
+pub(crate) fn empty(state: &State, row: &Resource, prefix: &str, now_ms: u64) -> Option<Step> {
     let mut step = Step { guards: Vec::new(), writes: Vec::new() };
     let mut bytes = 0;
     let waiting = state.range(prefix).filter(|object| !(object.meta.deleting && object.meta.finalizers));
     for object in waiting.take(NAMESPACE_SWEEP_OBJECTS) {
-        if bytes >= NAMESPACE_SWEEP_BYTES {
+        if bytes >= NAMESPACE_SWEEP_BYTES || step.writes.len() >= NAMESPACE_SWEEP_OBJECTS {
             break;
         }
         let key = object.key.clone();
@@ -156,6 +184,12 @@ fn empty(state: &State, row: &'static Resource, prefix: &str, now_ms: u64) -> Op
             bytes += prepared.body.len();
             put(key.clone(), &prepared)
         } else {
+            if services::holds(row) {
+                let Ok(read) = Object::read(&object.bytes, row) else { continue };
+                let held = services::release(state, row, &read);
+                step.guards.extend(held.guards);
+                step.writes.extend(held.writes);
+            }
             Write::Delete { key: key.clone() }
         };
         step.guards.push(Guard::AtRevision { key, revision: object.revision });
@@ -170,7 +204,7 @@ fn finish(found: &state::Object, mut guards: Vec<Guard>) -> Option<Step> {
     let mut object = Object::read(&found.bytes, row).ok()?;
     let before = namespace::finalizers(&object).len();
     namespace::release(&mut object);
-    let is_held = (row.strategy.is_held)(&object) || !object.meta.finalizers.is_empty();
+    let is_held = (row.strategy().is_held)(&object) || !object.meta.finalizers.is_empty();
     if is_held && namespace::finalizers(&object).len() == before {
         return None;
     }

@@ -1,21 +1,42 @@
 //! Which representation a client accepts.
 
-use api::Status;
 use api::discovery::Aggregated;
 use api::table::Include;
+use api::{Reason, Status};
 
 use crate::request::Query;
 
 /// The representations that can be made of objects, as error texts list them.
-const AVAILABLE: &[&str] = &["application/json"];
+const AVAILABLE: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
+/// The media type of protobuf.
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// The media type of YAML.
+pub const YAML: &str = "application/yaml";
+
+/// In what a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// JSON.
+    Json,
+    /// Protobuf.
+    Protobuf,
+    /// YAML: made of JSON when an answer is done.
+    Yaml,
+}
 
 /// How objects are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Representation {
     /// The objects themselves.
     Plain,
+    /// The objects themselves, in protobuf.
+    Protobuf,
     /// Only their metadata, as `PartialObjectMetadata`.
     Partial,
+    /// The same, in protobuf.
+    PartialProtobuf,
     /// As rows of a table.
     Table {
         /// How much of each object goes with its row.
@@ -23,6 +44,13 @@ pub enum Representation {
         /// `v1`, or `v1beta1` for old clients.
         version: &'static str,
     },
+}
+
+impl Representation {
+    /// Whether it is written in protobuf.
+    pub fn is_protobuf(self) -> bool {
+        matches!(self, Self::Protobuf | Self::PartialProtobuf)
+    }
 }
 
 /// One clause of an Accept header.
@@ -34,6 +62,14 @@ struct Clause<'h> {
 impl Clause<'_> {
     fn get(&self, name: &str) -> &str {
         self.parameters.iter().find(|pair| pair.0 == name).map_or("", |pair| pair.1)
+    }
+
+    fn encoding(&self) -> Option<Encoding> {
+        match self.media {
+            PROTOBUF => Some(Encoding::Protobuf),
+            YAML => Some(Encoding::Yaml),
+            media => is_json(media).then_some(Encoding::Json),
+        }
     }
 }
 
@@ -51,27 +87,58 @@ fn is_json(media: &str) -> bool {
     matches!(media, "application/json" | "application/*" | "*/*")
 }
 
+/// In what to write what has one form only: in the first that is accepted and can be made, else in JSON.
+pub fn encoding(accept: &str) -> Encoding {
+    clauses(accept).find_map(|clause| clause.encoding()).unwrap_or(Encoding::Json)
+}
+
+/// Refuses a client that takes streams in YAML alone: one document does not end where the next begins.
+///
+/// # Errors
+/// 406 for it.
+pub fn stream(accept: &str) -> Result<(), Status> {
+    if encoding(accept) == Encoding::Yaml { Err(Status::not_acceptable(AVAILABLE)) } else { Ok(()) }
+}
+
+/// What only takes protobuf is told of objects that have none.
+const NO_MESSAGES: &str = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message";
+
+/// What can be made of objects besides JSON and YAML.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// Rows of a table.
+    pub tables: bool,
+    /// Messages of protobuf: objects of definitions have none.
+    pub messages: bool,
+}
+
 /// Chooses among the accepted representations, first come first served.
 ///
 /// # Errors
 /// 406 when none can be made, 400 for an `includeObject` that is no word of it.
-pub fn objects(accept: &str, query: &Query) -> Result<Representation, Status> {
+pub fn objects(accept: &str, query: &Query, offer: Offer) -> Result<Representation, Status> {
     let include = Include::parse(query.get("includeObject"))
         .ok_or_else(|| Status::bad_request("includeObject must be one of Metadata, None, Object"))?;
-    clauses(accept)
-        .filter(|clause| is_json(clause.media))
-        .find_map(|clause| match (clause.get("as"), clause.get("g"), clause.get("v")) {
+    let form = |clause: Clause<'_>| {
+        let is_protobuf = clause.encoding()? == Encoding::Protobuf;
+        match (clause.get("as"), clause.get("g"), clause.get("v")) {
+            _ if is_protobuf && !offer.messages => None,
+            ("", ..) if is_protobuf => Some(Representation::Protobuf),
             ("", ..) => Some(Representation::Plain),
-            ("Table", "meta.k8s.io", "v1") => Some(Representation::Table { include, version: "v1" }),
-            ("Table", "meta.k8s.io", "v1beta1") => {
-                Some(Representation::Table { include, version: "v1beta1" })
+            ("Table", "meta.k8s.io", version) if offer.tables && !is_protobuf => {
+                let version = ["v1", "v1beta1"].into_iter().find(|known| *known == version)?;
+                Some(Representation::Table { include, version })
             }
             ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => {
-                Some(Representation::Partial)
+                Some(if is_protobuf { Representation::PartialProtobuf } else { Representation::Partial })
             }
             _ => None,
-        })
-        .ok_or_else(|| Status::not_acceptable(AVAILABLE))
+        }
+    };
+    clauses(accept).find_map(form).ok_or_else(|| match !offer.messages && accept.contains(PROTOBUF) {
+        true => Status::failure(406, Reason::NotAcceptable, NO_MESSAGES),
+        false => Status::not_acceptable(AVAILABLE),
+    })
 }
 
 /// The aggregated form of discovery that is accepted before the plain one, if any.
@@ -93,10 +160,18 @@ mod tests {
 
     #[test]
     fn the_first_clause_that_can_be_made() {
-        let of = |accept: &str| objects(accept, &Query::default()).map_err(|status| status.code);
+        let of = |accept: &str| {
+            objects(accept, &Query::default(), Offer { tables: true, messages: true })
+                .map_err(|status| status.code)
+        };
         let table = |version| Ok(Representation::Table { include: Include::Metadata, version });
         assert_eq!(of(""), Ok(Representation::Plain));
-        assert_eq!(of("application/vnd.kubernetes.protobuf,application/json"), Ok(Representation::Plain));
+        assert_eq!(of("application/vnd.kubernetes.protobuf,application/json"), Ok(Representation::Protobuf));
+        assert_eq!(of("application/json,application/vnd.kubernetes.protobuf"), Ok(Representation::Plain));
+        assert_eq!(
+            of("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1,application/json"),
+            Ok(Representation::Plain)
+        );
         assert_eq!(
             of(
                 "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
@@ -110,6 +185,37 @@ mod tests {
         );
         assert_eq!(of("application/json;as=Table;v=v9;g=meta.k8s.io"), Err(406));
         assert_eq!(of("text/html"), Err(406));
+        assert_eq!(of("application/yaml"), Ok(Representation::Plain));
+        assert_eq!(of("application/yaml;as=Table;v=v1;g=meta.k8s.io"), table("v1"));
+        assert_eq!(
+            of("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
+            Ok(Representation::PartialProtobuf)
+        );
+    }
+
+    #[test]
+    fn what_has_no_table() {
+        let of = |accept: &str| {
+            objects(accept, &Query::default(), Offer { tables: false, messages: true })
+                .map_err(|status| status.code)
+        };
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        assert_eq!(of(table), Err(406));
+        assert_eq!(of(&format!("{table},application/json")), Ok(Representation::Plain));
+    }
+
+    #[test]
+    fn what_bodies_are_written_in() {
+        let cases = [
+            ("", Encoding::Json),
+            ("text/html", Encoding::Json),
+            ("application/yaml", Encoding::Yaml),
+            ("application/vnd.kubernetes.protobuf,application/json", Encoding::Protobuf),
+            ("text/html, application/json;as=Table, application/yaml", Encoding::Json),
+        ];
+        for (accept, expect) in cases {
+            assert_eq!(encoding(accept), expect, "{accept}");
+        }
     }
 
     #[test]

@@ -3,23 +3,44 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use api::{Resource, Status, table};
+use api::columns::Row;
+use api::lens::Lens;
+use api::object::ReadError;
+use api::{Resource, Status, proto, schema, table};
 use axum::body::Body;
 use axum::response::Response;
 use base::env;
 use bytes::{BufMut, Bytes};
 use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use state::Object;
 
-use crate::errors::json;
+use crate::errors::{Failure, json};
 use crate::limits::LIST_CHUNK_BYTES;
-use crate::negotiate::Representation;
+use crate::negotiate::{PROTOBUF, Representation};
 
 /// A response with one stored object.
-pub fn object(code: u16, stored: &Bytes, resource: &Resource, form: Representation) -> Response {
-    json(code, encode(stored, resource, form, true))
+///
+/// # Errors
+/// 500 for bytes that are no object of their resource.
+pub fn object(code: u16, stored: &Bytes, lens: &Lens, form: Representation) -> Result<Response, Failure> {
+    let seen = seen(stored, lens).map_err(|error| Status::internal(&error.to_string()))?;
+    Ok(bytes(code, &seen, &lens.shown, form))
+}
+
+/// A response with one object of `resource`.
+pub fn bytes(code: u16, object: &Bytes, resource: &Resource, form: Representation) -> Response {
+    let mut response = json(code, encode_seen(object, resource, form, true));
+    if form.is_protobuf() {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+    }
+    response
+}
+
+/// Stored bytes in the form that the client sees.
+fn seen(stored: &Bytes, lens: &Lens) -> Result<Bytes, ReadError> {
+    Ok(lens.show(stored)?.map_or_else(|| stored.clone(), Bytes::from))
 }
 
 /// A response with a `Status`.
@@ -28,11 +49,23 @@ pub fn status(status: &Status) -> Response {
 }
 
 /// One stored object in the wanted form. A table repeats its columns only `with_columns`.
-pub fn encode(stored: &Bytes, resource: &Resource, form: Representation, with_columns: bool) -> Bytes {
+pub fn encode(stored: &Bytes, lens: &Lens, form: Representation, with_columns: bool) -> Bytes {
+    // What is stored was written by this program, and can be read.
+    let seen = seen(stored, lens).unwrap_or_else(|_| stored.clone());
+    encode_seen(&seen, &lens.shown, form, with_columns)
+}
+
+fn encode_seen(stored: &Bytes, resource: &Resource, form: Representation, with_columns: bool) -> Bytes {
     let mut out = Vec::new();
     match form {
         Representation::Plain => return stored.clone(),
+        Representation::Protobuf => {
+            out = proto::seal(&resource.api_version(), &resource.kind, &message(stored, resource, form));
+        }
         Representation::Partial => table::append_partial(&mut out, stored),
+        Representation::PartialProtobuf => {
+            out = proto::seal("meta.k8s.io/v1", "PartialObjectMetadata", &message(stored, resource, form));
+        }
         Representation::Table { include, version } => {
             table_head(
                 &mut out,
@@ -41,11 +74,37 @@ pub fn encode(stored: &Bytes, resource: &Resource, form: Representation, with_co
                 &json!({"resourceVersion": revision_of(stored)}),
                 with_columns,
             );
-            table::append_row(&mut out, stored, resource, include, env::wall_ms());
+            table::append_row(&mut out, Row::new(stored, ""), resource, include, env::wall_ms());
             out.extend_from_slice(b"]}");
         }
     }
     out.into()
+}
+
+/// A `Status` in the form of the objects beside it.
+pub fn encode_status(status: &Status, form: Representation) -> Bytes {
+    let json = status.to_json();
+    if form.is_protobuf() { status_message(&json) } else { json.into() }
+}
+
+/// The protobuf form of a `Status` in JSON.
+pub fn status_message(json: &[u8]) -> Bytes {
+    let schema = schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.Status");
+    let tree: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
+    proto::seal("v1", "Status", &proto::message(&tree, &schema)).into()
+}
+
+/// The message of an object, or of its metadata alone.
+fn message(stored: &[u8], resource: &Resource, form: Representation) -> Vec<u8> {
+    // What is stored was written by this program, and decodes.
+    let tree = |json: &[u8]| serde_json::from_slice::<Map<String, Value>>(json).unwrap_or_default();
+    if form != Representation::PartialProtobuf {
+        return proto::message(&tree(stored), &resource.schema);
+    }
+    let schema = schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata");
+    let mut partial = Vec::new();
+    table::append_partial(&mut partial, stored);
+    proto::message(&tree(&partial), &schema)
 }
 
 /// The object of a bookmark: nothing but a revision, in the wanted form.
@@ -55,8 +114,12 @@ pub fn bookmark(revision: u64, initial_events_end: bool, resource: &Resource, fo
         meta["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }
     let body = match form {
-        Representation::Plain => {
-            json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": meta})
+        Representation::Plain | Representation::Protobuf | Representation::PartialProtobuf => {
+            let body = json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": meta});
+            if form.is_protobuf() {
+                return encode_seen(&body.to_string().into(), resource, form, false);
+            }
+            body
         }
         Representation::Partial => {
             json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta})
@@ -81,26 +144,31 @@ pub struct ListMeta {
 }
 
 /// A response with a list of stored objects.
-pub fn list(
-    meta: &ListMeta,
-    items: Vec<Arc<Object>>,
-    resource: &'static Resource,
-    form: Representation,
-) -> Response {
+pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Representation) -> Response {
+    if form.is_protobuf() {
+        return protobuf_list(meta, &items, &lens, form);
+    }
+    let resource = &lens.shown;
     let mut head = Vec::new();
     let meta = list_meta(meta);
     match form {
-        Representation::Plain => {
+        Representation::Plain | Representation::Protobuf | Representation::PartialProtobuf => {
             list_head(&mut head, &format!("{}List", resource.kind), &resource.api_version(), &meta)
         }
         Representation::Partial => list_head(&mut head, "PartialObjectMetadataList", "meta.k8s.io/v1", &meta),
         Representation::Table { version, .. } => table_head(&mut head, resource, version, &meta, true),
     }
-    let length = (form == Representation::Plain).then(|| {
+    let length = (form == Representation::Plain && lens.is_plain()).then(|| {
         let commas = items.len().saturating_sub(1);
         head.len() + items.iter().map(|item| item.bytes.len()).sum::<usize>() + commas + TAIL.len()
     });
-    let chunks = Chunks { head: Some(head), items: items.into_iter(), resource, form, is_first: true };
+    let marked = match form {
+        Representation::Table { .. } => resource.columns.marked(items.iter().map(|item| &*item.bytes)),
+        _ => String::new(),
+    };
+    let items = items.into_iter();
+    let now_ms = env::wall_ms();
+    let chunks = Chunks { head: Some(head), items, lens, form, marked, now_ms, is_first: true };
     let mut response =
         Response::new(Body::from_stream(futures::stream::iter(chunks.map(Ok::<_, Infallible>))));
     let headers = response.headers_mut();
@@ -108,6 +176,26 @@ pub fn list(
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
+    response
+}
+
+/// In protobuf a list says its length first, so it is made as a whole.
+fn protobuf_list(meta: &ListMeta, items: &[Arc<Object>], lens: &Lens, form: Representation) -> Response {
+    let resource = &*lens.shown;
+    let one = |item: &Arc<Object>| message(&seen(&item.bytes, lens).unwrap_or_default(), resource, form);
+    let messages: Vec<Vec<u8>> = items.iter().map(one).collect();
+    let head = proto::ListMeta {
+        resource_version: &meta.revision.to_string(),
+        continue_token: &meta.continue_token,
+        remaining: meta.remaining,
+    };
+    let (version, kind) = match form {
+        Representation::PartialProtobuf => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
+        _ => (resource.api_version(), &*resource.kind),
+    };
+    let body = proto::list(&version, &format!("{kind}List"), head, messages.iter().map(Vec::as_slice));
+    let mut response = json(200, body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
     response
 }
 
@@ -148,8 +236,12 @@ struct Chunks {
     /// Taken by the first chunk; the last one takes what ends the body.
     head: Option<Vec<u8>>,
     items: std::vec::IntoIter<Arc<Object>>,
-    resource: &'static Resource,
+    lens: Lens,
     form: Representation,
+    /// The object that a table marks.
+    marked: String,
+    /// What ages count to.
+    now_ms: u64,
     is_first: bool,
 }
 
@@ -182,11 +274,15 @@ impl Iterator for Chunks {
 
 impl Chunks {
     fn append(&self, out: &mut Vec<u8>, item: &Object) {
+        let bytes = seen(&item.bytes, &self.lens).unwrap_or_else(|_| item.bytes.clone());
         match self.form {
-            Representation::Plain => out.extend_from_slice(&item.bytes),
-            Representation::Partial => table::append_partial(out, &item.bytes),
+            Representation::Plain | Representation::Protobuf | Representation::PartialProtobuf => {
+                out.extend_from_slice(&bytes);
+            }
+            Representation::Partial => table::append_partial(out, &bytes),
             Representation::Table { include, .. } => {
-                table::append_row(out, &item.bytes, self.resource, include, env::wall_ms());
+                let row = Row::new(&bytes, &self.marked);
+                table::append_row(out, row, &self.lens.shown, include, self.now_ms);
             }
         }
     }

@@ -1,5 +1,8 @@
 //! What a request asks for: its verb, resource and options, from path, method and query.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use api::{Resource, Status};
 use http::Method;
 
@@ -7,7 +10,7 @@ use http::Method;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// `get`, `list`, `watch`, `create`...; for a path that is no resource the method in small letters.
-    pub verb: &'static str,
+    pub verb: Cow<'static, str>,
     /// The path as it came.
     pub path: String,
     /// What it is about, if the path is below /api/VERSION or /apis/GROUP/VERSION.
@@ -39,7 +42,7 @@ impl Target {
             Some(resource) => resource_verb(method, resource, query),
             None => method_word(method),
         };
-        Self { verb, path: path.to_owned(), resource }
+        Self { verb: Cow::Borrowed(verb), path: path.to_owned(), resource }
     }
 }
 
@@ -101,10 +104,9 @@ fn method_word(method: &Method) -> &'static str {
 }
 
 impl ResourcePath {
-    /// The row of the table, if it is served.
-    pub fn row(&self) -> Option<&'static Resource> {
-        let row = Resource::find(&self.group, &self.resource)?;
-        (row.version == self.version && self.subresource.is_empty()).then_some(row)
+    /// The row of the table, if it is one that Kubernetes brings.
+    pub fn builtin(&self) -> Option<Arc<Resource>> {
+        Resource::find(&self.group, &self.version, &self.resource)
     }
 }
 
@@ -186,7 +188,7 @@ fn push(mut bytes: Vec<u8>, byte: u8) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn target(method: Method, path: &str, query: &str) -> (&'static str, Option<[String; 6]>) {
+    fn target(method: Method, path: &str, query: &str) -> (Cow<'static, str>, Option<[String; 6]>) {
         let target = Target::of(&method, path, &Query::parse(query));
         let parts = target.resource.map(|path| {
             [path.group, path.version, path.namespace, path.resource, path.name, path.subresource]
@@ -254,7 +256,7 @@ mod tests {
         for (method, path, query, verb, parts) in cases {
             assert_eq!(
                 target(method, path, query),
-                (verb, parts.map(|parts| parts.map(str::to_owned))),
+                (Cow::Borrowed(verb), parts.map(|parts| parts.map(str::to_owned))),
                 "{path}"
             );
         }

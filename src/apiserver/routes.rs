@@ -1,8 +1,11 @@
 //! From a request to its answer: the chain, then a verb or one of the documents.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use api::{Status, discovery};
+use api::Status;
+use api::discovery::{self, Served};
+use api::lens::Lens;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -10,19 +13,20 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use base::env;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::chain::{Incoming, admit_request};
 use crate::errors::{Failure, json};
-use crate::limits::{BODY_BYTES_MAX, REQUEST_TIMEOUT, REQUESTS_MAX};
+use crate::limits::{ATTEMPTS_MAX, BODY_BYTES_MAX, REQUEST_TIMEOUT, REQUESTS_MAX};
 use crate::request::{Query, Target};
-use crate::server::Context;
+use crate::reshape::reshape;
+use crate::server::{Context, with_warnings};
 use crate::user::{Peer, User};
 use crate::verbs::{self, Call};
-use crate::{health, negotiate, openapi};
+use crate::{definitions, health, negotiate, openapi};
 
 /// Everything that is served: the API, `guarded` (behind the same chain) and `open` (in front of it).
 pub(crate) fn router(context: Arc<Context>, guarded: Router, open: Router) -> Router {
@@ -58,10 +62,12 @@ async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: 
     let started = env::monotonic();
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let target = Target::of(request.method(), request.uri().path(), &query);
-    let row = target.resource.as_ref().and_then(|path| path.row());
+    let row = target.resource.as_ref().and_then(|path| context.row(path));
+    let accept = header(request.headers(), ACCEPT);
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or(Peer(None));
     let incoming = Incoming { peer: &peer, headers: request.headers(), target: &target };
-    let verb = target.verb;
+    // The verb of a request is always one of ours.
+    let verb = if let Cow::Borrowed(verb) = target.verb { verb } else { "" };
     let response = match admit_request(&incoming) {
         Ok(user) => {
             request.extensions_mut().insert(user);
@@ -73,7 +79,8 @@ async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: 
         }
         Err(refusal) => Failure::from(refusal).into_response(),
     };
-    let resource = row.map_or("", |row| row.plural);
+    let response = reshape(response, &accept).await;
+    let resource = row.as_ref().map_or("", |row| &row.plural);
     context.metrics.answered(verb, resource, response.status().as_u16(), env::monotonic() - started);
     response
 }
@@ -101,17 +108,44 @@ async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Res
     let mut extensions = parts.extensions;
     let target = extensions.remove::<Target>().ok_or_else(Status::no_such_path)?;
     let path = target.resource.ok_or_else(Status::no_such_path)?;
-    let row = path.row().ok_or_else(Status::no_such_path)?;
-    let call = Call {
+    let row = match context.row(&path) {
+        Some(row) => row,
+        // Another master may have made it a moment ago.
+        None => {
+            let moment = context.backend.linearizable().await?;
+            context.definitions.row(&path, &moment.state).ok_or_else(Status::no_such_path)?
+        }
+    };
+    let mut call = Call {
         user: extensions.remove::<User>().unwrap_or_else(User::anonymous),
+        lens: Lens::of(&row, &path.subresource),
         row,
         path,
+        is_create: target.verb == "create",
         query: extensions.remove::<Query>().unwrap_or_default(),
         accept: header(&parts.headers, ACCEPT),
         content_type: header(&parts.headers, CONTENT_TYPE),
+        user_agent: header(&parts.headers, USER_AGENT),
         body: read(body).await?,
     };
-    verbs::run(context, target.verb, call).await
+    for _ in 0..ATTEMPTS_MAX {
+        let warning = call.row.deprecation().map(str::to_owned);
+        let again = call.row.custom.is_some().then(|| call.clone());
+        let answer = verbs::run(Arc::clone(&context), &target.verb, call).await;
+        let moment = context.backend.moment();
+        // What has no outcome may have one yet.
+        let is_final = answer.is_ok() || answer.as_ref().is_err_and(|Failure(status)| status.code == 504);
+        let stale = again.filter(|again| !is_final && !definitions::is_current(&again.row, &moment.state));
+        let Some(mut again) = stale else {
+            return answer.map(|response| with_warnings(response, warning.as_slice()));
+        };
+        let row = context.definitions.row(&again.path, &moment.state).ok_or_else(Status::no_such_path)?;
+        (again.lens, again.row) = (Lens::of(&row, &again.path.subresource), row);
+        call = again;
+    }
+    Err(Status::unavailable("the definition of the resource keeps changing; try again")
+        .with_retry_after(1)
+        .into())
 }
 
 async fn read(body: Body) -> Result<Bytes, Failure> {
@@ -150,12 +184,11 @@ async fn document(context: &Context, request: &Parts) -> Result<Response, Failur
             return Ok(health::answer(context, &format!("/{}", parts[0]), &query).await);
         }
         ["metrics"] => return Ok(metrics(context)),
-        ["api"] => return Ok(groups(true, &accept)),
-        ["apis"] => return Ok(groups(false, &accept)),
-        ["api", version] => discovery::resources("", version),
-        ["apis", group] => discovery::group(group),
-        ["apis", group, version] => discovery::resources(group, version),
-        ["openapi", rest @ ..] => return openapi::answer(rest, &accept, &request.headers),
+        ["api" | "apis", rest @ ..] if rest.len() < 3 => return discovered(context, &parts, &accept).await,
+        ["openapi", rest @ ..] => {
+            let definitions = context.definitions.at(&context.backend.moment().state);
+            return openapi::answer(&definitions, rest, &accept, &query, &request.headers);
+        }
         ["version"] => Some(discovery::version()),
         _ => None,
     };
@@ -167,12 +200,36 @@ fn metrics(context: &Context) -> Response {
     ([(CONTENT_TYPE, kind)], context.telemetry.text()).into_response()
 }
 
-fn groups(legacy: bool, accept: &str) -> Response {
+/// What is served, as this master knows it; what it does not know, as all do.
+async fn discovered(context: &Context, parts: &[&str], accept: &str) -> Result<Response, Failure> {
+    let mut moment = context.backend.moment();
+    for is_last in [false, true] {
+        let definitions = context.definitions.at(&moment.state);
+        let served = Served::with(definitions.served().map(AsRef::as_ref));
+        let found = match parts {
+            ["api"] => return Ok(groups(&served, true, accept)),
+            ["apis"] => return Ok(groups(&served, false, accept)),
+            ["api", version] => served.resources("", version),
+            ["apis", group] => served.group(group),
+            ["apis", group, version] => served.resources(group, version),
+            _ => None,
+        };
+        if let Some(body) = found {
+            return Ok(json(200, body.to_string()));
+        }
+        if !is_last {
+            moment = context.backend.linearizable().await?;
+        }
+    }
+    Err(Status::no_such_path().into())
+}
+
+fn groups(served: &Served<'_>, legacy: bool, accept: &str) -> Response {
     let Some(form) = negotiate::discovery(accept) else {
-        let plain = if legacy { discovery::legacy_versions() } else { discovery::groups() };
+        let plain = if legacy { discovery::legacy_versions() } else { served.groups() };
         return json(200, plain.to_string());
     };
-    let mut response = json(200, discovery::aggregated(legacy, form).to_string());
+    let mut response = json(200, served.aggregated(legacy, form).to_string());
     let kind =
         format!("application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList", form.version());
     if let Ok(kind) = HeaderValue::from_str(&kind) {

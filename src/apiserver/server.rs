@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use api::Resource;
 use axum::Router;
 use axum::response::Response;
 use base::env;
@@ -19,8 +20,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::backend::Backend;
 use crate::connection::Connection;
+use crate::definitions::Registry;
 use crate::limits::{ACCEPT_RETRY, DRAIN_TIMEOUT, REQUESTS_MAX};
 use crate::metrics::ServerMetrics;
+use crate::request::ResourcePath;
 use crate::routes;
 
 /// What a server needs.
@@ -47,14 +50,28 @@ pub struct Context {
     pub(crate) metrics: ServerMetrics,
     pub(crate) telemetry: Metrics,
     pub(crate) shutdown: Shutdown,
+    /// What definitions make.
+    pub(crate) definitions: Registry,
     /// Places of requests in work.
     pub(crate) requests: Semaphore,
 }
 
 impl Context {
+    /// The row that a path names, as far as this master knows.
+    pub(crate) fn row(&self, path: &ResourcePath) -> Option<Arc<Resource>> {
+        self.definitions.row(path, &self.backend.moment().state)
+    }
+
     pub(crate) fn new(backend: Arc<dyn Backend>, telemetry: Metrics, shutdown: Shutdown) -> Arc<Self> {
         let metrics = ServerMetrics::new(&telemetry);
-        Arc::new(Self { backend, metrics, telemetry, shutdown, requests: Semaphore::new(REQUESTS_MAX) })
+        Arc::new(Self {
+            backend,
+            metrics,
+            telemetry,
+            shutdown,
+            definitions: Registry::default(),
+            requests: Semaphore::new(REQUESTS_MAX),
+        })
     }
 }
 

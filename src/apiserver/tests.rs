@@ -1,15 +1,21 @@
 //! The whole router over a cluster in memory.
 
+mod apply;
 mod bounds;
+mod custom;
+mod kinds;
 mod namespaces;
 mod reads;
+mod services;
 mod stalls;
+mod subresources;
 mod transport;
 mod watches;
 mod writes;
 
 use std::sync::Arc;
 
+use api::kinds::namespace::SYSTEM_NAMESPACES;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -66,10 +72,23 @@ impl Api {
         Self::with(Router::new())
     }
 
+    /// With all that a cluster begins with: ranges for Services as well.
+    fn whole() -> Self {
+        let api = Self::new();
+        for txn in
+            bootstrap::missing(&crate::Backend::moment(&api.memory).state, &bootstrap::Settings::default())
+        {
+            api.memory.apply(txn);
+        }
+        api
+    }
+
     /// The same, with routes that anybody may call.
     fn with(open: Router) -> Self {
         let memory = Memory::new();
-        for txn in bootstrap::missing(&crate::Backend::moment(&memory).state) {
+        let first =
+            bootstrap::missing(&crate::Backend::moment(&memory).state, &bootstrap::Settings::default());
+        for txn in first.into_iter().take(SYSTEM_NAMESPACES.len()) {
             memory.apply(txn);
         }
         let (trigger, shutdown) = shutdown::channel();

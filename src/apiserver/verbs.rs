@@ -1,9 +1,12 @@
 //! The verbs: one table, one file each.
 
+mod apply;
 pub(crate) mod create;
 pub(crate) mod delete;
+mod delete_collection;
 mod get;
 mod list;
+mod managed;
 mod patch;
 mod update;
 mod watch;
@@ -12,15 +15,18 @@ pub(crate) mod write;
 use std::sync::Arc;
 
 use api::codec::{FieldValidation, Format, MEDIA_TYPES};
-use api::{Resource, Status};
+use api::lens::Lens;
+use api::status::MODIFIED;
+use api::{ObjectMeta, Resource, Status, parts};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use replica::Moment;
 
+use crate::acts;
 use crate::backend::Backend;
 use crate::errors::Failure;
-use crate::negotiate::{self, Representation};
+use crate::negotiate::{self, Offer, Representation};
 use crate::request::{Query, ResourcePath};
 use crate::server::Context;
 use crate::user::User;
@@ -32,6 +38,7 @@ type Handler = fn(Arc<Context>, Call) -> BoxFuture<'static, Result<Response, Fai
 pub static VERBS: &[(&str, Handler)] = &[
     ("create", |context, call| Box::pin(create::handle(context, call))),
     ("delete", |context, call| Box::pin(delete::handle(context, call))),
+    ("deletecollection", |context, call| Box::pin(delete_collection::handle(context, call))),
     ("get", |context, call| Box::pin(get::handle(context, call))),
     ("list", |context, call| Box::pin(list::handle(context, call))),
     ("patch", |context, call| Box::pin(patch::handle(context, call))),
@@ -40,11 +47,14 @@ pub static VERBS: &[(&str, Handler)] = &[
 ];
 
 /// One request for a resource, authorized.
+#[derive(Clone)]
 pub struct Call {
     /// On whose behalf.
     pub user: User,
     /// The resource.
-    pub row: &'static Resource,
+    pub row: Arc<Resource>,
+    /// How its objects are seen at this path.
+    pub lens: Lens,
     /// Which objects.
     pub path: ResourcePath,
     /// Options.
@@ -53,8 +63,12 @@ pub struct Call {
     pub accept: String,
     /// The Content-Type header.
     pub content_type: String,
+    /// The User-Agent header.
+    pub user_agent: String,
     /// The body.
     pub body: Bytes,
+    /// Whether a new object is made.
+    pub is_create: bool,
 }
 
 /// Runs the verb.
@@ -63,14 +77,32 @@ pub struct Call {
 /// 405 for a verb that the resource does not have at this path, and whatever the verb refuses.
 pub async fn run(context: Arc<Context>, verb: &str, call: Call) -> Result<Response, Failure> {
     let is_collection = call.path.name.is_empty();
+    if verb == "create" && call.is_placed() && acts::is_one(&call) {
+        return acts::run(context, call).await;
+    }
     let fits = match verb {
-        "create" => is_collection && call.is_placed(),
+        "create" | "deletecollection" => is_collection && (call.is_placed() || verb == "deletecollection"),
         "list" | "watch" => true,
         _ => !is_collection && call.is_placed(),
     };
-    let handler = VERBS.iter().find(|(name, _)| *name == verb && fits && call.row.verbs.contains(name));
+    let below = call.row.subresource(&call.path.subresource);
+    let served = below.map_or(&call.row.verbs, |below| &below.verbs);
+    // Of what hangs below, the scale and the parts of objects are written as objects are.
+    let is_known = below.is_none_or(|below| {
+        parts::find(&call.row, &below.name).is_some()
+            || below.kind == call.lens.shown.kind && below.kind == "Scale"
+    });
+    let handler = VERBS
+        .iter()
+        .find(|(name, _)| *name == verb)
+        .filter(|(name, _)| fits && is_known && served.iter().any(|served| served == name));
+    let is_going = call.row.custom.as_ref().is_some_and(|custom| custom.is_going);
     match handler {
         Some((_, handler)) => handler(context, call).await,
+        None if is_going && verb == "create" => {
+            let why = "create not allowed while custom resource definition is terminating";
+            Err(Status::forbidden(call.row.group_resource(), "", why).into())
+        }
         None => Err(Status::method_not_allowed(call.row.group_resource(), verb).into()),
     }
 }
@@ -81,15 +113,24 @@ impl Call {
         self.row.namespaced != self.path.namespace.is_empty()
     }
 
-    fn form(&self) -> Result<Representation, Status> {
-        negotiate::objects(&self.accept, &self.query)
+    pub(crate) fn form(&self) -> Result<Representation, Status> {
+        // What nobody can get has no table either.
+        let below = self.row.subresource(&self.path.subresource);
+        let verbs = below.map_or(&self.row.verbs, |below| &below.verbs);
+        let tables = verbs.iter().any(|verb| verb == "get");
+        let messages = self.lens.shown.custom.is_none();
+        negotiate::objects(&self.accept, &self.query, Offer { tables, messages })
     }
 
-    fn format(&self) -> Result<Format, Status> {
-        Format::of(&self.content_type).ok_or_else(|| Status::unsupported_media_type(MEDIA_TYPES))
+    pub(crate) fn format(&self) -> Result<Format, Status> {
+        let has_messages = self.lens.shown.custom.is_none();
+        let format =
+            Format::of(&self.content_type).filter(|format| has_messages || *format != Format::Protobuf);
+        let known = MEDIA_TYPES.iter().copied().filter(|kind| has_messages || *kind != negotiate::PROTOBUF);
+        format.ok_or_else(|| Status::unsupported_media_type(&known.collect::<Vec<_>>()))
     }
 
-    fn field_validation(&self) -> Result<FieldValidation, Status> {
+    pub(crate) fn field_validation(&self) -> Result<FieldValidation, Status> {
         FieldValidation::parse(self.query.get("fieldValidation"))
     }
 
@@ -106,13 +147,31 @@ impl Call {
         }
     }
 
-    fn key(&self) -> api::Key {
+    pub(crate) fn key(&self) -> api::Key {
         self.row.key(&self.path.namespace, &self.path.name)
     }
 
-    fn not_found(&self) -> Status {
+    pub(crate) fn not_found(&self) -> Status {
         Status::not_found(self.row.group_resource(), &self.path.name)
     }
+}
+
+/// Checks what a client states of the object that it read before.
+///
+/// # Errors
+/// 409 when another version, or another object, is there now.
+pub(crate) fn stated(call: &Call, meta: &ObjectMeta, found: &state::Object) -> Result<(), Status> {
+    let conflict = |why: &str| Err(Status::conflict(call.row.group_resource(), &call.path.name, why));
+    if revision(&meta.resource_version)?.is_some_and(|stated| stated != found.revision) {
+        return conflict(MODIFIED);
+    }
+    let (given, is) = (&meta.uid, &found.meta.uid);
+    if !given.is_empty() && given != is {
+        return conflict(&format!(
+            "Precondition failed: UID in precondition: {given}, UID in object meta: {is}"
+        ));
+    }
+    Ok(())
 }
 
 /// Reads a resourceVersion.

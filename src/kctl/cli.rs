@@ -1,28 +1,31 @@
 //! The command line of `kctl`, and its exit codes.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::cluster;
-use crate::masters::{Masters, MastersError};
+use crate::failure::Failure;
+use crate::flags::Global;
+use crate::masters::Masters;
+use crate::screen::Screen;
+use crate::verbs;
 
-/// The admin CLI of a Keelson cluster.
+/// The CLI of a Keelson cluster: kubectl's verbs, and the cluster's own.
 ///
-/// Finds the cluster through --kubeconfig, else $KUBECONFIG, else .keelson/kubeconfig, else ~/.kube/config, and asks
-/// the masters of all its contexts, the current one first, until one answers.
+/// Finds the cluster through --kubeconfig, else $KUBECONFIG, else .keelson/kubeconfig, else ~/.kube/config. Asks the
+/// current context's master, and while that does not answer those of the other contexts that trust the same authority.
 ///
-/// Exit codes: 0 done; 1 refused, or the answer is bad news (masters differ); 2 wrong usage; 3 no answer: of no master,
-/// or of one that was needed.
+/// Exit codes: 0 done; 1 refused, or the answer is bad news (masters differ, `wait` timed out, `diff` found
+/// differences); 2 wrong usage, and whatever keeps `diff` from comparing; 3 no answer: of no master, or of one that
+/// was needed.
 #[derive(Parser)]
-#[command(name = "kctl", version, arg_required_else_help = true)]
-struct Cli {
-    /// The kubeconfig to use.
-    #[arg(long, global = true, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+#[command(name = "kctl", version, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
     #[command(subcommand)]
     family: Family,
 }
@@ -32,69 +35,39 @@ enum Family {
     /// The masters: who they are, who leads, who joins and leaves.
     #[command(subcommand)]
     Cluster(cluster::Verb),
-}
-
-/// Why a verb did not succeed. Each kind has its exit code.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// A master said no, or the answer is bad news. Exit code 1.
-    #[error("{0}")]
-    Refused(String),
-    /// Somebody who was needed did not answer. Exit code 3.
-    #[error("{0}")]
-    NoAnswer(String),
-}
-
-impl Failure {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Refused(_) => 1,
-            Self::NoAnswer(_) => 3,
-        }
-    }
-}
-
-impl From<MastersError> for Failure {
-    fn from(error: MastersError) -> Self {
-        match &error {
-            MastersError::Refused { .. }
-            | MastersError::Kubeconfig { .. }
-            | MastersError::NoKubeconfig { .. } => Self::Refused(error.to_string()),
-            MastersError::NoAnswer { .. } | MastersError::Malformed { .. } => {
-                Self::NoAnswer(error.to_string())
-            }
-        }
-    }
+    #[command(flatten)]
+    Object(verbs::Verb),
 }
 
 /// Runs the `kctl` command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
-        Ok(output) => {
-            // Whoever closed the pipe does not want to know.
-            let _ = std::io::stdout().write_all(output.as_bytes());
-            ExitCode::SUCCESS
-        }
-        Err(failure) => {
-            eprintln!("kctl: {failure}");
-            ExitCode::from(failure.exit_code())
-        }
+    let Err(failure) = run(Cli::parse()) else { return ExitCode::SUCCESS };
+    let words = failure.to_string();
+    if !words.is_empty() {
+        eprintln!("{words}");
     }
+    ExitCode::from(failure.exit_code())
 }
 
-fn run(cli: Cli) -> Result<String, Failure> {
+fn run(cli: Cli) -> Result<(), Failure> {
+    let screen = Screen::new();
+    if let Family::Object(verbs::Verb::Completion(args)) = &cli.family {
+        return args.run(screen);
+    }
     let variable = std::env::var_os("KUBECONFIG");
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let candidates = candidates(cli.kubeconfig, variable, home.as_deref());
+    let candidates = candidates(cli.global.kubeconfig.clone(), variable, home.as_deref());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Refused(format!("starting the runtime failed: {error}")))?;
     runtime.block_on(async {
-        let masters = Masters::open(&candidates).await?;
+        let open = || Masters::open(&candidates, cli.global.context.as_deref());
         match cli.family {
-            Family::Cluster(verb) => verb.run(&masters).await,
+            Family::Cluster(verb) => screen.print(&verb.run(&open().await?).await?),
+            // Nobody needs to be there to say how new this program is.
+            Family::Object(verbs::Verb::Version(args)) if args.client => args.run_alone(screen),
+            Family::Object(verb) => Box::pin(verb.run(&open().await?, &cli.global, screen)).await,
         }
     })
 }

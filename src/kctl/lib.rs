@@ -1,11 +1,25 @@
 //! `kctl`: the admin CLI. Talks to the masters over HTTPS only.
 //!
-//! One file per verb, one table of them: [`cluster::Verb`].
+//! One file per verb, and two tables of them: [`cluster::Verb`] for the masters, [`verbs::Verb`] for objects.
 
+mod catalog;
 mod cli;
 mod cluster;
+mod describe;
+mod explain;
+mod failure;
+mod flags;
+mod jsonpath;
+mod manifest;
 mod masters;
+mod output;
+mod patch;
+mod screen;
+mod server;
 mod table;
+mod targets;
+mod verbs;
+mod yaml;
 
 // kube needs one of its crate's versions chosen; nothing here uses the types themselves.
 use k8s_openapi as _;

@@ -91,8 +91,8 @@ pub struct Masters {
 
 impl Masters {
     /// Reads the first of `candidates` of which a file is there; the files of one count as one, the first of
-    /// them wins.
-    pub async fn open(candidates: &[Vec<PathBuf>]) -> Result<Self, MastersError> {
+    /// them wins. With `context` only that one is used.
+    pub async fn open(candidates: &[Vec<PathBuf>], context: Option<&str>) -> Result<Self, MastersError> {
         let there = |files: &Vec<PathBuf>| files.iter().filter(|path| path.exists()).cloned().collect();
         let found: Option<Vec<PathBuf>> =
             candidates.iter().map(there).find(|files: &Vec<_>| !files.is_empty());
@@ -108,7 +108,11 @@ impl Masters {
         }
         let failed = |reason: String| MastersError::Kubeconfig { path: found[0].clone(), reason };
         let mut configs = Vec::new();
-        for context in in_order(&kubeconfig) {
+        let names = in_order(&kubeconfig);
+        if let Some(missing) = context.filter(|wanted| !names.iter().any(|name| name == wanted)) {
+            return Err(failed(format!("it has no context {missing}, but {}", names.join(", "))));
+        }
+        for context in names.into_iter().filter(|name| context.is_none_or(|wanted| wanted == name)) {
             let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
             let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await;
             configs.push(bounded(config.map_err(|error| failed(error.to_string()))?));
@@ -117,6 +121,11 @@ impl Masters {
             return Err(failed("it has no contexts".to_owned()));
         }
         Ok(Self { configs })
+    }
+
+    /// How to reach each, the current context's first.
+    pub fn configs(&self) -> &[Config] {
+        &self.configs
     }
 
     /// Asks one master after another until one answers. Only for requests that may be repeated.
@@ -206,7 +215,7 @@ async fn ask<T: DeserializeOwned>(
 }
 
 /// The innermost cause: `Connection refused` says more than `ServiceError`.
-fn causes(error: &dyn std::error::Error) -> String {
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -247,7 +256,7 @@ users:
     async fn the_current_context_comes_first_and_all_are_tried() {
         let (_root, path) = written(KUBECONFIG);
         let masters =
-            Masters::open(&[vec!["/nowhere".into()], vec!["/never".into(), path]]).await.expect("open");
+            Masters::open(&[vec!["/nowhere".into()], vec!["/never".into(), path]], None).await.expect("open");
         let asked = masters.ask::<serde_json::Value>(Method::GET, "/x").await;
         let Err(MastersError::NoAnswer { tried, .. }) = asked else { panic!("{asked:?}") };
         let servers: Vec<_> = tried.iter().map(|(server, _)| server.as_str()).collect();
@@ -256,11 +265,11 @@ users:
 
     #[tokio::test]
     async fn a_missing_or_empty_kubeconfig_is_told_with_its_place() {
-        let missing = Masters::open(&[vec!["/nowhere".into()], vec!["/never".into()]]).await;
+        let missing = Masters::open(&[vec!["/nowhere".into()], vec!["/never".into()]], None).await;
         let told = missing.err().expect("fails").to_string();
         assert!(told.starts_with("there is no kubeconfig at /nowhere or /never: "), "{told}");
         let (_root, path) = written("apiVersion: v1\nkind: Config\n");
-        let told = Masters::open(&[vec![path.clone()]]).await.err().expect("fails").to_string();
+        let told = Masters::open(&[vec![path.clone()]], None).await.err().expect("fails").to_string();
         assert_eq!(told, format!("using the kubeconfig {} failed: it has no contexts", path.display()));
     }
 }

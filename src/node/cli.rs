@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use apiserver::bootstrap::Settings;
+use apiserver::{Cidr, NodePorts};
 use base::ids::ClusterId;
 use base::shutdown::{self, Shutdown};
 use clap::{Args, Parser, Subcommand};
@@ -103,6 +105,12 @@ struct ServerArgs {
     /// The new cluster's id (chosen by `up`).
     #[arg(long, requires = "init", hide = true)]
     cluster_id: Option<ClusterId>,
+    /// Where the new cluster's Services get their addresses: one range, or one of each family.
+    #[arg(long, requires = "init", value_name = "CIDR[,CIDR]", value_delimiter = ',')]
+    service_cluster_ip_range: Vec<Cidr>,
+    /// Where the new cluster's Services get their node ports [default: 30000-32767].
+    #[arg(long, requires = "init", value_name = "FIRST-LAST")]
+    service_node_port_range: Option<NodePorts>,
     #[command(flatten)]
     sizes: Sizes,
 }
@@ -110,7 +118,13 @@ struct ServerArgs {
 impl ServerArgs {
     fn wanted(self) -> anyhow::Result<Wanted> {
         let bootstrap = match (self.init, self.join) {
-            (true, _) => Some(Bootstrap::Init { cluster: self.cluster_id }),
+            (true, _) => {
+                let given = Settings {
+                    service_cidrs: self.service_cluster_ip_range,
+                    node_ports: self.service_node_port_range.unwrap_or_default(),
+                };
+                Some(Bootstrap::Init { cluster: self.cluster_id, settings: given.checked()? })
+            }
             (false, Some(through)) => {
                 let through = HostPort::from_url(&through).context("reading --join")?;
                 let token = match (self.token, self.token_file) {
@@ -218,11 +232,27 @@ mod tests {
         let begins = |flags: &str| wanted(flags).map(|wanted| wanted.bootstrap);
         assert_eq!(begins("").expect("nothing"), None);
         let init = begins("--init --cluster-id 00000000000000ff").expect("init");
-        assert_eq!(init, Some(Bootstrap::Init { cluster: Some(ClusterId(255)) }));
+        let settings = Settings::default();
+        assert_eq!(init, Some(Bootstrap::Init { cluster: Some(ClusterId(255)), settings }));
+        let ranges =
+            begins("--init --service-cluster-ip-range 10.1.0.0/20,fd00::/112 --service-node-port-range 1-9");
+        let Ok(Some(Bootstrap::Init { settings, .. })) = ranges else { panic!("{ranges:?}") };
+        let said = settings.service_cidrs.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            (said, settings.node_ports.to_string()),
+            (vec!["10.1.0.0/20".into(), "fd00::/112".into()], "1-9".into())
+        );
         let join = begins(&format!("--join https://10.0.0.1:6443/ --token {token}")).expect("join");
         let through = "10.0.0.1:6443".parse().expect("address");
         assert_eq!(join, Some(Bootstrap::Join { through, token: token.parse().expect("token") }));
-        for flags in ["--join 10.0.0.1:6443", "--init --join a:1", "--token x", "--init --token-file x"] {
+        for flags in [
+            "--init --service-cluster-ip-range 10.0.0.0/16,10.1.0.0/16",
+            "--service-node-port-range 1-9",
+            "--join 10.0.0.1:6443",
+            "--init --join a:1",
+            "--token x",
+            "--init --token-file x",
+        ] {
             assert!(begins(flags).is_err(), "{flags}");
         }
     }

@@ -9,6 +9,7 @@
 //! An id is bound to the log that voted under it: a directory that knows its id but lost its store is
 //! never started, because it would vote again as if it had forgotten what it promised.
 
+use apiserver::bootstrap::Settings;
 use base::ids::{ClusterId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +40,15 @@ pub struct Identity {
     pub names: Vec<String>,
     /// How far it has come.
     pub stage: Stage,
+    /// What the cluster is told when it is made.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub settings: Settings,
     /// Whether its Raft was ever started: from then on the store must be there.
     pub started: bool,
+}
+
+fn is_default(settings: &Settings) -> bool {
+    *settings == Settings::default()
 }
 
 /// How far a master has come on its way into the cluster.
@@ -98,6 +106,8 @@ pub enum Bootstrap {
     Init {
         /// Chosen by `keelson up`, whose names on the host carry it.
         cluster: Option<ClusterId>,
+        /// What it is told once.
+        settings: Settings,
     },
     /// Join one.
     Join {
@@ -112,7 +122,7 @@ pub enum Bootstrap {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// Make a cluster.
-    Init(NewMaster, Option<ClusterId>),
+    Init(NewMaster, Option<ClusterId>, Settings),
     /// Ask for an id, then go on as a member that joins.
     Join(NewMaster, HostPort, Token),
     /// Go on as what the directory says.
@@ -247,7 +257,7 @@ fn begin(wanted: Wanted) -> Result<Start, Refused> {
         names: wanted.names,
     };
     Ok(match bootstrap {
-        Bootstrap::Init { cluster } => Start::Init(master, cluster),
+        Bootstrap::Init { cluster, settings } => Start::Init(master, cluster, settings),
         Bootstrap::Join { through, token } => Start::Join(master, through, token),
     })
 }
@@ -268,8 +278,8 @@ fn resume(
     }
     let same_cluster = match &wanted.bootstrap {
         Some(Bootstrap::Join { token, .. }) => token.authority == authority,
-        Some(Bootstrap::Init { cluster: Some(wanted) }) => *wanted == cluster,
-        Some(Bootstrap::Init { cluster: None }) | None => true,
+        Some(Bootstrap::Init { cluster: Some(wanted), .. }) => *wanted == cluster,
+        Some(Bootstrap::Init { cluster: None, .. }) | None => true,
     };
     if !same_cluster {
         return Err(Refused::OtherCluster { found: identity.cluster });
@@ -359,6 +369,7 @@ mod tests {
             api: address("10.0.0.1:6443"),
             peer: address("10.0.0.1:6444"),
             names: vec![],
+            settings: Settings::default(),
             started: stage == Stage::Member,
             stage,
         }
@@ -377,7 +388,7 @@ mod tests {
     }
 
     fn init(cluster: Option<u64>) -> Option<Bootstrap> {
-        Some(Bootstrap::Init { cluster: cluster.map(ClusterId) })
+        Some(Bootstrap::Init { cluster: cluster.map(ClusterId), settings: Settings::default() })
     }
 
     fn wanted(bootstrap: Option<Bootstrap>) -> Wanted {
@@ -393,7 +404,7 @@ mod tests {
     #[test]
     fn a_new_directory_begins_as_told() {
         let empty = Found::default;
-        assert!(matches!(decide(empty(), wanted(init(Some(7)))), Ok(Start::Init(_, Some(ClusterId(7))))));
+        assert!(matches!(decide(empty(), wanted(init(Some(7)))), Ok(Start::Init(_, Some(ClusterId(7)), _))));
         assert!(matches!(decide(empty(), wanted(join(AUTHORITY))), Ok(Start::Join(..))));
         assert_eq!(decide(empty(), wanted(None)), Err(Refused::Empty));
         let nameless = Wanted { name: None, ..wanted(init(None)) };

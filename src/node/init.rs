@@ -5,6 +5,7 @@
 //! after it a directory that goes on from where it was.
 
 use anyhow::Context;
+use apiserver::bootstrap::Settings;
 use base::env;
 use base::ids::ClusterId;
 
@@ -24,7 +25,12 @@ const FIRST_ATTEMPT: &str = "init";
 const FIRST_TOKEN_USES: u32 = MASTERS_MAX as u32 - 1;
 
 /// Makes the authority, the first token, a kubeconfig and the identity.
-pub fn prepare(data: &DataDir, master: NewMaster, cluster: Option<ClusterId>) -> anyhow::Result<Identity> {
+pub fn prepare(
+    data: &DataDir,
+    master: NewMaster,
+    cluster: Option<ClusterId>,
+    settings: Settings,
+) -> anyhow::Result<Identity> {
     let cluster = cluster.unwrap_or_else(ClusterId::random);
     let authority = Authority::generate(cluster)?;
     let admin = authority.client(ADMIN_USER, ADMIN_GROUP)?;
@@ -39,6 +45,7 @@ pub fn prepare(data: &DataDir, master: NewMaster, cluster: Option<ClusterId>) ->
         peer: master.peer,
         names: master.names,
         stage: Stage::Init,
+        settings,
         started: false,
     };
     data.save_authority(&authority)?;

@@ -129,7 +129,7 @@ async fn identify(data: &DataDir, wanted: Wanted) -> anyhow::Result<Identity> {
     let found = look(data)?;
     let begun = wanted.bootstrap.is_some();
     match decide(found, wanted)? {
-        Start::Init(master, cluster) => init::prepare(data, master, cluster),
+        Start::Init(master, cluster, settings) => init::prepare(data, master, cluster, settings),
         Start::Join(master, through, token) => ask::join(data, master, through, &token).await,
         Start::Resume(identity) => {
             if begun {
@@ -212,8 +212,8 @@ impl Master {
         }
         init::record(&self.cluster, &self.data, &self.identity).await?;
         let moment = self.cluster.replica.linearizable().await.context("reading the new cluster's state")?;
-        for txn in apiserver::bootstrap::missing(&moment.state) {
-            self.cluster.replica.propose(txn).await.context("making the system namespaces")?;
+        for txn in apiserver::bootstrap::missing(&moment.state, &self.identity.settings) {
+            self.cluster.replica.propose(txn).await.context("writing what every cluster has")?;
         }
         Ok(())
     }

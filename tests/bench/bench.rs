@@ -19,6 +19,8 @@ pub enum Stage {
     Empty,
     /// A cluster with few objects, shared by all lines of this stage.
     Small,
+    /// A cluster that grows to [`scale::SIZED_PODS`].
+    Pods,
     /// A cluster that grows to [`scale::MANY_OBJECTS`], shared by all lines of this stage.
     Large,
 }
@@ -179,7 +181,7 @@ pub fn of_each(cluster: &Cluster, read: fn(procfs::Pid) -> Result<u64>) -> Resul
 
 /// Waits until the masters have stopped writing what they owe the disk (write-behind, compaction);
 /// returns what they have written in all.
-async fn at_rest(cluster: &Cluster) -> Result<Vec<(String, u64)>> {
+pub async fn at_rest(cluster: &Cluster) -> Result<Vec<(String, u64)>> {
     let mut last = of_each(cluster, procfs::bytes_written)?;
     let deadline = env::monotonic() + scale::REST_MAX;
     loop {

@@ -4,6 +4,18 @@ use std::time::Duration;
 
 /// Clients of the throughput lines, each with one call in flight.
 pub const CLIENTS: usize = 256;
+/// Clients of the lines on pods and Deployments, each with one call in flight.
+pub const POD_CLIENTS: usize = 64;
+/// Pods whose memory is measured, of [`VALUE_BYTES`] of JSON each.
+pub const SIZED_PODS: u64 = 100_000;
+/// How many objects a page of a paged walk holds.
+pub const PAGE_OBJECTS: usize = 500;
+/// Pods that kubectl lists.
+pub const SHOWN_PODS: u64 = 1000;
+/// Objects that kubectl applies at a time.
+pub const APPLIED_OBJECTS: usize = 100;
+/// Times that a kubectl command is run.
+pub const COMMANDS: usize = 5;
 /// HTTP/2 connections that those clients share.
 pub const CONNECTIONS: usize = 16;
 /// Bytes of a put's value, of a proposal, and of a created object's JSON.

@@ -1,64 +1,48 @@
 //! `v1 ConfigMap`: configuration as text or bytes.
 
-use serde_json::Value;
+use super::{DATA_BYTES_MAX, decoded_bytes, file_keys, stays_immutable};
+use crate::resource::{Particular, Strategy};
+use crate::validate::at::{At, Root};
 
-use super::{DATA_BYTES_MAX, count, decoded_bytes, entries, immutable_errors, key_errors};
-use crate::field_error::FieldError;
-use crate::fields::CONFIG_MAP;
-use crate::object::Object;
-use crate::resource::{ALL_VERBS, Column, Resource, Retention, Strategy};
-
-/// The row.
-pub static RESOURCE: Resource = Resource {
-    group: "",
-    version: "v1",
-    plural: "configmaps",
-    singular: "configmap",
+/// What is particular.
+pub static KIND: Particular = Particular {
     kind: "ConfigMap",
-    short_names: &["cm"],
-    namespaced: true,
-    verbs: ALL_VERBS,
-    retention: Retention::Day,
-    schema: &CONFIG_MAP,
-    columns: &[Column {
-        name: "Data",
-        kind: "string",
-        description: "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'.",
-        cell: |object| count(object, &["data", "binaryData"]),
-    }],
-    selectable: &[],
     strategy: Strategy {
         validate,
-        validate_update: |new, old| immutable_errors(new, old, &["data", "binaryData"]),
+        validate_update: |new, old| {
+            stays_immutable(new, old, &["data", "binaryData"]);
+            validate(new);
+        },
         ..Strategy::PLAIN
     },
+    ..Particular::NONE
 };
 
-fn validate(object: &Object) -> Vec<FieldError> {
-    let mut errors = key_errors(object, "data");
-    let is_binary = |key: &str| entries(object, "binaryData").any(|(binary, _)| binary == key);
-    for (key, _) in entries(object, "data").filter(|(key, _)| is_binary(key)) {
-        let path = format!("data[{key}]");
-        errors.push(FieldError::invalid(&path, key.as_str(), "duplicate of key present in binaryData"));
+fn validate(root: Root<'_>) {
+    let (data, binary) = (root.field("data"), root.field("binaryData"));
+    file_keys(data);
+    for (key, entry) in data.entries().filter(|(key, _)| binary.key(key).is_set()) {
+        entry.invalid_value(key, "duplicate of key present in binaryData");
     }
-    errors.extend(key_errors(object, "binaryData"));
-    let text = entries(object, "data").filter_map(|(_, value)| value.as_str()).map(str::len);
-    let binary =
-        entries(object, "binaryData").filter_map(|(_, value)| Value::as_str(value)).map(decoded_bytes);
-    if text.chain(binary).sum::<usize>() > DATA_BYTES_MAX {
-        errors.push(FieldError::too_long("[]", DATA_BYTES_MAX));
+    file_keys(binary);
+    let values = |map: At<'_>, size: fn(&str) -> usize| {
+        map.entries().map(|(_, value)| size(value.text())).sum::<usize>()
+    };
+    if values(data, str::len) + values(binary, decoded_bytes) > DATA_BYTES_MAX {
+        root.place("[]").too_long(DATA_BYTES_MAX);
     }
-    errors
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::validate::at::{errors_of, errors_of_change};
+    use crate::{FieldError, Object, Resource};
 
     fn object(tree: Value) -> Object {
-        Object::from_tree(tree, &RESOURCE).expect("conforms").0
+        Object::from_tree(tree, &Resource::builtin("", "v1", "configmaps")).expect("conforms").0
     }
 
     fn check(errors: &[FieldError], expect: &[&str]) {
@@ -67,17 +51,17 @@ mod tests {
 
     #[test]
     fn keys_and_sizes() {
-        check(&validate(&object(json!({"data": {"a": "b"}, "binaryData": {"c": "AAAA"}}))), &[]);
+        check(&errors_of(&object(json!({"data": {"a": "b"}, "binaryData": {"c": "AAAA"}})), validate), &[]);
         check(
-            &validate(&object(json!({"data": {"..": "b", "a": ""}, "binaryData": {"a": ""}}))),
+            &errors_of(&object(json!({"data": {"..": "b", "a": ""}, "binaryData": {"a": ""}})), validate),
             &[
                 "data[..]: Invalid value: \"..\": must not be '..'",
                 "data[a]: Invalid value: \"a\": duplicate of key present in binaryData",
             ],
         );
-        check(&validate(&object(json!({"data": {"a": "x".repeat(DATA_BYTES_MAX)}}))), &[]);
+        check(&errors_of(&object(json!({"data": {"a": "x".repeat(DATA_BYTES_MAX)}})), validate), &[]);
         check(
-            &validate(&object(json!({"data": {"a": "x".repeat(DATA_BYTES_MAX + 1)}}))),
+            &errors_of(&object(json!({"data": {"a": "x".repeat(DATA_BYTES_MAX + 1)}})), validate),
             &["[]: Too long: may not be more than 1048576 bytes"],
         );
     }
@@ -85,7 +69,7 @@ mod tests {
     #[test]
     fn an_immutable_one_keeps_its_data() {
         let old = object(json!({"immutable": true, "data": {"a": "b"}}));
-        let update = RESOURCE.strategy.validate_update;
+        let update = |new: &Object, old| errors_of_change(new, old, KIND.strategy.validate_update);
         check(
             &update(
                 &object(json!({"immutable": true, "data": {"a": "b"}, "metadata": {"labels": {"x": "y"}}})),

@@ -1,47 +1,37 @@
 //! `v1 Namespace`: where names are unique, and what goes together.
 
+use std::sync::{Arc, LazyLock};
+
 use serde_json::{Value, json};
 
-use crate::field_error::FieldError;
-use crate::fields::NAMESPACE;
 use crate::names;
 use crate::object::Object;
-use crate::resource::{ALL_VERBS, Column, Resource, Retention, Selectable, Strategy};
+use crate::resource::{Particular, Resource, Selectable, Strategy};
+use crate::validate::at::Root;
 
 /// The row.
-pub static RESOURCE: Resource = Resource {
-    group: "",
-    version: "v1",
-    plural: "namespaces",
-    singular: "namespace",
+pub static RESOURCE: LazyLock<Arc<Resource>> = LazyLock::new(|| Resource::builtin("", "v1", "namespaces"));
+
+/// What is particular.
+pub static KIND: Particular = Particular {
     kind: "Namespace",
-    short_names: &["ns"],
-    namespaced: false,
-    verbs: ALL_VERBS,
-    retention: Retention::Day,
-    schema: &NAMESPACE,
-    columns: &[Column {
-        name: "Status",
-        kind: "string",
-        description: "The status of the namespace",
-        cell: |object| object.text(&["status", "phase"]).into(),
+    selectable: &[Selectable {
+        path: "status.phase",
+        value: |object| object.text(&["status", "phase"]).to_owned(),
     }],
-    selectable: &[
-        Selectable { path: "name", value: |object| object.meta.name.clone() },
-        Selectable { path: "status.phase", value: |object| object.text(&["status", "phase"]).to_owned() },
-    ],
     strategy: Strategy {
         name: names::dns_label,
-        default,
         prepare_create,
         prepare_update,
         validate,
-        validate_update: |_, _| Vec::new(),
+        validate_status,
         prepare_delete: |object| {
             object.fields.insert("status".into(), json!({"phase": "Terminating"}));
         },
         is_held: |object| !finalizers(object).is_empty(),
+        ..Strategy::PLAIN
     },
+    ..Particular::NONE
 };
 
 /// The namespaces that every cluster has, from its first moment.
@@ -54,7 +44,7 @@ pub const UNDELETABLE: &[&str] = &["default", "kube-public", "kube-system"];
 pub const CONTENT_FINALIZER: &str = "kubernetes";
 
 /// Label by which selectors of namespaces find one by its name.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub(crate) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// `spec.finalizers`.
 pub fn finalizers(object: &Object) -> &[Value] {
@@ -71,12 +61,6 @@ pub fn release(object: &mut Object) {
         .insert("spec".into(), if kept.is_empty() { json!({}) } else { json!({"finalizers": kept}) });
 }
 
-fn default(object: &mut Object) {
-    if !object.meta.name.is_empty() {
-        object.meta.labels.insert(NAME_LABEL.into(), object.meta.name.clone());
-    }
-}
-
 fn prepare_create(object: &mut Object) {
     object.fields.insert("status".into(), json!({"phase": "Active"}));
     let mut kept = finalizers(object).to_vec();
@@ -86,31 +70,45 @@ fn prepare_create(object: &mut Object) {
     object.fields.insert("spec".into(), json!({"finalizers": kept}));
 }
 
-/// Finalizers and phase have verbs of their own.
+/// Finalizers have a verb of their own.
 fn prepare_update(new: &mut Object, old: &Object) {
-    for field in ["spec", "status"] {
-        match old.fields.get(field) {
-            Some(value) => new.fields.insert(field.into(), value.clone()),
-            None => new.fields.shift_remove(field),
-        };
+    match old.fields.get("spec") {
+        Some(value) => new.fields.insert("spec".into(), value.clone()),
+        None => new.fields.shift_remove("spec"),
+    };
+}
+
+/// The rules of a change through `finalize`.
+pub fn validate_finalizers(new: Root<'_>) {
+    for item in new.field("spec").field("finalizers").items() {
+        item.check(names::qualified);
+        item.known_finalizer();
     }
 }
 
-fn validate(object: &Object) -> Vec<FieldError> {
-    let names = finalizers(object).iter().filter_map(Value::as_str).filter(|name| *name != CONTENT_FINALIZER);
-    let wrong = |name: &str| {
-        let mut texts = names::qualified(name);
-        if !name.contains('/') {
-            texts.push("name is neither a standard finalizer name nor is it fully qualified".into());
-        }
-        texts.into_iter().map(|text| FieldError::invalid("spec.finalizers", name, &text)).collect::<Vec<_>>()
-    };
-    names.flat_map(wrong).collect()
+/// The phase goes with the deletion.
+fn validate_status(new: Root<'_>, _old: Root<'_>) {
+    let phase = new.field("status").field("phase");
+    let (expected, state) = if new.meta().is_deleting() { ("Terminating", "not ") } else { ("Active", "") };
+    if phase.text() != expected {
+        let rule = format!("may only be '{expected}' if `deletionTimestamp` is {state}empty");
+        new.field("status").field("Phase").invalid_value(phase.text(), &rule);
+    }
+}
+
+fn validate(root: Root<'_>) {
+    let field = root.field("spec").field("finalizers");
+    // Errors name the list, not the item.
+    for item in field.items().map(|item| field.with(item.value())) {
+        item.check(names::qualified);
+        item.known_finalizer();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::validate::at::errors_of;
 
     fn object(tree: Value) -> Object {
         Object::from_tree(tree, &RESOURCE).expect("conforms").0
@@ -119,29 +117,28 @@ mod tests {
     #[test]
     fn a_new_one_is_active_labelled_and_held() {
         let mut given = object(json!({"metadata": {"name": "a"}, "status": {"phase": "Terminating"}}));
-        default(&mut given);
+        given.default(&RESOURCE);
         prepare_create(&mut given);
         assert_eq!(given.text(&["status", "phase"]), "Active");
         assert_eq!(given.meta.labels[NAME_LABEL], "a");
-        assert!((RESOURCE.strategy.is_held)(&given));
+        assert!((KIND.strategy.is_held)(&given));
         release(&mut given);
-        assert!(!(RESOURCE.strategy.is_held)(&given));
+        assert!(!(KIND.strategy.is_held)(&given));
     }
 
     #[test]
-    fn an_update_changes_neither_spec_nor_status() {
-        let old = object(json!({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}));
-        let mut new = object(json!({"status": {"phase": "Terminating"}}));
+    fn an_update_does_not_change_the_spec() {
+        let old = object(json!({"spec": {"finalizers": ["kubernetes"]}}));
+        let mut new = object(json!({"spec": {"finalizers": ["example.com/x"]}}));
         prepare_update(&mut new, &old);
         assert_eq!(new, old);
     }
 
     #[test]
     fn finalizers_are_qualified() {
-        assert!(
-            validate(&object(json!({"spec": {"finalizers": ["kubernetes", "example.com/x"]}}))).is_empty()
-        );
-        let errors = validate(&object(json!({"spec": {"finalizers": ["x"]}})));
+        let of = |names: Value| errors_of(&object(json!({"spec": {"finalizers": names}})), validate);
+        assert_eq!(of(json!(["kubernetes", "example.com/x"])), []);
+        let errors = of(json!(["x"]));
         assert_eq!(
             errors[0].to_string(),
             r#"spec.finalizers: Invalid value: "x": name is neither a standard finalizer name nor is it fully qualified"#

@@ -4,68 +4,45 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::{DATA_BYTES_MAX, count, decoded_bytes, entries, immutable_errors, key_errors};
-use crate::decode;
-use crate::field_error::FieldError;
-use crate::fields::SECRET;
+use super::{DATA_BYTES_MAX, decoded_bytes, file_keys, stays_immutable};
+use crate::go_json;
 use crate::object::Object;
-use crate::resource::{ALL_VERBS, Column, Resource, Retention, Selectable, Strategy};
+use crate::resource::{Particular, Selectable, Strategy};
+use crate::validate::at::{At, Root};
 
-/// The row.
-pub static RESOURCE: Resource = Resource {
-    group: "",
-    version: "v1",
-    plural: "secrets",
-    singular: "secret",
+/// What is particular.
+pub static KIND: Particular = Particular {
     kind: "Secret",
-    short_names: &[],
-    namespaced: true,
-    verbs: ALL_VERBS,
-    retention: Retention::Day,
-    schema: &SECRET,
-    columns: &[
-        Column {
-            name: "Type",
-            kind: "string",
-            description: "Used to facilitate programmatic handling of secret data.",
-            cell: |object| object.text(&["type"]).into(),
-        },
-        Column {
-            name: "Data",
-            kind: "string",
-            description: "Data contains the secret data. Each key must consist of alphanumeric characters, '-', '_' or '.'.",
-            cell: |object| count(object, &["data"]),
-        },
-    ],
     selectable: &[Selectable { path: "type", value: |object| object.text(&["type"]).to_owned() }],
     strategy: Strategy { default, validate, validate_update, ..Strategy::PLAIN },
+    ..Particular::NONE
 };
 
 const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
-/// Which keys a type needs, each list with one that must be there, and whether its value is JSON.
-struct Needs {
-    kind: &'static str,
-    /// All of these.
-    keys: &'static [&'static str],
-    /// One of `keys` is enough.
-    any: bool,
-    json: bool,
+/// What a type demands of its keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    /// All are there.
+    All,
+    /// One at least is there.
+    Any,
+    /// All are there, and hold something.
+    Filled,
+    /// All are there, and hold JSON.
+    Json,
 }
 
-static NEEDS: &[Needs] = &[
-    Needs { kind: "kubernetes.io/basic-auth", keys: &["username", "password"], any: true, json: false },
-    Needs { kind: "kubernetes.io/dockercfg", keys: &[".dockercfg"], any: false, json: true },
-    Needs { kind: "kubernetes.io/dockerconfigjson", keys: &[".dockerconfigjson"], any: false, json: true },
-    Needs { kind: "kubernetes.io/ssh-auth", keys: &["ssh-privatekey"], any: false, json: false },
-    Needs { kind: "kubernetes.io/tls", keys: &["tls.crt", "tls.key"], any: false, json: false },
+static DEMANDS: &[(&str, Demand, &[&str])] = &[
+    ("kubernetes.io/basic-auth", Demand::Any, &["username", "password"]),
+    ("kubernetes.io/dockercfg", Demand::Json, &[".dockercfg"]),
+    ("kubernetes.io/dockerconfigjson", Demand::Json, &[".dockerconfigjson"]),
+    ("kubernetes.io/ssh-auth", Demand::Filled, &["ssh-privatekey"]),
+    ("kubernetes.io/tls", Demand::All, &["tls.crt", "tls.key"]),
 ];
 
-/// `stringData` is written into `data` and goes; a Secret without type is `Opaque`.
+/// `stringData` is written into `data` and goes.
 fn default(object: &mut Object) {
-    if object.text(&["type"]).is_empty() {
-        object.fields.insert("type".into(), "Opaque".into());
-    }
     let Some(Value::Object(texts)) = object.fields.shift_remove("stringData") else { return };
     let data = object.fields.entry("data").or_insert_with(|| Value::Object(Map::new()));
     let Some(data) = data.as_object_mut() else { return };
@@ -74,46 +51,45 @@ fn default(object: &mut Object) {
     }
 }
 
-fn validate(object: &Object) -> Vec<FieldError> {
-    let mut errors = key_errors(object, "data");
-    let sizes = entries(object, "data").filter_map(|(_, value)| value.as_str()).map(decoded_bytes);
-    if sizes.sum::<usize>() > DATA_BYTES_MAX {
-        errors.push(FieldError::too_long("data", DATA_BYTES_MAX));
+fn validate(root: Root<'_>) {
+    let data = root.field("data");
+    file_keys(data);
+    if data.entries().map(|(_, value)| decoded_bytes(value.text())).sum::<usize>() > DATA_BYTES_MAX {
+        data.too_long(DATA_BYTES_MAX);
     }
-    let kind = object.text(&["type"]);
-    if let Some(needs) = NEEDS.iter().find(|needs| needs.kind == kind) {
-        errors.extend(unmet(object, needs));
+    let kind = root.field("type").text();
+    if let Some((_, demand, keys)) = DEMANDS.iter().find(|(of, ..)| *of == kind) {
+        meets(data, *demand, keys);
     }
-    let named = object.meta.annotations.get(SERVICE_ACCOUNT_NAME).is_some_and(|name| !name.is_empty());
+    let named = root.meta().annotations.get(SERVICE_ACCOUNT_NAME).is_some_and(|name| !name.is_empty());
     if kind == "kubernetes.io/service-account-token" && !named {
-        errors.push(FieldError::required(&format!("metadata.annotations[{SERVICE_ACCOUNT_NAME}]"), ""));
+        root.meta_field("annotations").key(SERVICE_ACCOUNT_NAME).required("");
     }
-    errors
 }
 
-fn unmet(object: &Object, needs: &Needs) -> Vec<FieldError> {
-    let value =
-        |key: &str| entries(object, "data").find(|entry| entry.0 == key).and_then(|entry| entry.1.as_str());
-    let missing: Vec<_> = needs.keys.iter().filter(|key| value(key).is_none()).collect();
-    if !missing.is_empty() && (!needs.any || missing.len() == needs.keys.len()) {
-        return missing.iter().map(|key| FieldError::required(&format!("data[{key}]"), "")).collect();
+fn meets(data: At<'_>, demand: Demand, keys: &[&str]) {
+    let is_missing =
+        |value: &At<'_>| !value.is_set() || (demand == Demand::Filled && value.text().is_empty());
+    let missing = keys.iter().map(|key| data.key(key)).filter(is_missing);
+    let missing: Vec<_> = missing.collect();
+    if demand != Demand::Any || missing.len() == keys.len() {
+        missing.iter().for_each(|value| value.required(""));
     }
-    let is_json = |key: &&&str| {
-        STANDARD.decode(value(key).unwrap_or_default()).is_ok_and(|bytes| decode::json(&bytes).is_ok())
-    };
-    let wrong = needs.keys.iter().filter(|_| needs.json).filter(|key| !is_json(key));
-    // The value is a secret: the error does not repeat it.
-    wrong
-        .map(|key| FieldError::invalid(&format!("data[{key}]"), "<secret contents redacted>", "invalid JSON"))
-        .collect()
+    let values =
+        keys.iter().map(|key| data.key(key)).filter(|value| demand == Demand::Json && value.is_set());
+    for value in values {
+        let bytes = STANDARD.decode(value.text()).unwrap_or_default();
+        if let Some(wrong) = go_json::map_error(&bytes) {
+            // The value is a secret: the error does not repeat it.
+            value.invalid_value("<secret contents redacted>", &wrong);
+        }
+    }
 }
 
-fn validate_update(new: &Object, old: &Object) -> Vec<FieldError> {
-    let mut errors = immutable_errors(new, old, &["data"]);
-    if new.text(&["type"]) != old.text(&["type"]) {
-        errors.push(FieldError::invalid("type", new.text(&["type"]), "field is immutable"));
-    }
-    errors
+fn validate_update(new: Root<'_>, old: Root<'_>) {
+    stays_immutable(new, old, &["data"]);
+    new.field("type").immutable(old.field("type"));
+    validate(new);
 }
 
 #[cfg(test)]
@@ -121,10 +97,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::validate::at::{errors_of, errors_of_change};
+    use crate::{FieldError, Resource};
 
     fn object(tree: Value) -> Object {
-        let mut object = Object::from_tree(tree, &RESOURCE).expect("conforms").0;
-        default(&mut object);
+        let mut object =
+            Object::from_tree(tree, &Resource::builtin("", "v1", "secrets")).expect("conforms").0;
+        object.default(&Resource::builtin("", "v1", "secrets"));
         object
     }
 
@@ -143,7 +122,8 @@ mod tests {
 
     #[test]
     fn what_each_type_needs() {
-        let of = |kind: &str, data: Value| validate(&object(json!({"type": kind, "stringData": data})));
+        let of =
+            |kind: &str, data: Value| errors_of(&object(json!({"type": kind, "stringData": data})), validate);
         check(&of("Opaque", json!({})), &[]);
         check(&of("example.com/own", json!({})), &[]);
         check(&of("kubernetes.io/tls", json!({"tls.crt": "x"})), &["data[tls.key]: Required value"]);
@@ -155,7 +135,9 @@ mod tests {
         check(&of("kubernetes.io/dockerconfigjson", json!({".dockerconfigjson": "{}"})), &[]);
         check(
             &of("kubernetes.io/dockerconfigjson", json!({".dockerconfigjson": "{"})),
-            &[r#"data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": invalid JSON"#],
+            &[
+                r#"data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": unexpected end of JSON input"#,
+            ],
         );
         check(
             &of("kubernetes.io/service-account-token", json!({})),
@@ -166,6 +148,9 @@ mod tests {
     #[test]
     fn the_type_stays() {
         let (new, old) = (object(json!({"type": "a"})), object(json!({})));
-        check(&validate_update(&new, &old), &[r#"type: Invalid value: "a": field is immutable"#]);
+        check(
+            &errors_of_change(&new, &old, validate_update),
+            &[r#"type: Invalid value: "a": field is immutable"#],
+        );
     }
 }

@@ -32,6 +32,8 @@ struct Shared {
     snapshots: u64,
     /// What [`Backend::moment`] shows instead of the newest.
     stale: Option<Arc<Moment>>,
+    /// Whether the next proposal ends that.
+    catches_up: bool,
     without_quorum: bool,
     /// What the next proposal answers instead of being applied.
     propose_error: Option<ProposeError>,
@@ -51,6 +53,9 @@ impl Shared {
     /// What happens to a proposal: who gets in before it, and whether it is left without an answer.
     fn proposed(&mut self) -> Result<(Option<Txn>, bool), ProposeError> {
         self.proposals += 1;
+        if std::mem::take(&mut self.catches_up) {
+            self.stale = None;
+        }
         if let Some(error) = self.propose_error.take() {
             return Err(error);
         }
@@ -70,6 +75,13 @@ impl Memory {
     /// Shows readers of what is local an old moment.
     pub(crate) fn lag(&self, moment: Arc<Moment>) {
         self.shared.lock().stale = Some(moment);
+    }
+
+    /// The same until the next proposal: what it answers shows the newest.
+    pub(crate) fn lag_once(&self, moment: Arc<Moment>) {
+        let mut shared = self.shared.lock();
+        shared.stale = Some(moment);
+        shared.catches_up = true;
     }
 
     /// Lets it have started a moment ago, and lack something.

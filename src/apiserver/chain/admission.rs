@@ -3,10 +3,14 @@
 //! Pure: an old object, a new one and a moment in, a refusal or the object to store out.
 
 use api::kinds::namespace;
+use api::parts::Part;
 use api::status::Cause;
-use api::{Object, Resource, Status, validate};
+use api::{Object, Resource, Status, validate, write};
+use serde_json::Value;
 use state::State;
 
+use crate::definitions;
+use crate::services::{self, Companions};
 use crate::user::User;
 
 /// What is being done to the object.
@@ -23,7 +27,7 @@ pub struct Attempt<'a> {
     /// What is being done.
     pub operation: Operation,
     /// The object's resource.
-    pub resource: &'static Resource,
+    pub resource: &'a Resource,
     /// Its namespace, or empty.
     pub namespace: &'a str,
     /// Its name.
@@ -50,25 +54,53 @@ pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] = &[("NamespaceLifecycle"
 ///
 /// # Errors
 /// The first refusal.
-pub fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<(), Status> {
-    let strategy = &attempt.resource.strategy;
+pub(crate) fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<Companions, Status> {
     mutate(attempt, object, MUTATING_STEPS)?;
-    (strategy.prepare_create)(object);
-    object.meta.generation = 0;
+    let mut companions = services::reserve(attempt, object, None)?;
+    write::create(object, attempt.resource);
+    services::complete(attempt.resource, object);
+    name_requester(attempt, object);
+    companions.guards.extend(definitions::settle(attempt, object)?);
     refuse_if(attempt, &validate::create(object, attempt.resource))?;
-    admit(attempt, Some(object))
+    admit(attempt, Some(object))?;
+    Ok(companions)
+}
+
+/// A request for a certificate says who made it: whoever makes it.
+fn name_requester(attempt: &Attempt<'_>, object: &mut Object) {
+    if (&*attempt.resource.group, &*attempt.resource.kind)
+        != ("certificates.k8s.io", "CertificateSigningRequest")
+    {
+        return;
+    }
+    if let Some(spec) = object.fields.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("username".to_owned(), attempt.user.name.as_str().into());
+        spec.insert("groups".to_owned(), attempt.user.groups.clone().into());
+    }
 }
 
 /// Takes a changed object through all stages of an update.
 ///
 /// # Errors
 /// The first refusal.
-pub fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> Result<(), Status> {
-    let strategy = &attempt.resource.strategy;
+pub(crate) fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> Result<Companions, Status> {
     mutate(attempt, new, MUTATING_STEPS)?;
-    keep_system_fields(new, old);
-    (strategy.prepare_update)(new, old);
+    let mut companions = services::reserve(attempt, new, Some(old))?;
+    write::update(new, old, attempt.resource);
+    companions.guards.extend(definitions::settle(attempt, new)?);
     refuse_if(attempt, &validate::update(new, old, attempt.resource))?;
+    admit(attempt, Some(new))?;
+    Ok(companions)
+}
+
+/// Takes an object of which a part changed through all stages: whatever else the client changed stays as it was.
+///
+/// # Errors
+/// The first refusal.
+pub fn update_part(attempt: &Attempt<'_>, part: &Part, new: &mut Object, old: &Object) -> Result<(), Status> {
+    mutate(attempt, new, MUTATING_STEPS)?;
+    write::update_part(new, old, attempt.resource, part);
+    refuse_if(attempt, &validate::update_part(new, old, attempt.resource, part))?;
     admit(attempt, Some(new))
 }
 
@@ -77,33 +109,17 @@ pub fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> Result<(
 /// # Errors
 /// The first refusal.
 pub fn delete(attempt: &Attempt<'_>) -> Result<(), Status> {
+    services::refuse_delete(attempt)?;
     admit(attempt, None)
 }
 
 fn mutate(attempt: &Attempt<'_>, object: &mut Object, steps: &[(&str, MutatingStep)]) -> Result<(), Status> {
-    let default = attempt.resource.strategy.default;
-    default(object);
+    object.default(attempt.resource);
     for (_, step) in steps {
         step(attempt, object)?;
-        default(object);
+        object.default(attempt.resource);
     }
     Ok(())
-}
-
-/// What only the server sets stays as it is; what the client left out is filled in.
-fn keep_system_fields(new: &mut Object, old: &Object) {
-    let (new, old) = (&mut new.meta, &old.meta);
-    if new.uid.is_empty() {
-        new.uid.clone_from(&old.uid);
-    }
-    if new.creation_timestamp.is_empty() {
-        new.creation_timestamp.clone_from(&old.creation_timestamp);
-    }
-    if new.deletion_timestamp.is_none() || old.deletion_timestamp.is_none() {
-        new.deletion_timestamp.clone_from(&old.deletion_timestamp);
-    }
-    new.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
-    new.generation = old.generation;
 }
 
 fn refuse_if(attempt: &Attempt<'_>, errors: &[api::FieldError]) -> Result<(), Status> {
@@ -146,7 +162,6 @@ fn namespace_lifecycle(attempt: &Attempt<'_>, _: Option<&Object>) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use api::kinds::secret;
     use serde_json::json;
 
     use super::*;
@@ -168,18 +183,20 @@ mod tests {
         let (user, state) = (User { name: "somebody".to_owned(), groups: Vec::new() }, State::default());
         let attempt = Attempt {
             operation: Operation::Create,
-            resource: &secret::RESOURCE,
+            resource: &Resource::builtin("", "v1", "secrets"),
             namespace: "default",
             name: "x",
             user: &user,
             state: &state,
         };
-        let mut object = Object::from_tree(json!({}), &secret::RESOURCE).expect("conforms").0;
+        let mut object =
+            Object::from_tree(json!({}), &Resource::builtin("", "v1", "secrets")).expect("conforms").0;
         mutate(&attempt, &mut object, &[("Meddle", meddle)]).expect("allowed");
         let expected = json!({"type": "Opaque", "data": {"key": "dGV4dA=="}});
         assert_eq!(json!(object.fields), expected);
 
-        let mut object = Object::from_tree(json!({}), &secret::RESOURCE).expect("conforms").0;
+        let mut object =
+            Object::from_tree(json!({}), &Resource::builtin("", "v1", "secrets")).expect("conforms").0;
         let refused = mutate(&attempt, &mut object, &[("Meddle", meddle), ("Refuse", refuse)]);
         assert_eq!(refused.expect_err("refused").code, 403);
     }

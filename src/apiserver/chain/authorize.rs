@@ -9,14 +9,39 @@ use crate::user::{MASTERS, User};
 /// Paths that need no identity.
 const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version"];
 
+/// What can be done there.
+const PUBLIC_VERBS: &[&str] = &["get", "head"];
+
 pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Status> {
     let target = incoming.target;
-    if user.is_in(MASTERS) || is_public(target) { Ok(user) } else { Err(refusal(&user, target)) }
+    if is_allowed(&user, target) { Ok(user) } else { Err(refusal(&user, target)) }
+}
+
+/// Whether a user may do this.
+pub fn is_allowed(user: &User, target: &Target) -> bool {
+    user.is_in(MASTERS) || is_public(target)
+}
+
+/// Verbs, and the paths that they may be used on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// `*`: all.
+    pub verbs: &'static [&'static str],
+    /// Paths; `*`: all of them, and every resource.
+    pub paths: &'static [&'static str],
+}
+
+/// All that a user may do.
+pub fn rule(user: &User) -> Rule {
+    match user.is_in(MASTERS) {
+        true => Rule { verbs: &["*"], paths: &["*"] },
+        false => Rule { verbs: PUBLIC_VERBS, paths: PUBLIC },
+    }
 }
 
 fn is_public(target: &Target) -> bool {
     let path = target.path.trim_end_matches('/');
-    matches!(target.verb, "get" | "head") && PUBLIC.contains(&path)
+    PUBLIC_VERBS.contains(&&*target.verb) && PUBLIC.contains(&path)
 }
 
 fn refusal(user: &User, target: &Target) -> Status {

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::kinds::{config_map, namespace};
+use api::deletion::mark;
+use api::kinds::namespace;
 use api::{Object, Resource};
 use base::env::{self, JoinHandle};
 use base::shutdown::{self, Trigger};
@@ -13,8 +14,8 @@ use serde_json::{Value, json};
 use state::{Outcome, Txn, Write};
 
 use super::Api;
+use crate::definitions::Definitions;
 use crate::limits::{NAMESPACE_SWEEP_INTERVAL, OBJECT_BYTES_MAX};
-use crate::verbs::delete::mark;
 use crate::verbs::write::{put, transaction};
 use crate::{Backend, namespaces};
 
@@ -42,7 +43,7 @@ impl Loop {
 }
 
 /// One sweep of the leader.
-async fn sweep(api: &Api) {
+pub(super) async fn sweep(api: &Api) {
     let running = Loop::start(api);
     env::sleep(ONE_SWEEP).await;
     running.stop().await;
@@ -70,7 +71,7 @@ async fn left<'a>(api: &Api, names: &[&'a str]) -> Vec<&'a str> {
 
 /// Somebody's write of ConfigMap `name` into namespace `within`.
 fn late(within: &str, name: &str) -> Txn {
-    let row = &config_map::RESOURCE;
+    let row = &Resource::builtin("", "v1", "configmaps");
     let meta = json!({"name": name, "namespace": within, "creationTimestamp": "2026-01-01T00:00:00Z"});
     let body = json!({ "metadata": meta }).to_string();
     let object = Object::read(body.as_bytes(), row).expect("readable");
@@ -142,7 +143,8 @@ fn a_namespace_that_gets_something_at_the_last_moment_stays() {
         let api = Api::new();
         api.post(NAMESPACES, json!({"metadata": {"name": "a"}})).await;
         api.delete("/api/v1/namespaces/a").await;
-        let step = namespaces::plan(&api.memory.moment().state, "a", NOW_MS).expect("the last step");
+        let step = namespaces::plan(&api.memory.moment().state, &Definitions::default(), "a", NOW_MS)
+            .expect("the last step");
         assert_eq!(step.writes, [Write::Delete { key: namespace::RESOURCE.key("", "a") }]);
         api.memory.apply(late("a", "late"));
         let refused = api.memory.apply(transaction("sweep", step.guards, step.writes)).outcome;
@@ -168,7 +170,7 @@ fn a_namespace_of_large_held_objects_is_marked_in_transactions_that_fit() {
             assert_eq!(api.post(&format!("{path}/configmaps"), body).await.code, 201);
         }
         api.delete(path).await;
-        let plan = || namespaces::plan(&api.memory.moment().state, "a", NOW_MS);
+        let plan = || namespaces::plan(&api.memory.moment().state, &Definitions::default(), "a", NOW_MS);
         assert_eq!(plan(), plan(), "plans are pure");
         sweep(&api).await;
         let held = api.get(&format!("{path}/configmaps")).await;

@@ -1,6 +1,7 @@
 //! Get, list, discovery, health.
 
 use axum::body::Body;
+use http_body_util::BodyExt;
 use replica::Behind;
 use serde_json::json;
 
@@ -38,7 +39,7 @@ async fn long_lists_come_in_chunks_that_fit_together() {
     let response = api.send("GET", MAPS, &[], Body::empty()).await;
     let length: usize =
         response.headers()["content-length"].to_str().expect("text").parse().expect("a number");
-    let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
     assert_eq!(body.len(), length);
     assert_eq!(api.get(MAPS).await.names(), names);
 }
@@ -185,16 +186,71 @@ async fn tables_and_partial_objects() {
 }
 
 #[tokio::test]
+async fn yaml_and_protobuf() {
+    let api = Api::new();
+    let given = json!({"metadata": {"name": "x"}, "data": {"a": "yes"}});
+    assert_eq!(api.post(MAPS, given).await.code, 201);
+    let read = async |path: &str, accept: &str| {
+        let response = api.send("GET", path, &[("accept", accept)], Body::empty()).await;
+        let kind = response.headers()["content-type"].to_str().expect("text").to_owned();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (kind, body)
+    };
+    for (path, parts) in [
+        (format!("{MAPS}/x"), ["kind: ConfigMap\n", "data:\n  a: \"yes\"\n"]),
+        (MAPS.to_owned(), ["kind: ConfigMapList\n", "items:\n- apiVersion: v1\n"]),
+        (format!("{MAPS}/y"), ["kind: Status\n", "reason: NotFound\n"]),
+    ] {
+        let (kind, body) = read(&path, "application/yaml").await;
+        let body = String::from_utf8_lossy(&body);
+        assert_eq!(kind, "application/yaml");
+        assert!(parts.iter().all(|part| body.contains(part)), "{body}");
+    }
+    let partial = |kind| format!("application/vnd.kubernetes.protobuf;as={kind};g=meta.k8s.io;v=v1");
+    for (path, accept, expect) in [
+        (format!("{MAPS}/x"), partial("PartialObjectMetadata"), "PartialObjectMetadata"),
+        (MAPS.to_owned(), partial("PartialObjectMetadataList"), "PartialObjectMetadataList"),
+        (format!("{MAPS}/y"), "application/vnd.kubernetes.protobuf".to_owned(), "Status"),
+    ] {
+        let (kind, body) = read(&path, &accept).await;
+        assert_eq!(kind, "application/vnd.kubernetes.protobuf");
+        let sealed = api::proto::open(&body).expect("an envelope");
+        let schema = api::schema::builtin(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{expect}"));
+        let told = api::proto::tree(sealed.message, &schema).expect("a message").to_string();
+        assert_eq!(sealed.kind, expect);
+        assert!(told.contains(if expect == "Status" { "NotFound" } else { r#""name":"x""# }), "{told}");
+        assert!(!told.contains(r#""data""#), "{told}");
+    }
+    let path = format!("{MAPS}?watch=1");
+    assert_eq!(api.ask("GET", &path, &[("accept", "application/yaml")], Body::empty()).await.code, 406);
+}
+
+#[tokio::test]
+async fn what_has_no_table_is_refused() {
+    let api = Api::new();
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let review = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}).to_string();
+    let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let refused = api.ask("POST", path, &table, review.clone()).await;
+    assert_eq!((refused.code, &refused.body["reason"]), (406, &json!("NotAcceptable")));
+    assert_eq!(api.ask("POST", path, &[], review).await.code, 201);
+}
+
+#[tokio::test]
 async fn documents() {
     let api = Api::new();
     assert_eq!(api.get("/api").await.body["versions"], json!(["v1"]));
     assert_eq!(api.get("/apis").await.body["kind"], "APIGroupList");
-    assert_eq!(api.get("/api/v1").await.body["resources"][0]["name"], "configmaps");
+    assert_eq!(api.get("/api/v1").await.body["resources"][0]["name"], "bindings");
     assert_eq!(api.get("/version").await.body["gitVersion"], "v1.37.0");
     assert_eq!(api.get("/api/v2").await.code, 404);
     let root = api.get("/openapi/v3").await.body;
     let url = root["paths"]["api/v1"]["serverRelativeURL"].as_str().expect("a URL").to_owned();
     assert_eq!(api.get(&url).await.body["openapi"], "3.0.0");
+    let named = api.send("GET", &url, &[], Body::empty()).await;
+    assert_eq!(named.headers()["cache-control"], "public, immutable");
+    let moved = api.send("GET", "/openapi/v3/api/v1?hash=0", &[], Body::empty()).await;
+    assert_eq!((moved.status().as_u16(), moved.headers()["location"].to_str().ok()), (301, Some(&*url)));
     let response = api.send("GET", "/openapi/v2", &[], Body::empty()).await;
     let tag = response.headers()["etag"].to_str().expect("text").to_owned();
     assert_eq!(api.ask("GET", "/openapi/v2", &[("if-none-match", &tag)], Body::empty()).await.code, 304);
@@ -218,5 +274,5 @@ async fn documents() {
         json!("[+]ping ok\n[+]caught-up ok\n[+]quorum ok\n[+]shutdown ok\nreadyz check passed\n")
     );
     assert_eq!(api.get("/nothing").await.code, 404);
-    assert_eq!(api.delete(MAPS).await.code, 405);
+    assert_eq!(api.delete("/api/v1/namespaces").await.code, 405);
 }

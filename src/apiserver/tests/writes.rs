@@ -11,7 +11,7 @@ use crate::verbs::write::{put, transaction};
 #[tokio::test]
 async fn a_created_object_is_canonical_and_stamped() {
     let api = Api::new();
-    let created = api.post(MAPS, json!({
+    let created = api.post(&format!("{MAPS}?fieldManager=m"), json!({
         "kind": "ConfigMap", "apiVersion": "v1", "extra": 1,
         "metadata": {"name": "x", "creationTimestamp": null, "uid": "mine"}, "data": {"b": "2", "a": "1"},
     })).await;
@@ -22,7 +22,7 @@ async fn a_created_object_is_canonical_and_stamped() {
     let (uid, at) = (meta["uid"].as_str().expect("uid"), meta["creationTimestamp"].as_str().expect("time"));
     assert_eq!(uid.len(), 36);
     let expect = format!(
-        r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"x","namespace":"default","uid":"{uid}","resourceVersion":"5","creationTimestamp":"{at}"}},"data":{{"a":"1","b":"2"}}}}"#
+        r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"x","namespace":"default","uid":"{uid}","resourceVersion":"5","creationTimestamp":"{at}","managedFields":[{{"manager":"m","operation":"Update","apiVersion":"v1","time":"{at}","fieldsType":"FieldsV1","fieldsV1":{{"f:data":{{".":{{}},"f:a":{{}},"f:b":{{}}}}}}}}]}},"data":{{"a":"1","b":"2"}}}}"#
     );
     assert_eq!(text, expect);
     assert_eq!(api.get(&format!("{MAPS}/x")).await.body.to_string(), expect);
@@ -64,7 +64,7 @@ async fn what_cannot_be_created() {
             405,
             r#"create is not supported on resources of kind "configmaps""#,
         ),
-        ("/api/v1/pods", json!({}), 404, "the server could not find the requested resource"),
+        ("/api/v1/parrots", json!({}), 404, "the server could not find the requested resource"),
     ];
     for (path, body, code, message) in cases {
         assert_eq!(api.post(path, body).await.failure(), (code, message));
@@ -156,7 +156,18 @@ async fn patches() {
     let patched = api.ask("PATCH", &path, &merge, r#"{"data":{"a":null,"c":"d"}}"#).await;
     assert_eq!((patched.code, &patched.body["data"]), (200, &json!({"c": "d"})));
     let strategic = [("content-type", "application/strategic-merge-patch+json")];
-    assert_eq!(api.ask("PATCH", &path, &strategic, "{}").await.code, 415);
+    let patched = api.ask("PATCH", &path, &strategic, r#"{"data":{"c":null,"e":"f"}}"#).await;
+    assert_eq!((patched.code, &patched.body["data"]), (200, &json!({"e": "f"})));
+    let json_patch = [("content-type", "application/json-patch+json")];
+    let operations =
+        r#"[{"op":"test","path":"/data/e","value":"f"},{"op":"add","path":"/data/g","value":"h"}]"#;
+    let patched = api.ask("PATCH", &path, &json_patch, operations).await;
+    assert_eq!((patched.code, &patched.body["data"]), (200, &json!({"e": "f", "g": "h"})));
+    let refused =
+        api.ask("PATCH", &path, &json_patch, r#"[{"op":"test","path":"/data/e","value":"x"}]"#).await;
+    assert_eq!(refused.code, 422);
+    assert_eq!(api.ask("PATCH", &path, &merge, r#"{"metadata":{"resourceVersion":"1"}}"#).await.code, 409);
+    assert_eq!(api.ask("PATCH", &path, &[("content-type", "text/plain")], "{}").await.code, 415);
 }
 
 /// Somebody else's write of this data to the ConfigMap `x`.
@@ -166,7 +177,7 @@ fn intruder(api: &Api, data: Value) -> state::Txn {
 
 /// Somebody else's change of the ConfigMap `x`, as it is stored now.
 fn changed_by_another(api: &Api, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> state::Txn {
-    let row = &api::kinds::config_map::RESOURCE;
+    let row = &*api::Resource::builtin("", "v1", "configmaps");
     let key = row.key("default", "x");
     let moment = api.memory.moment();
     let mut object = Object::read(&moment.state.get(key.as_str()).expect("x").bytes, row).expect("readable");
@@ -285,4 +296,21 @@ async fn failures_of_the_log_become_status_objects() {
         assert_eq!((answer.code, &answer.body["reason"]), (code, &json!(reason)));
     }
     assert_eq!(api.get(&format!("{MAPS}/x")).await.code, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn some_kinds_are_created_by_an_update_and_some_need_its_version() {
+    let api = Api::whole();
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let lease = json!({"metadata": {"name": "x"}, "spec": {"holderIdentity": "a"}});
+    let created = api.put(&format!("{leases}/x"), lease.clone()).await;
+    assert_eq!((created.code, &created.body["spec"]["holderIdentity"]), (201, &json!("a")), "{created:?}");
+    assert_eq!(
+        api.put(&format!("{leases}/x"), lease).await.failure(),
+        (
+            422,
+            "leases.coordination.k8s.io \"x\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
+        )
+    );
+    assert_eq!(api.put(&format!("{MAPS}/x"), json!({"metadata": {"name": "x"}})).await.code, 404);
 }

@@ -10,26 +10,33 @@ use replica::Moment;
 use state::Guard;
 
 use super::Call;
+use super::managed::{self, Options};
 use super::write::{self, Answer, Decision, Plan};
 use crate::chain::admission::{self, Attempt, Operation};
+use crate::definitions;
 use crate::errors::Failure;
-use crate::limits::{GENERATED_CHARS, GENERATED_NAME_BYTES_MAX};
+use crate::limits::{GENERATED_CHARS, GENERATED_NAME_BYTES_MAX, GENERATED_NAMES_MAX};
 use crate::server::{Context, with_warnings};
+use crate::services::Companions;
 
 /// What generated names are made of: no vowels, so that no words come out, and nothing that looks alike.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Creates the object.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
-    let (mut object, warnings) =
-        codec::object(&call.body, call.format()?, call.row, call.field_validation()?)?;
+    managed::check(&call, Options::Create)?;
+    let (mut object, mut warnings) =
+        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation()?)?;
+    warnings.extend(definitions::warnings(&call.row, &object));
     place(&mut object, &call)?;
-    let response = write::run(&*context.backend, &call, |moment| decide(&call, &object, moment)).await?;
+    let response =
+        write::run(&*context.backend, &call, |moment| decide(&call, &object, moment, Owners::Unknown))
+            .await?;
     Ok(with_warnings(response, &warnings))
 }
 
 /// Puts the object where the path says, and resets what only the server sets.
-fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
+pub(super) fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
     let meta = &mut object.meta;
     if meta.namespace.is_empty() {
         meta.namespace.clone_from(&call.path.namespace);
@@ -43,21 +50,43 @@ fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
     }
     meta.deletion_timestamp = None;
     meta.deletion_grace_period_seconds = None;
-    meta.managed_fields.clear();
     Ok(())
 }
 
-fn decide(call: &Call, given: &Object, moment: &Moment) -> Result<Decision, Status> {
+/// Whether the owners of an object's fields are known before it is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owners {
+    /// It was applied: they are.
+    Known,
+    /// Whoever creates it owns them.
+    Unknown,
+}
+
+/// Decides what is created of the object.
+pub(super) fn decide(
+    call: &Call,
+    given: &Object,
+    moment: &Moment,
+    owners: Owners,
+) -> Result<Decision, Status> {
     let mut object = given.clone();
-    let meta = &mut object.meta;
-    let is_generated = meta.name.is_empty() && !meta.generate_name.is_empty();
+    let is_generated = object.meta.name.is_empty() && !object.meta.generate_name.is_empty();
+    let (row, within) = (call.row.stored(), call.path.namespace.as_str());
     if is_generated {
-        meta.name = generate(&meta.generate_name);
+        let is_taken = |name: &String| moment.state.get(row.key(within, name).as_str()).is_some();
+        let names = (0..GENERATED_NAMES_MAX).map(|_| generate(&object.meta.generate_name));
+        let free = names.reduce(|last, next| if is_taken(&last) { next } else { last });
+        object.meta.name = free.unwrap_or_default();
     }
-    meta.uid = uid(env::random_u128());
-    meta.creation_timestamp = time::rfc3339(env::wall_ms());
+    object.meta.uid = uid(env::random_u128());
+    object.meta.creation_timestamp = time::rfc3339(env::wall_ms());
     let name = object.meta.name.clone();
-    let (row, within) = (call.row, call.path.namespace.as_str());
+    call.lens.default(&mut object);
+    if owners == Owners::Unknown {
+        managed::track(call, None, &mut object);
+    }
+    let mut object =
+        call.lens.store(object, None).map_err(|errors| Status::invalid(row.group_kind(), &name, &errors))?;
     let attempt = Attempt {
         operation: Operation::Create,
         resource: row,
@@ -66,22 +95,22 @@ fn decide(call: &Call, given: &Object, moment: &Moment) -> Result<Decision, Stat
         user: &call.user,
         state: &moment.state,
     };
-    admission::create(&attempt, &mut object)?;
+    let Companions { mut guards, mut writes } = admission::create(&attempt, &mut object)?;
     let key = row.key(within, &name);
     if moment.state.get(key.as_str()).is_some() {
         return Err(if is_generated {
-            Status::generate_name_conflict(row.group_resource(), &name)
+            Status::generate_name_conflict(call.row.group_resource(), &name)
         } else {
-            Status::already_exists(row.group_resource(), &name)
+            Status::already_exists(call.row.group_resource(), &name)
         });
     }
-    let mut guards = vec![Guard::Absent { key: key.clone() }];
+    guards.push(Guard::Absent { key: key.clone() });
     if row.namespaced {
         guards.push(Guard::Live { key: namespace::RESOURCE.key("", within), uid: String::new() });
     }
     let prepared = object.prepare(row);
-    let write = write::put_wanted(key, &prepared)?;
-    Ok(Decision::Propose(Plan { guards, write, answer: Answer::Written(201, prepared) }))
+    writes.push(write::put_wanted(key, &prepared)?);
+    Ok(Decision::Propose(Plan { guards, writes, answer: Answer::Written(201, prepared) }))
 }
 
 /// A name that begins with `prefix`, cut so that every kind takes its length.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::codec::{self, DeleteOptions};
+use api::deletion::{self, Deletion};
 use api::status::Details;
-use api::{Object, Status, time};
+use api::{Object, Status};
 use axum::response::Response;
 use base::env;
 use replica::Moment;
@@ -15,18 +16,28 @@ use super::write::{self, Answer, Decision, Plan};
 use crate::chain::admission::{self, Attempt, Operation};
 use crate::errors::Failure;
 use crate::server::Context;
+use crate::services::{self, Companions};
 
 /// Deletes the object, or marks it as going if something keeps it.
 pub(super) async fn handle(context: Arc<Context>, mut call: Call) -> Result<Response, Failure> {
-    let options = codec::delete_options(&call.body, call.format()?)?;
+    let options = codec::delete_options(&call.body, call.format()?, |name| call.query.get(name))?;
     if options.dry_run {
         call.query.set("dryRun", "All");
     }
-    write::run(&*context.backend, &call, |moment| decide(&call, &options, moment)).await
+    run(&context, &call, &options).await
+}
+
+/// Deletes the object of the call's path.
+pub(super) async fn run(
+    context: &Context,
+    call: &Call,
+    options: &DeleteOptions,
+) -> Result<Response, Failure> {
+    write::run(&*context.backend, call, |moment| decide(call, options, moment)).await
 }
 
 fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decision, Status> {
-    let (row, key) = (call.row, call.key());
+    let (row, key) = (&*call.row, call.key());
     let found = moment.state.get(key.as_str()).ok_or_else(|| call.not_found())?;
     check_preconditions(call, options, &found.meta.uid, found.revision)?;
     admission::delete(&Attempt {
@@ -37,39 +48,53 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
         user: &call.user,
         state: &moment.state,
     })?;
-    let mut object = Object::read(&found.bytes, row).map_err(|error| Status::internal(&error.to_string()))?;
-    let guards = vec![Guard::AtRevision { key: key.clone(), revision: found.revision }];
-    if object.meta.finalizers.is_empty() && !(row.strategy.is_held)(&object) {
-        let details = Details {
-            name: call.path.name.clone(),
-            group: row.group.into(),
-            kind: row.plural.into(),
-            uid: found.meta.uid.clone(),
-            ..Details::default()
-        };
-        let answer = Answer::Done(Box::new(Status::success(details)));
-        return Ok(Decision::Propose(Plan { guards, write: Write::Delete { key }, answer }));
+    let stored = row.stored();
+    let mut object =
+        Object::read(&found.bytes, stored).map_err(|error| Status::internal(&error.to_string()))?;
+    let freed = services::unhold(&moment.state, stored, &mut object);
+    let plan = |mut companions: Companions, write, answer| {
+        companions.guards.push(Guard::AtRevision { key: key.clone(), revision: found.revision });
+        companions.guards.extend(freed);
+        companions.writes.push(write);
+        let Companions { guards, writes } = companions;
+        Ok(Decision::Propose(Plan { guards, writes, answer }))
+    };
+    let deletion = deletion::decide(&mut object, stored, options, env::wall_ms());
+    let held = || services::release(&moment.state, stored, &object);
+    match deletion {
+        Deletion::Pending => Ok(Decision::Answer(Answer::Stored(found.bytes.clone()))),
+        Deletion::Remove if deletion::shows_object(row) => {
+            plan(held(), Write::Delete { key: key.clone() }, Answer::Stored(found.bytes.clone()))
+        }
+        Deletion::Remove => {
+            let details = Details {
+                name: call.path.name.clone(),
+                group: row.group.clone(),
+                kind: row.plural.clone(),
+                uid: found.meta.uid.clone(),
+                ..Details::default()
+            };
+            plan(held(), Write::Delete { key: key.clone() }, Answer::Done(Box::new(Status::success(details))))
+        }
+        Deletion::Mark => {
+            let prepared = object.prepare(stored);
+            if found.has_body(&prepared.body) {
+                return Ok(Decision::Answer(Answer::Stored(found.bytes.clone())));
+            }
+            // Who asked in the old way that nothing stays is told that the end is still to come.
+            let code = if options.cascades { 202 } else { 200 };
+            plan(Companions::default(), write::put(key.clone(), &prepared), Answer::Written(code, prepared))
+        }
     }
-    if object.meta.is_deleting() {
-        return Ok(Decision::Answer(Answer::Stored(found.bytes.clone())));
-    }
-    mark(&mut object, row, env::wall_ms());
-    let prepared = object.prepare(row);
-    Ok(Decision::Propose(Plan {
-        guards,
-        write: write::put(key, &prepared),
-        answer: Answer::Written(200, prepared),
-    }))
 }
 
-/// Marks an object as going since `now_ms`.
-pub(crate) fn mark(object: &mut Object, row: &api::Resource, now_ms: u64) {
-    object.meta.deletion_timestamp = Some(time::rfc3339(now_ms));
-    object.meta.deletion_grace_period_seconds = Some(0);
-    (row.strategy.prepare_delete)(object);
-}
-
-fn check_preconditions(call: &Call, options: &DeleteOptions, uid: &str, revision: u64) -> Result<(), Status> {
+/// Checks what a client states of the object that it wants to go.
+pub(crate) fn check_preconditions(
+    call: &Call,
+    options: &DeleteOptions,
+    uid: &str,
+    revision: u64,
+) -> Result<(), Status> {
     let conflict = |why: String| Err(Status::conflict(call.row.group_resource(), &call.path.name, &why));
     if let Some(given) = options.uid.as_deref().filter(|given| *given != uid) {
         return conflict(format!(

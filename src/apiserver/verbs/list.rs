@@ -18,7 +18,7 @@ use crate::server::Context;
 /// Shows the objects of a collection, all or a page of them, at one revision.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     let form = call.form()?;
-    let filter = Filter::of(&call.query, call.row, &call.path.name)?;
+    let filter = Filter::of(&call.query, call.lens.clone(), &call.path.name)?;
     let options = Options::of(&call)?;
     let prefix = call.row.prefix(&call.path.namespace);
     let (view, revision) = view(&context, &options, &prefix).await?;
@@ -26,7 +26,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     let mut page = Page { prefix: &prefix, after, items: Vec::new(), filter: &filter, limit: options.limit };
     page.read(&view).await?;
     let meta = page.finish(&view, revision, options.token.as_ref()).await?;
-    Ok(present::list(&meta, page.items, call.row, form))
+    Ok(present::list(&meta, page.items, call.lens, form))
 }
 
 /// Which list is asked for.

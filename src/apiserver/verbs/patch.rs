@@ -1,82 +1,90 @@
-//! PATCH of one object, as a JSON merge patch (RFC 7386). Other kinds of patches are refused by name.
+//! PATCH of one object: a change said in one of several ways, applied to whichever version there is.
 
 use std::sync::Arc;
 
 use api::codec::{self, FieldValidation};
-use api::{Object, Status, decode};
+use api::patch::{self, PatchError};
+use api::{FieldError, GroupResource, Object, Status, decode};
 use axum::response::Response;
 use replica::Moment;
 use serde_json::{Map, Value};
 
-use super::{Call, revision, update, write};
+use super::managed::{self, Options};
+use super::update::Before;
+use super::{Call, apply, update, write};
 use crate::errors::Failure;
 use crate::server::Context;
 
-const MERGE_PATCH: &str = "application/merge-patch+json";
+/// Changes the tree of a stored object.
+type Apply = fn(&mut Value, &Call) -> Result<(), PatchError>;
 
-/// Applies the patch to whichever version there is, unless it names one.
+/// The kinds of patches by their media types.
+static KINDS: &[(&str, Apply)] = &[
+    ("application/json-patch+json", |tree, call| patch::json(tree, &call.body)),
+    ("application/merge-patch+json", |tree, call| {
+        patch::merge(tree, &body(call)?);
+        Ok(())
+    }),
+    ("application/strategic-merge-patch+json", |tree, call| {
+        let (Some(tree), Value::Object(changes)) = (tree.as_object_mut(), body(call)?) else {
+            return Err(PatchError::Malformed("a strategic merge patch is an object".to_owned()));
+        };
+        patch::strategic(tree, changes, &call.lens.shown.schema)
+    }),
+];
+
+/// Applies the patch.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     let media = call.content_type.split(';').next().unwrap_or_default().trim();
-    if media != MERGE_PATCH {
-        return Err(Status::unsupported_media_type(&[MERGE_PATCH]).into());
+    if media == apply::MEDIA_TYPE {
+        return apply::handle(context, call).await;
     }
-    let malformed =
-        |error: decode::DecodeError| Status::bad_request(format!("error decoding patch: {error}"));
-    let patch = decode::json(&call.body).map_err(malformed)?.value;
-    let named = patch.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
-    let stated = revision(named)?;
+    // Strategies are of types that Kubernetes brings.
+    let is_known = |(kind, _): &&(&str, Apply)| call.row.custom.is_none() || !kind.contains("strategic");
+    let Some((_, patch)) = KINDS.iter().filter(is_known).find(|(kind, _)| *kind == media) else {
+        let known = KINDS.iter().filter(is_known).map(|(kind, _)| *kind);
+        let kinds: Vec<_> = known.chain([apply::MEDIA_TYPE]).collect();
+        return Err(Status::unsupported_media_type(&kinds).into());
+    };
+    managed::check(&call, Options::Patch)?;
     let validation = call.field_validation()?;
-    let change = |stored: &[u8]| patched(stored, &patch, &call, validation);
-    let decide = |moment: &Moment| update::decide(&call, moment, stated, change);
+    let change = |before: &Before<'_>| patched(before, *patch, &call, validation);
+    let decide = |moment: &Moment| update::decide(&call, moment, change);
     write::run(&*context.backend, &call, decide).await
 }
 
-fn patched(stored: &[u8], patch: &Value, call: &Call, validation: FieldValidation) -> Result<Object, Status> {
-    let mut tree = decode::json(stored).map_err(|error| Status::internal(&error.to_string()))?.value;
-    merge(&mut tree, patch);
-    let (object, _) = codec::from_tree(tree, Vec::new(), call.row, validation)?;
+fn patched(
+    before: &Before<'_>,
+    apply: Apply,
+    call: &Call,
+    validation: FieldValidation,
+) -> Result<Object, Status> {
+    let mut tree = decode::json(before.bytes).map_err(|error| Status::internal(&error.to_string()))?.value;
+    apply(&mut tree, call).map_err(|error| refusal(&error))?;
+    let (mut object, _) = codec::from_tree(tree, Vec::new(), &call.lens.shown, validation)
+        .map_err(|refused| unusable(call, &refused.message))?;
+    managed::track(call, Some(before.object), &mut object);
     Ok(object)
 }
 
-/// Members of the patch replace those of the target; null removes; anything but an object replaces.
-/// The depth of the recursion is bounded by the decoder's.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Map::new().into();
-    }
-    let Some(target) = target.as_object_mut() else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            target.shift_remove(name);
-        } else {
-            merge(target.entry(name).or_insert(Value::Null), value);
-        }
+fn body(call: &Call) -> Result<Value, PatchError> {
+    let decoded = decode::json(&call.body);
+    decoded
+        .map(|decoded| decoded.value)
+        .map_err(|error| PatchError::Malformed(format!("error decoding patch: {error}")))
+}
+
+fn refusal(error: &PatchError) -> Status {
+    match error {
+        PatchError::Malformed(why) => Status::bad_request(why.clone()),
+        PatchError::Mismatch(why) => Status::failure(422, api::Reason::Invalid, why.clone()),
+        PatchError::TooLarge(why) => Status::too_large(why),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn merging() {
-        let cases = [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-            (json!({"a": "foo"}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
-            (json!(["a"]), json!({"a": 1}), json!({"a": 1})),
-        ];
-        for (mut target, patch, expect) in cases {
-            merge(&mut target, &patch);
-            assert_eq!(target, expect);
-        }
-    }
+/// What the patch made is no object of its kind.
+fn unusable(call: &Call, why: &str) -> Status {
+    let patch = serde_json::from_slice(&call.body).unwrap_or_else(|_| Value::Object(Map::new()));
+    let error = FieldError::invalid("patch", patch, why);
+    Status::invalid(GroupResource { group: "", resource: "" }, "", &[error])
 }

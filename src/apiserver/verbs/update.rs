@@ -2,31 +2,43 @@
 
 use std::sync::Arc;
 
-use api::status::MODIFIED;
-use api::{Object, Status, codec};
+use api::object::ReadError;
+use api::{FieldError, Object, Status, codec, parts, updates};
 use axum::response::Response;
 use replica::Moment;
 use state::{Guard, Write};
 
+use super::managed::{self, Options};
 use super::write::{self, Answer, Decision, Plan};
-use super::{Call, revision};
+use super::{Call, create, stated};
 use crate::chain::admission::{self, Attempt, Operation};
 use crate::errors::Failure;
 use crate::server::{Context, with_warnings};
+use crate::services::{self, Companions};
 
 /// Replaces the object: the version that the body names, or whichever there is.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
+    managed::check(&call, Options::Update)?;
     let (mut object, warnings) =
-        codec::object(&call.body, call.format()?, call.row, call.field_validation()?)?;
+        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation()?)?;
     place(&mut object, &call)?;
-    let stated = revision(&object.meta.resource_version)?;
-    let decide = |moment: &Moment| decide(&call, moment, stated, |_| Ok(object.clone()));
+    let decide = |moment: &Moment| {
+        let is_there = moment.state.get(call.key().as_str()).is_some();
+        if !is_there && updates::creates(&call.row) && object.meta.resource_version.is_empty() {
+            return create::decide(&call, &object, moment, create::Owners::Unknown);
+        }
+        decide(&call, moment, |before| {
+            let mut new = object.clone();
+            managed::track(&call, Some(before.object), &mut new);
+            Ok(new)
+        })
+    };
     let response = write::run(&*context.backend, &call, decide).await?;
     Ok(with_warnings(response, &warnings))
 }
 
 /// The body must be about the object of the path.
-fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
+pub(super) fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
     let meta = &mut object.meta;
     if meta.name.is_empty() {
         meta.name.clone_from(&call.path.name);
@@ -50,43 +62,79 @@ fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
     Ok(())
 }
 
-/// Decides what becomes of the object found at this moment; `change` makes the new one from it.
+/// The object before a change, as it is shown.
+pub(super) struct Before<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) object: &'a Object,
+}
+
+/// Decides what becomes of the object found at this moment; `change` makes the new one from it, as it is shown, with the
+/// owners of its fields.
 pub(super) fn decide(
     call: &Call,
     moment: &Moment,
-    stated: Option<u64>,
-    change: impl FnOnce(&[u8]) -> Result<Object, Status>,
+    change: impl FnOnce(&Before<'_>) -> Result<Object, Status>,
 ) -> Result<Decision, Status> {
-    let (row, key) = (call.row, call.key());
+    let (row, key) = (&*call.row, call.key());
     let found = moment.state.get(key.as_str()).ok_or_else(|| call.not_found())?;
-    let conflict = |why: &str| Status::conflict(row.group_resource(), &call.path.name, why);
-    if stated.is_some_and(|stated| stated != found.revision) {
-        return Err(conflict(MODIFIED));
+    let unreadable = |error: ReadError| Status::internal(&error.to_string());
+    let old = Object::read(&found.bytes, row.stored()).map_err(unreadable)?;
+    let mut given = match call.lens.show(&found.bytes).map_err(unreadable)? {
+        Some(seen) => {
+            let mut object = Object::read(&seen, &call.lens.shown).map_err(unreadable)?;
+            if call.lens.is_scale() {
+                object.meta.managed_fields = managed::of_scale(call, &old);
+            }
+            change(&Before { bytes: &seen, object: &object })?
+        }
+        None => change(&Before { bytes: &found.bytes, object: &old })?,
+    };
+    call.lens.default(&mut given);
+    let scale_owners =
+        call.lens.is_scale().then(|| managed::of_scaled(call, &old, &given.meta.managed_fields));
+    let wrong = |errors: Vec<_>| Status::invalid(call.lens.shown.group_kind(), &call.path.name, &errors);
+    let mut new = call.lens.store(given, Some(&old)).map_err(wrong)?;
+    if let Some(owners) = scale_owners {
+        new.meta.managed_fields = owners;
     }
-    let mut new = change(&found.bytes)?;
-    if !new.meta.uid.is_empty() && new.meta.uid != found.meta.uid {
-        let (given, is) = (&new.meta.uid, &found.meta.uid);
-        return Err(conflict(&format!(
-            "Precondition failed: UID in precondition: {given}, UID in object meta: {is}"
-        )));
+    // Another version than this one may only be stated by the client: it has seen an older object, or another.
+    if new.meta.resource_version.is_empty() && updates::needs_version(row) {
+        let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+        return Err(Status::invalid(row.group_resource(), &call.path.name, &[error]));
     }
-    let old = Object::read(&found.bytes, row).map_err(|error| Status::internal(&error.to_string()))?;
+    stated(call, &new.meta, found)?;
     let attempt = Attempt {
         operation: Operation::Update,
-        resource: row,
+        resource: row.stored(),
         namespace: &call.path.namespace,
         name: &call.path.name,
         user: &call.user,
         state: &moment.state,
     };
-    admission::update(&attempt, &mut new, &old)?;
-    let prepared = new.prepare(row);
+    let mut companions = match parts::find(row, &call.path.subresource) {
+        Some(part) => {
+            admission::update_part(&attempt, part, &mut new, &old)?;
+            Companions::default()
+        }
+        None => admission::update(&attempt, &mut new, &old)?,
+    };
+    let mut prepared = new.prepare(row.stored());
+    if !found.has_body(&prepared.body) && managed::keep_times(&old, &mut new) {
+        let quiet = new.prepare(row.stored());
+        if found.has_body(&quiet.body) {
+            prepared = quiet;
+        }
+    }
     if found.has_body(&prepared.body) {
         return Ok(Decision::Answer(Answer::Stored(found.bytes.clone())));
     }
-    let guards = vec![Guard::AtRevision { key: key.clone(), revision: found.revision }];
     // The last finalizer is gone: nothing keeps an object that was deleted.
-    let is_released = prepared.deleting && !prepared.finalizers && !(row.strategy.is_held)(&new);
-    let write = if is_released { Write::Delete { key } } else { write::put_wanted(key, &prepared)? };
-    Ok(Decision::Propose(Plan { guards, write, answer: Answer::Written(200, prepared) }))
+    let is_released = prepared.deleting && !prepared.finalizers && !(row.stored().strategy().is_held)(&new);
+    if is_released {
+        companions = services::release(&moment.state, row.stored(), &old);
+    }
+    let Companions { mut guards, mut writes } = companions;
+    guards.push(Guard::AtRevision { key: key.clone(), revision: found.revision });
+    writes.push(if is_released { Write::Delete { key } } else { write::put_wanted(key, &prepared)? });
+    Ok(Decision::Propose(Plan { guards, writes, answer: Answer::Written(200, prepared) }))
 }

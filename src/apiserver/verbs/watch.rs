@@ -15,7 +15,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{FieldError, GroupResource, Resource, Status};
+use api::lens::Lens;
+use api::{FieldError, GroupResource, Status, proto};
 use axum::body::Body;
 use axum::response::Response;
 use base::env::{self, Instant};
@@ -32,24 +33,29 @@ use crate::errors::Failure;
 use crate::filter::Filter;
 use crate::limits::{BOOKMARK_INTERVAL, WATCH_CHUNK_BYTES, WATCH_DURATION_MAX, WATCH_DURATION_MIN};
 use crate::metrics::OpenWatch;
-use crate::negotiate::Representation;
+use crate::negotiate::{self, Representation};
 use crate::present;
 use crate::server::Context;
 
 /// Opens the stream.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
+    negotiate::stream(&call.accept)?;
     let encoder = Encoder {
         form: call.form()?,
-        filter: Filter::of(&call.query, call.row, &call.path.name)?,
-        row: call.row,
+        filter: Filter::of(&call.query, call.lens.clone(), &call.path.name)?,
+        lens: call.lens.clone(),
         has_columns: false,
+    };
+    let media = match encoder.form {
+        form if form.is_protobuf() => "application/vnd.kubernetes.protobuf;stream=watch",
+        _ => "application/json",
     };
     let options = Options::of(&call)?;
     let prefix = call.row.prefix(&call.path.namespace);
     let start = start(&context, &options, &prefix).await?;
     let (changes, start) = match context.backend.watch(&prefix, start.revision) {
         Ok(changes) => (Some(changes), start),
-        Err(end) => (None, Start::lost(end)),
+        Err(end) => (None, Start::lost(end, encoder.form)),
     };
     let stream = Stream {
         changes,
@@ -60,14 +66,14 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
         deadline: env::monotonic() + options.duration,
         bookmark_at: options.bookmarks.then(|| env::monotonic() + BOOKMARK_INTERVAL),
         shutdown: context.shutdown.clone(),
-        _open: context.metrics.open_watch(call.row),
+        _open: context.metrics.open_watch(&call.row),
     };
     let chunks = futures::stream::unfold(stream, |mut stream| async move {
         let chunk = stream.next().await?;
         Some((Ok::<_, Infallible>(chunk), stream))
     });
     let mut response = Response::new(Body::from_stream(chunks));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     Ok(response)
 }
 
@@ -130,8 +136,8 @@ struct Start {
 
 impl Start {
     /// A watch that cannot begin tells why, and nothing else.
-    fn lost(end: WatchEnd) -> Self {
-        Self { revision: 0, pending: last_frame(end), initial: Vec::new().into_iter(), ends: None }
+    fn lost(end: WatchEnd, form: Representation) -> Self {
+        Self { revision: 0, pending: last_frame(end, form), initial: Vec::new().into_iter(), ends: None }
     }
 }
 
@@ -185,7 +191,7 @@ impl Stream {
                     self.pending.extend(events.iter().filter_map(|event| encoder.change(event)));
                 }
                 Wake::Changes(Err(end)) => {
-                    self.pending.extend(last_frame(end));
+                    self.pending.extend(last_frame(end, self.encoder.form));
                     self.changes = None;
                 }
                 Wake::Bookmark => self.bookmark(),
@@ -250,19 +256,23 @@ impl Stream {
 }
 
 /// What is told of the end of a watch, if anything is.
-fn last_frame(end: WatchEnd) -> Option<Bytes> {
-    Failure::of_watch(end).map(|Failure(status)| framed("ERROR", &status.to_json()))
+fn last_frame(end: WatchEnd, form: Representation) -> Option<Bytes> {
+    let Failure(status) = Failure::of_watch(end)?;
+    Some(framed("ERROR", &present::encode_status(&status, form), form))
 }
 
-fn framed(kind: &str, object: &[u8]) -> Bytes {
-    [b"{\"type\":\"", kind.as_bytes(), b"\",\"object\":", object, b"}\n"].concat().into()
+fn framed(kind: &str, object: &[u8], form: Representation) -> Bytes {
+    match form {
+        form if form.is_protobuf() => proto::watch_frame(kind, object).into(),
+        _ => [b"{\"type\":\"", kind.as_bytes(), b"\",\"object\":", object, b"}\n"].concat().into(),
+    }
 }
 
 /// Makes frames of changes.
 struct Encoder {
     form: Representation,
     filter: Filter,
-    row: &'static Resource,
+    lens: Lens,
     /// Whether the client was told the columns of its table.
     has_columns: bool,
 }
@@ -286,19 +296,23 @@ impl Encoder {
         }
         // What everybody sees the same way is encoded once.
         let common = kind == common_kind(event);
-        if self.form == Representation::Plain && common {
-            return Some(event.frame.get_or_init(|| framed(kind, &change.object.bytes)).clone());
+        if self.form == Representation::Plain && common && self.lens.is_plain() {
+            return Some(event.frame.get_or_init(|| framed(kind, &change.object.bytes, self.form)).clone());
         }
         Some(self.object(kind, &change.object.bytes))
     }
 
     fn object(&mut self, kind: &str, stored: &Bytes) -> Bytes {
         let with_columns = !std::mem::replace(&mut self.has_columns, true);
-        framed(kind, &present::encode(stored, self.row, self.form, with_columns))
+        framed(kind, &present::encode(stored, &self.lens, self.form, with_columns), self.form)
     }
 
     fn bookmark(&self, revision: u64, initial_events_end: bool) -> Bytes {
-        framed("BOOKMARK", &present::bookmark(revision, initial_events_end, self.row, self.form))
+        framed(
+            "BOOKMARK",
+            &present::bookmark(revision, initial_events_end, &self.lens.shown, self.form),
+            self.form,
+        )
     }
 }
 

@@ -6,7 +6,8 @@
 //! - What is answered without a proposal (a refusal, nothing to change, a dry run) is decided on a moment
 //!   that a linearizable read gave: any refusal may come from an old object, not only a conflict.
 
-use api::{Key, Prepared, Resource, Status};
+use api::lens::Lens;
+use api::{Key, Prepared, Status};
 use axum::response::Response;
 use base::ids::RequestId;
 use bytes::Bytes;
@@ -15,28 +16,29 @@ use state::{Guard, Meta, Outcome, Oversize, Stamp, Txn, Write};
 
 use super::Call;
 use crate::backend::Backend;
+use crate::definitions;
 use crate::errors::Failure;
 use crate::limits::{ATTEMPTS_MAX, OBJECT_BYTES_MAX};
 use crate::negotiate::Representation;
 use crate::present;
 
 /// What is to be done, seen from one moment.
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Nothing needs to be written.
     Answer(Answer),
     /// This, if the guards hold; then that is the answer.
     Propose(Plan),
 }
 
-/// One write with its conditions.
-pub(super) struct Plan {
-    pub(super) guards: Vec<Guard>,
-    pub(super) write: Write,
-    pub(super) answer: Answer,
+/// Writes with their conditions. What is answered is the last one's object.
+pub(crate) struct Plan {
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) answer: Answer,
 }
 
 /// What the client is told.
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// An object that is stored already.
     Stored(Bytes),
     /// The object that was written, with this code.
@@ -61,7 +63,7 @@ pub(crate) fn put(key: Key, prepared: &Prepared) -> Write {
 ///
 /// # Errors
 /// 413 above what leaves the server room to mark the object as deleted; one that is marked may use that room.
-pub(super) fn put_wanted(key: Key, prepared: &Prepared) -> Result<Write, Status> {
+pub(crate) fn put_wanted(key: Key, prepared: &Prepared) -> Result<Write, Status> {
     let limit = if prepared.deleting { state::limits::OBJECT_BYTES_MAX } else { OBJECT_BYTES_MAX };
     let size = prepared.body.len();
     if size > limit {
@@ -72,7 +74,7 @@ pub(super) fn put_wanted(key: Key, prepared: &Prepared) -> Result<Write, Status>
 }
 
 /// Decides and proposes until there is an answer.
-pub(super) async fn run(
+pub(crate) async fn run(
     backend: &dyn Backend,
     call: &Call,
     mut decide: impl FnMut(&Moment) -> Result<Decision, Status>,
@@ -86,7 +88,7 @@ pub(super) async fn run(
         let plan = match decide(&moment) {
             Ok(Decision::Propose(plan)) => plan,
             Ok(Decision::Answer(answer)) if is_fresh => {
-                return Ok(respond_unwritten(answer, call.row, form));
+                return respond_unwritten(answer, &call.lens, form);
             }
             Err(refusal) if is_fresh => return Err(refusal.into()),
             Ok(Decision::Answer(_)) | Err(_) => {
@@ -96,12 +98,15 @@ pub(super) async fn run(
             }
         };
         if dry_run {
-            return Ok(respond_unwritten(plan.answer, call.row, form));
+            return respond_unwritten(plan.answer, &call.lens, form);
         }
-        let txn = transaction(&call.user.name, plan.guards, vec![plan.write]);
+        let mut guards = plan.guards;
+        guards.extend(definitions::guards(&call.row, call.is_create));
+        let txn = transaction(&call.user.name, guards, plan.writes);
         let committed = backend.propose(txn).await?;
         match committed.outcome {
-            Outcome::Committed { revision } => return Ok(respond(plan.answer, revision, call.row, form)),
+            Outcome::Committed { revision } => return respond(plan.answer, revision, &call.lens, form),
+            Outcome::Refused(_) if !definitions::is_current(&call.row, &committed.moment.state) => break,
             Outcome::Refused(_) => (moment, is_fresh) = (committed.moment, true),
             Outcome::Invalid { reason } => return Err(Status::internal(&reason).into()),
         }
@@ -117,20 +122,20 @@ pub(crate) fn transaction(actor: &str, guards: Vec<Guard>, writes: Vec<Write>) -
 }
 
 /// The answer to a write at this revision.
-fn respond(answer: Answer, revision: u64, row: &Resource, form: Representation) -> Response {
+fn respond(answer: Answer, revision: u64, lens: &Lens, form: Representation) -> Result<Response, Failure> {
     match answer {
         Answer::Written(code, prepared) => {
-            present::object(code, &prepared.at_revision(revision).into(), row, form)
+            present::object(code, &prepared.at_revision(revision).into(), lens, form)
         }
-        other => respond_unwritten(other, row, form),
+        other => respond_unwritten(other, lens, form),
     }
 }
 
 /// The answer when nothing was written: an object that would have been has no revision.
-fn respond_unwritten(answer: Answer, row: &Resource, form: Representation) -> Response {
+fn respond_unwritten(answer: Answer, lens: &Lens, form: Representation) -> Result<Response, Failure> {
     match answer {
-        Answer::Stored(bytes) => present::object(200, &bytes, row, form),
-        Answer::Written(code, prepared) => present::object(code, &prepared.body.into(), row, form),
-        Answer::Done(status) => present::status(&status),
+        Answer::Stored(bytes) => present::object(200, &bytes, lens, form),
+        Answer::Written(code, prepared) => present::object(code, &prepared.body.into(), lens, form),
+        Answer::Done(status) => Ok(present::status(&status)),
     }
 }

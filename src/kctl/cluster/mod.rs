@@ -9,7 +9,7 @@ mod view;
 
 use clap::Subcommand;
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::masters::Masters;
 
 /// The verbs.

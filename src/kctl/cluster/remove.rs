@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::view::Done;
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::masters::Masters;
 
 /// Who is to be removed.

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::view::{self, Cluster, Member};
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::masters::Masters;
 use crate::table::{cell, render};
 

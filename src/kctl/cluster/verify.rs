@@ -4,7 +4,7 @@ use http::Method;
 use serde::Deserialize;
 
 use super::view::{self, Cluster};
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::masters::Masters;
 use crate::table::render;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use apiserver::bootstrap::Settings;
 use base::backoff::Backoff;
 use base::env;
 use base::ids::{ClusterId, RequestId};
@@ -68,6 +69,7 @@ pub async fn join(
         peer: master.peer,
         names: master.names,
         stage: Stage::Join { through },
+        settings: Settings::default(),
         started: false,
     };
     data.save_authority(&authority)?;

@@ -15,7 +15,7 @@ pub const HISTORY_BYTES_MAX: u64 = 8 << 30;
 
 /// The column of `RESOURCES`, as rules. The shortest age that matches decides.
 pub fn rules() -> Vec<Rule> {
-    let short = RESOURCES.iter().filter(|row| row.retention == Retention::Window);
+    let short = RESOURCES.iter().filter(|row| row.particular.retention == Retention::Window);
     let short = short.map(|row| Rule { prefix: row.prefix(""), age: WATCH_WINDOW });
     std::iter::once(Rule { prefix: String::new(), age: DAY }).chain(short).collect()
 }
@@ -27,9 +27,9 @@ mod tests {
     #[test]
     fn every_resource_has_the_age_that_its_row_says() {
         let rules = rules();
-        for row in RESOURCES {
+        for row in RESOURCES.iter() {
             let matching = rules.iter().filter(|rule| row.prefix("").starts_with(&rule.prefix));
-            let expected = if row.retention == Retention::Window { WATCH_WINDOW } else { DAY };
+            let expected = if row.particular.retention == Retention::Window { WATCH_WINDOW } else { DAY };
             assert_eq!(matching.map(|rule| rule.age).min(), Some(expected), "{}", row.plural);
         }
     }

@@ -152,6 +152,13 @@ impl Cluster {
         Connection::open(&self.endpoint(name)?, protocol).await
     }
 
+    /// A kubectl command that speaks to the cluster as its administrator.
+    pub fn kubectl(&self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new("kubectl");
+        command.env("KUBECONFIG", self.kubeconfig_path());
+        command
+    }
+
     fn kubeconfig_path(&self) -> PathBuf {
         self.directory.path().join("kubeconfig")
     }

@@ -41,6 +41,20 @@ impl Protocol {
     }
 }
 
+/// What a request's body is, and what its answer shall be.
+#[derive(Clone, Copy, Debug)]
+pub struct Media {
+    /// Content-Type; of a request without a body it says nothing.
+    pub content: &'static str,
+    /// Accept.
+    pub accept: &'static str,
+}
+
+impl Media {
+    /// JSON both ways.
+    pub const JSON: Self = Self { content: "application/json", accept: "application/json" };
+}
+
 /// Receive windows of HTTP/2, as Go's client (and so kubectl) sets them.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
@@ -91,11 +105,21 @@ impl Connection {
         Ok(Self { authority: endpoint.address.clone(), sender })
     }
 
-    /// Sends a request; resolves with the head of the answer, whatever its status.
+    /// Sends a request in JSON; resolves with the head of the answer, whatever its status.
     pub async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {
-        let request = Request::builder().method(method).header("accept", "application/json");
-        let request =
-            if body.is_empty() { request } else { request.header("content-type", "application/json") };
+        self.send_as(Media::JSON, method, path, body).await
+    }
+
+    /// Sends a request; resolves with the head of the answer, whatever its status.
+    pub async fn send_as(
+        &self,
+        media: Media,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
+        let request = Request::builder().method(method).header("accept", media.accept);
+        let request = if body.is_empty() { request } else { request.header("content-type", media.content) };
         match &self.sender {
             Sender::Http1(sender) => {
                 let request = request.uri(path).header("host", &self.authority).body(Full::new(body))?;
@@ -118,7 +142,15 @@ impl Connection {
     /// # Errors
     /// When the status is not 2xx; the text holds the status and the beginning of the answer.
     pub async fn accepted(&self, method: Method, path: &str, body: Bytes) -> Result<u64> {
-        let mut answer = succeeded(self.send(method, path, body).await?).await?.into_body();
+        self.accepted_as(Media::JSON, method, path, body).await
+    }
+
+    /// The same in other forms than JSON.
+    ///
+    /// # Errors
+    /// As [`Connection::accepted`].
+    pub async fn accepted_as(&self, media: Media, method: Method, path: &str, body: Bytes) -> Result<u64> {
+        let mut answer = succeeded(self.send_as(media, method, path, body).await?).await?.into_body();
         let mut size_bytes = 0;
         while let Some(frame) = answer.frame().await {
             size_bytes += frame?.data_ref().map_or(0, |data| data.len() as u64);

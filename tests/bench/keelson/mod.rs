@@ -3,3 +3,4 @@
 pub mod cluster;
 pub mod config_maps;
 pub mod http;
+pub mod workloads;

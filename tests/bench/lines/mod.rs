@@ -5,9 +5,13 @@ mod creates;
 mod faults;
 mod idle_cpu;
 mod kills;
+mod kubectl;
 mod list;
 mod memory;
 mod one_client;
+mod pod_lists;
+mod pod_memory;
+mod pods;
 mod proposals;
 mod restart;
 mod selector;
@@ -38,7 +42,7 @@ pub struct Line {
 }
 
 /// All lines, in the order in which they run: by stage, so that a cluster is started and filled once.
-pub const LINES: [Line; 13] = [
+pub const LINES: [Line; 17] = [
     Line {
         name: "bootstrap",
         about: "three masters on empty directories, from exec to the first accepted write",
@@ -80,6 +84,30 @@ pub const LINES: [Line; 13] = [
         run: |bench| Box::pin(one_client::run(bench)),
     },
     Line {
+        name: "pods",
+        about: "creates, patches, updates and applies of pods and Deployments, and reads of one pod, 64 clients",
+        needs: &[Need::Load],
+        stage: Stage::Small,
+        provokes_elections: false,
+        run: |bench| Box::pin(pods::run(bench)),
+    },
+    Line {
+        name: "pod-lists",
+        about: "LIST of 10,000 pods in protobuf, as a Table and in pages, against the same in JSON",
+        needs: &[],
+        stage: Stage::Small,
+        provokes_elections: false,
+        run: |bench| Box::pin(pod_lists::run(bench)),
+    },
+    Line {
+        name: "kubectl",
+        about: "kubectl get of 1,000 pods, apply of 100 objects, explain",
+        needs: &[],
+        stage: Stage::Small,
+        provokes_elections: false,
+        run: |bench| Box::pin(kubectl::run(bench)),
+    },
+    Line {
         name: "list",
         about: "LIST of 10,000 ConfigMaps of 1 KB, against the same bytes from memory",
         needs: &[],
@@ -110,6 +138,14 @@ pub const LINES: [Line; 13] = [
         stage: Stage::Small,
         provokes_elections: true,
         run: |bench| Box::pin(faults::run(bench)),
+    },
+    Line {
+        name: "pod-memory",
+        about: "resident memory of a master with 100,000 pods of 2 KB",
+        needs: &[],
+        stage: Stage::Pods,
+        provokes_elections: false,
+        run: |bench| Box::pin(pod_memory::run(bench)),
     },
     Line {
         name: "memory",
@@ -157,6 +193,6 @@ mod tests {
         assert_eq!(names.len(), LINES.len());
         let mut stages: Vec<_> = LINES.iter().map(|line| line.stage).collect();
         stages.dedup();
-        assert_eq!(stages, [Stage::Empty, Stage::Small, Stage::Large]);
+        assert_eq!(stages, [Stage::Empty, Stage::Small, Stage::Pods, Stage::Large]);
     }
 }

@@ -1,0 +1,83 @@
+//! The spec of a definition in the form in which Kubernetes looks at it.
+
+use serde_json::{Map, Value, json};
+
+use crate::custom::{is, items, text};
+
+/// What several versions say alike, and what each says for itself.
+pub(super) struct Spec<'d> {
+    pub(super) spec: &'d Value,
+    pub(super) versions: &'d [Value],
+    /// By field: whether all versions say the same.
+    common: [bool; 4],
+}
+
+/// What versions may have in common: as they say it, and as the form above them calls it.
+pub(super) const SCHEMA: usize = 0;
+pub(super) const SUBRESOURCES: usize = 1;
+pub(super) const COLUMNS: usize = 2;
+pub(super) const SELECTABLE: usize = 3;
+const PARTS: [(&str, &str); 4] = [
+    ("schema", "validation"),
+    ("subresources", "subresources"),
+    ("additionalPrinterColumns", "additionalPrinterColumns"),
+    ("selectableFields", "selectableFields"),
+];
+
+impl<'d> Spec<'d> {
+    pub(super) fn of(spec: &'d Value) -> Self {
+        let versions = items(Some(spec), "versions");
+        let common = PARTS.map(|(name, _)| {
+            let first = versions.first().and_then(|version| version.get(name));
+            versions.iter().all(|version| version.get(name) == first)
+        });
+        Self { spec, versions, common }
+    }
+
+    pub(super) fn group(&self) -> &'d str {
+        text(self.spec, "group")
+    }
+
+    pub(super) fn names(&self) -> &'d Value {
+        self.spec.get("names").unwrap_or(&Value::Null)
+    }
+
+    /// A part that stands above the versions.
+    pub(super) fn above(&self, part: usize) -> Option<&'d Value> {
+        self.versions.first().filter(|_| self.common[part]).and_then(|version| version.get(PARTS[part].0))
+    }
+
+    /// A part that a version says for itself.
+    pub(super) fn own(&self, version: &'d Value, part: usize) -> Option<&'d Value> {
+        version.get(PARTS[part].0).filter(|_| !self.common[part])
+    }
+
+    /// Every part of this kind, with its place.
+    pub(super) fn parts(&self, part: usize) -> Vec<(String, &'d Value)> {
+        let own = self.versions.iter().enumerate().filter_map(|(at, version)| {
+            Some((format!("spec.versions[{at}].{}", PARTS[part].0), self.own(version, part)?))
+        });
+        let above = self.above(part).map(|given| (format!("spec.{}", PARTS[part].1), given));
+        own.chain(above).collect()
+    }
+
+    /// Every schema that there is.
+    pub(super) fn schemas(&self) -> impl Iterator<Item = &'d Map<String, Value>> {
+        self.versions.iter().filter_map(|version| version.pointer("/schema/openAPIV3Schema")?.as_object())
+    }
+
+    /// The versions in the form in which texts show them.
+    pub(super) fn shown_versions(&self) -> Value {
+        let or_null = |version: &'d Value, part| self.own(version, part).cloned().unwrap_or(Value::Null);
+        let version = |version: &'d Value| {
+            json!({
+                "Name": text(version, "name"), "Served": is(version, "served"), "Storage": is(version, "storage"),
+                "Deprecated": is(version, "deprecated"), "DeprecationWarning": version.get("deprecationWarning"),
+                "Schema": or_null(version, SCHEMA), "Subresources": or_null(version, SUBRESOURCES),
+                "AdditionalPrinterColumns": or_null(version, COLUMNS),
+                "SelectableFields": or_null(version, SELECTABLE),
+            })
+        };
+        self.versions.iter().map(version).collect()
+    }
+}

@@ -1,0 +1,104 @@
+//! How the objects behind a path are seen: in the form in which they are stored, in another version, or as their scale.
+
+use std::sync::Arc;
+
+use crate::field_error::FieldError;
+use crate::object::{self, Object, ReadError};
+use crate::resource::Resource;
+use crate::scale;
+
+/// A form of a resource's objects.
+#[derive(Clone, Debug)]
+pub struct Lens {
+    /// What requests and answers hold.
+    pub shown: Arc<Resource>,
+    /// What the path names.
+    row: Arc<Resource>,
+}
+
+impl Lens {
+    /// Of a path: a resource, and what hangs below it or nothing.
+    pub fn of(row: &Arc<Resource>, subresource: &str) -> Self {
+        let form = row.subresource(subresource).and_then(|below| below.form.as_ref());
+        Self { shown: Arc::clone(form.unwrap_or(row)), row: Arc::clone(row) }
+    }
+
+    /// Whether stored bytes are shown as they are.
+    pub fn is_plain(&self) -> bool {
+        self.row.storage.is_none() && Arc::ptr_eq(&self.shown, &self.row)
+    }
+
+    /// A stored object as it is shown; `None`: as it is stored.
+    ///
+    /// # Errors
+    /// When the bytes are no object of the resource.
+    pub fn show(&self, stored: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        if self.is_plain() || self.is_current(stored) {
+            return Ok(None);
+        }
+        self.read(stored).map(|object| Some(object.bytes(&self.shown)))
+    }
+
+    /// Whether stored bytes are of the form that is shown though their resource has others: nothing of the definition
+    /// changed since they were written.
+    fn is_current(&self, stored: &[u8]) -> bool {
+        let custom = self.row.custom.as_ref().filter(|custom| custom.is_stored && !self.is_scale());
+        custom.is_some_and(|custom| object::revision(stored) > custom.revision)
+    }
+
+    /// The same, decoded.
+    ///
+    /// # Errors
+    /// When the bytes are no object of the resource.
+    pub fn read(&self, stored: &[u8]) -> Result<Object, ReadError> {
+        let object = Object::read(stored, self.row.stored())?;
+        if let (true, Some(paths)) = (self.is_scale(), &self.row.scale) {
+            return Ok(scale::of(&object, paths));
+        }
+        Ok(match &self.row.storage {
+            Some(storage) => (storage.show)(object, &self.row),
+            None => object,
+        })
+    }
+
+    /// The object to be stored for one in the form that is shown; `old` is the one that is stored.
+    ///
+    /// # Errors
+    /// What is wrong with a scale.
+    pub fn store(&self, object: Object, old: Option<&Object>) -> Result<Object, Vec<FieldError>> {
+        if let (true, Some(paths), Some(old)) = (self.is_scale(), &self.row.scale, old) {
+            return scale::applied(&object, old, paths);
+        }
+        if let Some(storage) = &self.row.storage {
+            self.validate(&object, old.map(|old| (storage.show)(old.clone(), &self.row)))?;
+        }
+        Ok(match &self.row.storage {
+            Some(storage) => (storage.store)(object, &storage.row),
+            None => object,
+        })
+    }
+
+    /// What a definition says is wrong with an object of a version that is not stored: the one that is does not ask.
+    fn validate(&self, object: &Object, old: Option<Object>) -> Result<(), Vec<FieldError>> {
+        let Some(custom) = self.row.custom.as_ref().filter(|custom| !custom.is_stored) else { return Ok(()) };
+        let mut object = object.clone();
+        // A status that nobody may set here is no mistake.
+        if old.is_none() && self.row.has_status() {
+            object.fields.shift_remove("status");
+        }
+        let errors = custom.errors(&object, old.as_ref());
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Whether the scale of the objects is shown.
+    pub fn is_scale(&self) -> bool {
+        self.row.scale.is_some() && self.shown.kind == "Scale"
+    }
+
+    /// Fills in what was left out, in the form that is shown, when it is not the one that is stored.
+    pub fn default(&self, object: &mut Object) {
+        if self.row.storage.is_some() {
+            object.default(&self.row);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The types of the API: which fields they have, in what order, in which form, and how they merge.
+//!
+//! The types of Kubernetes come as data (`schema/types.json`, made by `schema/generate`). A
+//! CustomResourceDefinition compiles into the same [`Type`], so every walker below serves both.
+
+mod builtin;
+
+use std::sync::{Arc, OnceLock};
+
+use serde_json::Value;
+
+pub use builtin::{builtin, find, types};
+
+/// What a value looks like in JSON, and by that in protobuf.
+#[derive(Clone, Debug)]
+pub enum Shape {
+    /// Any JSON, kept as it is.
+    Any,
+    /// True or false.
+    Bool,
+    /// Bytes, in base64.
+    Bytes,
+    /// A span of time in Go's words: `1h30m0s`.
+    Duration,
+    /// A set of fields, as server-side apply keeps it: JSON in a message of its own.
+    Fields,
+    /// A number.
+    Float,
+    /// A whole number of 32 bits.
+    Int32,
+    /// A whole number of 64 bits.
+    Int64,
+    /// A whole number of 32 bits, or text.
+    IntOrString,
+    /// A list of one shape.
+    List(Box<Shape>),
+    /// Text keys to one shape.
+    Map(Box<Shape>),
+    /// RFC 3339 with six decimals.
+    MicroTime,
+    /// An amount: `500m`, `2Gi`.
+    Quantity,
+    /// Any object, in protobuf as JSON bytes.
+    Raw,
+    /// A schema, or something simpler in its place.
+    SchemaOr(Arc<Type>, Instead),
+    /// An object of known fields.
+    Struct(Arc<Type>),
+    /// Text.
+    Text,
+    /// RFC 3339 to the second.
+    Time,
+}
+
+/// What may stand where a JSON schema may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// True: anything; false: nothing.
+    Bool,
+    /// A list of schemas, one for each item.
+    List,
+    /// A list of names.
+    Names,
+}
+
+/// When a field appears in canonical JSON. Null never does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// Always, with its zero value if need be.
+    Always,
+    /// Unless it is empty or zero.
+    NonEmpty,
+    /// If it was given, empty or not.
+    Given,
+}
+
+/// How two lists or maps become one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Merge {
+    /// As one value: the later replaces the earlier.
+    #[default]
+    Atomic,
+    /// Item by item, where the item's fields of these names are its key.
+    ByKeys(Box<[String]>),
+    /// Member by member.
+    ByMember,
+    /// As a set of scalars.
+    Set,
+}
+
+/// What a strategic merge patch does with a field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatchStrategy {
+    /// Items merge by the item's field of this name; empty: as scalars.
+    pub merge_by: Option<String>,
+    /// An object of the patch replaces the one that is there.
+    pub replace: bool,
+    /// Members that the patch does not name go.
+    pub retain_keys: bool,
+}
+
+/// One field.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name in JSON.
+    pub name: String,
+    /// Its number in protobuf; 0: it is not sent.
+    pub number: u32,
+    /// Numbers of the messages that it stands in, outermost first: types that Go embeds.
+    pub inside: Box<[u32]>,
+    /// What it holds.
+    pub shape: Shape,
+    /// What Go calls its type, where the shape does not tell; empty elsewhere.
+    pub go: String,
+    /// When it appears.
+    pub presence: Presence,
+    /// Whether Kubernetes shows null where there is nothing. We never do; but a list that is null is there.
+    pub null: bool,
+    /// Whether the documentation calls it required.
+    pub required: bool,
+    /// What it is when it is not given.
+    pub default: Option<Value>,
+    /// How server-side apply merges it.
+    pub merge: Merge,
+    /// How a strategic merge patch merges it.
+    pub patch: PatchStrategy,
+}
+
+/// What objects of a definition do and those of Kubernetes' own types do not. Values of a wrong type stay until they
+/// are validated, and so does null.
+#[derive(Clone, Debug, Default)]
+pub struct Custom {
+    /// What becomes of members that are no field.
+    pub rest: Rest,
+    /// Whether it is an object of Kubernetes of its own, with kind, apiVersion and metadata.
+    pub is_embedded: bool,
+}
+
+/// What becomes of members that are no field.
+#[derive(Clone, Debug, Default)]
+pub enum Rest {
+    /// They go.
+    #[default]
+    Dropped,
+    /// They stay as they are.
+    Kept,
+    /// They are all of one shape.
+    Shaped(Shape),
+}
+
+/// A named object of fields.
+#[derive(Debug)]
+pub struct Type {
+    /// Its name in OpenAPI: `io.k8s.api.core.v1.Pod`.
+    pub model: String,
+    /// Set for what a definition describes.
+    pub custom: Option<Custom>,
+    /// Whether server-side apply takes it as one value, where the field that holds it does not say otherwise.
+    is_atomic: bool,
+    /// Set once all types exist: types may hold each other.
+    fields: OnceLock<Fields>,
+}
+
+#[derive(Debug)]
+struct Fields {
+    /// In Go's order, without kind and apiVersion of objects.
+    rows: Box<[Field]>,
+    /// Places in `rows`, by name.
+    by_name: Box<[u16]>,
+    /// Places in `rows` of what Go shows even where nothing is given.
+    standing: Box<[u16]>,
+}
+
+impl Type {
+    /// A type whose fields are still to come.
+    fn named(model: &str) -> Self {
+        Self { model: model.to_owned(), custom: None, is_atomic: false, fields: OnceLock::new() }
+    }
+
+    /// The same as one value.
+    #[must_use]
+    pub fn atomic(self) -> Self {
+        Self { is_atomic: true, ..self }
+    }
+
+    /// A type of these fields, in the order in which they are written.
+    pub fn new(model: &str, rows: Vec<Field>) -> Self {
+        let of = Self::named(model);
+        of.fill(rows);
+        of
+    }
+
+    /// The same for what a definition describes.
+    pub fn custom(model: &str, rows: Vec<Field>, custom: Custom) -> Self {
+        let of = Self { custom: Some(custom), ..Self::named(model) };
+        of.fill(rows);
+        of
+    }
+
+    fn fill(&self, rows: Vec<Field>) {
+        let mut by_name: Vec<u16> = (0..).take(rows.len()).collect();
+        by_name.sort_by(|a, b| rows[usize::from(*a)].name.cmp(&rows[usize::from(*b)].name));
+        let is_standing =
+            |at: &u16| rows[usize::from(*at)].null || rows[usize::from(*at)].presence == Presence::Always;
+        let standing = by_name.iter().copied().filter(is_standing).collect();
+        let fields = Fields { rows: rows.into(), by_name: by_name.into(), standing };
+        assert!(self.fields.set(fields).is_ok(), "{} gets its fields once", self.model);
+    }
+
+    /// Its fields, in the order in which they are written.
+    pub fn fields(&self) -> &[Field] {
+        self.fields.get().map_or(&[], |fields| &fields.rows)
+    }
+
+    /// Those of its fields that Kubernetes shows even where nothing is given, as zero or null.
+    pub fn standing(&self) -> impl Iterator<Item = &Field> {
+        let fields = self.fields.get();
+        fields.into_iter().flat_map(|fields| fields.standing.iter().map(|at| &fields.rows[usize::from(*at)]))
+    }
+
+    /// Whether server-side apply takes it as one value, where the field that holds it does not say otherwise.
+    pub fn is_atomic(&self) -> bool {
+        self.is_atomic
+    }
+
+    /// The field of this name in JSON.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        let fields = self.fields.get()?;
+        let row = |at: &u16| &fields.rows[usize::from(*at)];
+        let at = fields.by_name.binary_search_by(|at| row(at).name.as_str().cmp(name)).ok()?;
+        Some(row(&fields.by_name[at]))
+    }
+
+    /// Its name in Go: `Pod`.
+    pub fn name(&self) -> &str {
+        self.model.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// Its name in Go with its package: `v1.Pod`.
+    pub fn qualified(&self) -> &str {
+        let package = self.model.rsplit_once('.').and_then(|(before, _)| before.rfind('.'));
+        package.map_or(&self.model, |dot| &self.model[dot + 1..])
+    }
+}

@@ -1,0 +1,97 @@
+//! Objects in YAML: what clients read is what is stored.
+
+mod common;
+
+use api::{RESOURCES, yaml};
+use common::oracle::{Oracle, sample};
+use serde_json::{Value, json};
+
+/// Text that some take for something else.
+const WORDS: &[&str] = &[
+    "",
+    " ",
+    "y",
+    "N",
+    "yes",
+    "No",
+    "on",
+    "OFF",
+    "true",
+    "null",
+    "~",
+    "1",
+    "-1",
+    "+1",
+    ".5",
+    "1.0",
+    "1e3",
+    "0x1f",
+    "0o7",
+    "012",
+    "0b1",
+    "1_000",
+    "1:30",
+    ".inf",
+    ".NaN",
+    "nan",
+    "2026-01-01",
+    "2026-01-01T00:00:00Z",
+    "=",
+    "<<",
+    "a: b",
+    "a #b",
+    "#c",
+    "- d",
+    "-",
+    "--- ",
+    "...",
+    "?",
+    "!t",
+    "&a",
+    "*a",
+    "|",
+    ">",
+    "%d",
+    "@e",
+    "`f",
+    "{",
+    "[x]",
+    "'q'",
+    "\"q\"",
+    "\\",
+    " lead",
+    "trail ",
+    "two\nlines\n",
+    "tab\t",
+    "\u{7f}",
+    "\u{85}",
+    "\u{2028}",
+    "\u{feff}",
+    "\u{e4}\u{1f600}",
+    "a,b",
+];
+
+fn check(oracle: &mut Oracle, given: &Value) {
+    let text = yaml::from_json(given.to_string().as_bytes()).expect("JSON");
+    let text = String::from_utf8(text).expect("text");
+    let told = oracle.ask(&json!({"operation": "yaml", "text": text}));
+    assert_eq!(told.get("error"), None, "{text}");
+    assert_eq!(told["object"], *given, "{text}");
+    let read = api::decode::yaml(text.as_bytes()).expect("our own is read").value;
+    assert_eq!(read, *given, "{text}");
+}
+
+#[test]
+fn yaml_says_what_the_json_does() {
+    let Some(mut oracle) = Oracle::start() else { return };
+    for word in WORDS {
+        check(&mut oracle, &json!({"a": word, "b": [word, [word]], "c": [{"x": word}]}));
+        check(&mut oracle, &json!({*word: {*word: [{*word: 1}]}}));
+    }
+    for row in RESOURCES.iter() {
+        for seed in 0..10 {
+            let (_, tree) = sample(row, seed);
+            check(&mut oracle, &Value::Object(tree));
+        }
+    }
+}

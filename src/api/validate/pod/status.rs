@@ -1,0 +1,203 @@
+//! What may be told about a pod that exists.
+
+use super::annotations::Annotations;
+use crate::names;
+use crate::validate::at::{At, Root};
+use crate::validate::common::IMMUTABLE;
+use crate::validate::text;
+
+const LISTS: &[(&str, &str)] = &[
+    ("containerStatuses", "containers"),
+    ("initContainerStatuses", "initContainers"),
+    ("ephemeralContainerStatuses", "ephemeralContainers"),
+];
+
+/// A changed status.
+pub fn update(pod: Root<'_>, old: Root<'_>) {
+    Annotations::of_object(pod).update(&Annotations::of_object(old));
+    Annotations::of_object(pod).check(pod.field("spec"), Some(&Annotations::of_object(old)));
+    let (status, old_status) = (pod.field("status"), old.field("status"));
+    conditions(status.field("conditions"));
+    nominated_node(pod, old);
+    if status.field("observedGeneration").number() < 0 {
+        status.field("observedGeneration").invalid("must be a non-negative integer");
+    }
+    let class = status.field("qosClass");
+    if class.text() != old_status.field("qosClass").text() {
+        class.invalid_value(class.text(), IMMUTABLE);
+    }
+    for (list, containers) in LISTS {
+        transitions(status.field(list), old_status.field(list), old.field("spec"), containers);
+        users(status.field(list), pod.field("spec"));
+    }
+    claims(status.field("resourceClaimStatuses"), pod.field("spec"));
+    pod_ips(status, old_status);
+    host_ips(status, old_status);
+}
+
+fn conditions(conditions: At<'_>) {
+    for condition in conditions.items() {
+        if condition.field("observedGeneration").number() < 0 {
+            condition.field("observedGeneration").invalid("must be a non-negative integer");
+        }
+        let kind = condition.field("type");
+        if !["PodScheduled", "Ready", "Initialized"].contains(&kind.text()) {
+            condition.field("Type").with(kind.value()).check(names::qualified);
+        }
+    }
+}
+
+fn nominated_node(pod: Root<'_>, old: Root<'_>) {
+    let name = pod.field("status").field("nominatedNodeName");
+    if name.text().is_empty() || name.text() == old.field("status").field("nominatedNodeName").text() {
+        return;
+    }
+    name.check_name(names::dns_subdomain);
+    if !old.field("spec").field("nodeName").is_empty() {
+        name.forbidden("may not be set on pods that are already bound to a node");
+    }
+}
+
+/// What ended starts again only where the pod says so.
+fn transitions(new: At<'_>, old: At<'_>, spec: At<'_>, list: &'static str) {
+    if list != "ephemeralContainers" && all_could_restart(spec) {
+        return;
+    }
+    for (at, before) in old.items().enumerate() {
+        let ended = before.field("state").field("terminated");
+        let name = before.field("name").text();
+        let is_back = |status: &At<'_>| {
+            status.field("name").text() == name && !status.field("state").field("terminated").is_set()
+        };
+        if !ended.is_set() || !new.items().any(|status| is_back(&status)) {
+            continue;
+        }
+        let container = spec.field(list).items().find(|container| container.field("name").text() == name);
+        let allowed = list != "ephemeralContainers"
+            && container
+                .is_some_and(|container| should_restart(container, spec, ended.field("exitCode").number()));
+        if !allowed {
+            new.index(at).field("state").forbidden("may not be transitioned to non-terminated state");
+        }
+    }
+}
+
+/// Whether some container's end may start all of them again.
+fn all_could_restart(spec: At<'_>) -> bool {
+    super::all_containers(spec)
+        .flat_map(|container| container.field("restartPolicyRules").items())
+        .any(|rule| rule.field("action").text() == "RestartAllContainers")
+}
+
+/// Whether a container that ended with this code starts again.
+fn should_restart(container: At<'_>, spec: At<'_>, code: i64) -> bool {
+    let own = container.field("restartPolicy");
+    if own.is_set() {
+        let applies = |rule: &At<'_>| {
+            let codes = rule.field("exitCodes");
+            let listed = codes.field("values").items().any(|value| value.number() == code);
+            match codes.field("operator").text() {
+                "In" => listed,
+                "NotIn" => !listed,
+                _ => false,
+            }
+        };
+        let mut rules = container.field("restartPolicyRules").items();
+        if rules.any(|rule| rule.field("action").text() == "Restart" && applies(&rule)) {
+            return true;
+        }
+    }
+    let policy = if own.is_set() { own } else { spec.field("restartPolicy") };
+    match policy.text() {
+        "Always" => true,
+        "OnFailure" => code != 0,
+        _ => false,
+    }
+}
+
+fn users(statuses: At<'_>, spec: At<'_>) {
+    let is_windows = spec.field("os").field("name").text() == "windows";
+    for user in statuses.items().map(|status| status.field("user").field("linux")) {
+        if !user.is_set() {
+            continue;
+        }
+        if is_windows {
+            user.forbidden("cannot be set for a windows pod");
+            continue;
+        }
+        let ids = [user.field("uid"), user.field("gid")].into_iter();
+        for id in ids.chain(user.field("supplementalGroups").items()) {
+            id.between(0, i64::from(i32::MAX));
+        }
+    }
+}
+
+fn claims(statuses: At<'_>, spec: At<'_>) {
+    let mut known: Vec<&str> = Vec::new();
+    for status in statuses.items() {
+        let (name, claim) = (status.field("name"), status.field("resourceClaimName"));
+        if !spec.field("resourceClaims").items().any(|claim| claim.field("name").text() == name.text()) {
+            name.invalid("must match the name of an entry in `spec.resourceClaims`");
+        }
+        if known.contains(&name.text()) {
+            name.duplicate();
+        }
+        known.push(name.text());
+        if claim.is_set() {
+            claim.check_name(names::dns_subdomain);
+        }
+    }
+}
+
+/// Addresses must be sound, unless they were there before.
+fn sound(ips: At<'_>, old: At<'_>) {
+    for ip in ips.items() {
+        let text = ip.field("ip").text();
+        if !old.items().any(|old| old.field("ip").text() == text) {
+            text::legacy_ip(text).iter().for_each(|wrong| ip.invalid_value(text, wrong));
+        }
+    }
+}
+
+/// At most one of each family.
+fn one_per_family(ips: At<'_>) {
+    let mut texts = ips.items().map(|ip| ip.field("ip").text()).enumerate();
+    let odd = texts.find(|(_, text)| ips.count() > 1 && !text::is_ip(text));
+    if let Some((at, text)) = odd {
+        ips.internal(&format!("failed to check for dual stack with error:invalid IP[{at}]: {text}"));
+    }
+    let is_v6 = |ip: &At<'_>| ip.field("ip").text().contains(':');
+    if odd.is_some() || ips.count() > 2 || (ips.count() == 2 && ips.items().filter(is_v6).count() != 1) {
+        let shown: Vec<_> = ips.items().map(|ip| serde_json::json!({"IP": ip.field("ip").text()})).collect();
+        ips.invalid_value(shown, "may specify no more than one IP for each IP family");
+    }
+}
+
+fn pod_ips(status: At<'_>, old: At<'_>) {
+    let (ip, ips) = (status.field("podIP"), status.field("podIPs"));
+    sound(ips, old.field("podIPs"));
+    one_per_family(ips);
+    let first = ips.index(0).field("ip");
+    if ip.text().is_empty() != (ips.count() == 0) {
+        let shown = match ips.count() {
+            0 => serde_json::Value::Null,
+            _ => ips.items().map(|ip| serde_json::json!({"IP": ip.field("ip").text()})).collect(),
+        };
+        ips.invalid_value(shown, "podIP and podIPs must either both be set or both be unset");
+    } else if ip.text() != first.text() {
+        first.invalid("must be equal to `podIP`");
+    }
+}
+
+fn host_ips(status: At<'_>, old: At<'_>) {
+    let (ip, ips) = (status.field("hostIP"), status.field("hostIPs"));
+    if ips.count() == 0 {
+        return;
+    }
+    let first = ips.index(0).field("ip");
+    if ip.text() != first.text() {
+        first.invalid("must be equal to `hostIP`");
+    }
+    sound(ips, old.field("hostIPs"));
+    one_per_family(ips);
+}

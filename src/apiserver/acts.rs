@@ -1,0 +1,79 @@
+//! Creates that store no object of the kind that is sent: they do something to another, or answer a question. One
+//! table, one file each.
+
+mod access;
+mod binding;
+mod eviction;
+mod identity;
+
+use std::sync::Arc;
+
+use api::{Object, Status, codec};
+use axum::response::Response;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::errors::Failure;
+use crate::present;
+use crate::server::Context;
+use crate::verbs::Call;
+
+/// Runs one: the server, the call, and the object in its body.
+type Act = fn(Arc<Context>, Call, Object) -> BoxFuture<'static, Result<Response, Failure>>;
+
+/// All of them, by the resources and subresources that they are sent to.
+static ACTS: &[(&str, &str, Act)] = &[
+    ("", "bindings", |context, call, body| Box::pin(binding::run(context, call, body))),
+    ("", "pods/binding", |context, call, body| Box::pin(binding::run(context, call, body))),
+    ("", "pods/eviction", |context, call, body| Box::pin(eviction::run(context, call, body))),
+    ("authentication.k8s.io", "selfsubjectreviews", |_, call, body| Box::pin(identity::of_self(call, body))),
+    ("authentication.k8s.io", "tokenreviews", |_, call, body| Box::pin(identity::of_token(call, body))),
+    ("authorization.k8s.io", "localsubjectaccessreviews", |_, call, body| {
+        Box::pin(access::local(call, body))
+    }),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", |_, call, body| Box::pin(access::own(call, body))),
+    ("authorization.k8s.io", "selfsubjectrulesreviews", |_, call, body| Box::pin(access::rules(call, body))),
+    ("authorization.k8s.io", "subjectaccessreviews", |_, call, body| Box::pin(access::anybody(call, body))),
+];
+
+fn find(call: &Call) -> Option<Act> {
+    let path = &call.path;
+    let is_it = |group: &str, name: &str| {
+        let below = name.strip_prefix(&*path.resource).map(|rest| rest.trim_start_matches('/'));
+        group == path.group && below == Some(&*path.subresource)
+    };
+    ACTS.iter().find(|(group, name, _)| is_it(group, name)).map(|(_, _, act)| *act)
+}
+
+/// Whether a create at this path is one of them.
+pub(crate) fn is_one(call: &Call) -> bool {
+    find(call).is_some()
+}
+
+/// Reads the body and does what it says.
+///
+/// # Errors
+/// Whatever it refuses.
+pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
+    let act = find(&call).ok_or_else(Status::no_such_path)?;
+    // Nothing is done for a client that could not read the answer.
+    call.form()?;
+    let (mut body, _) =
+        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation()?)?;
+    if body.meta.namespace.is_empty() {
+        body.meta.namespace.clone_from(&call.path.namespace);
+    }
+    if call.row.namespaced && body.meta.namespace != call.path.namespace {
+        let text = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(text).into());
+    }
+    act(context, call, body).await
+}
+
+/// The object that was sent, with this status.
+fn answered(call: &Call, mut body: Object, status: Value) -> Result<Response, Failure> {
+    body.fields.insert("status".to_owned(), status);
+    let bytes = Bytes::from(body.bytes(&call.lens.shown));
+    Ok(present::bytes(201, &bytes, &call.lens.shown, call.form()?))
+}

@@ -1,0 +1,104 @@
+//! May they? The reviews of `authorization.k8s.io`: the authorizer's own answer, as an object.
+
+use api::{FieldError, Object, Status};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::chain::authorize;
+use crate::errors::Failure;
+use crate::request::{ResourcePath, Target};
+use crate::user::User;
+use crate::verbs::Call;
+
+/// Whether anybody may.
+pub(super) async fn anybody(call: Call, body: Object) -> Result<Response, Failure> {
+    let user = subject(&body);
+    answer(call, body, &user, Vec::new(), true)
+}
+
+/// Whether anybody may in this namespace.
+pub(super) async fn local(call: Call, body: Object) -> Result<Response, Failure> {
+    let user = subject(&body);
+    let mut errors = Vec::new();
+    let within = body.text(&["spec", "resourceAttributes", "namespace"]);
+    if member(&body, "resourceAttributes").is_some() && within != call.path.namespace {
+        let field = "spec.resourceAttributes.namespace";
+        errors.push(FieldError::invalid(field, within, "must match metadata.namespace"));
+    }
+    if let Some(given) = member(&body, "nonResourceAttributes") {
+        let why = "disallowed on this kind of request";
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", given.clone(), why));
+    }
+    answer(call, body, &user, errors, true)
+}
+
+/// Whether who asks may.
+pub(super) async fn own(call: Call, body: Object) -> Result<Response, Failure> {
+    let user = call.user.clone();
+    answer(call, body, &user, Vec::new(), false)
+}
+
+/// All that who asks may do in a namespace.
+pub(super) async fn rules(call: Call, body: Object) -> Result<Response, Failure> {
+    if body.text(&["spec", "namespace"]).is_empty() {
+        return Err(Status::bad_request("no namespace on request").into());
+    }
+    let authorize::Rule { verbs, paths } = authorize::rule(&call.user);
+    let every = json!({"verbs": verbs, "apiGroups": ["*"], "resources": ["*"]});
+    let resources = if paths == ["*"] { vec![every] } else { Vec::new() };
+    let others = json!([{"verbs": verbs, "nonResourceURLs": paths}]);
+    let status = json!({"resourceRules": resources, "nonResourceRules": others, "incomplete": false});
+    super::answered(&call, body, status)
+}
+
+fn member<'o>(body: &'o Object, name: &str) -> Option<&'o Value> {
+    body.fields.get("spec").and_then(|spec| spec.get(name)).filter(|value| !value.is_null())
+}
+
+/// The user that a review is about.
+fn subject(body: &Object) -> User {
+    let groups = member(body, "groups").and_then(Value::as_array).into_iter().flatten();
+    let groups = groups.filter_map(Value::as_str).map(str::to_owned).collect();
+    User { name: body.text(&["spec", "user"]).to_owned(), groups }
+}
+
+fn answer(
+    call: Call,
+    body: Object,
+    user: &User,
+    mut errors: Vec<FieldError>,
+    names_user: bool,
+) -> Result<Response, Failure> {
+    let attributes = [member(&body, "resourceAttributes"), member(&body, "nonResourceAttributes")];
+    if attributes.iter().flatten().count() != 1 {
+        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        let given = attributes[1].cloned().unwrap_or_default();
+        errors.insert(0, FieldError::invalid("spec", given, why));
+    }
+    if names_user && user.name.is_empty() && user.groups.is_empty() {
+        errors.push(FieldError::invalid("spec.user", "", "at least one of user or group must be specified"));
+    }
+    if !errors.is_empty() {
+        return Err(Status::invalid(call.row.group_kind(), "", &errors).into());
+    }
+    let status = json!({"allowed": authorize::is_allowed(user, &target(&body))});
+    super::answered(&call, body, status)
+}
+
+/// The request that a review asks about.
+fn target(body: &Object) -> Target {
+    let path = member(body, "resourceAttributes").map(|of| {
+        let text = |name: &str| of[name].as_str().unwrap_or_default().to_owned();
+        ResourcePath {
+            group: text("group"),
+            version: text("version"),
+            namespace: text("namespace"),
+            resource: text("resource"),
+            name: text("name"),
+            subresource: text("subresource"),
+        }
+    });
+    let within = if path.is_some() { "resourceAttributes" } else { "nonResourceAttributes" };
+    let verb = body.text(&["spec", within, "verb"]).to_owned();
+    Target { verb: verb.into(), path: body.text(&["spec", within, "path"]).to_owned(), resource: path }
+}

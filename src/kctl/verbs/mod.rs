@@ -1,0 +1,99 @@
+//! The verbs for objects: one file each.
+
+mod annotate;
+mod api_resources;
+mod api_versions;
+mod apply;
+mod auth;
+mod completion;
+mod create;
+mod delete;
+mod diff;
+mod edit;
+mod get;
+mod label;
+mod marks;
+mod patch;
+mod replace;
+mod version;
+mod wait;
+mod written;
+
+pub use apply::LAST_APPLIED;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::flags::Global;
+use crate::masters::Masters;
+use crate::screen::Screen;
+use crate::server::Server;
+use crate::{describe, explain};
+
+/// The verbs.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Set or remove annotations.
+    Annotate(annotate::Args),
+    /// List the kinds that the server has.
+    ApiResources(api_resources::Args),
+    /// List the groups and versions that the server has.
+    ApiVersions,
+    /// Make objects be as files say; what was there before and is in no file stays.
+    Apply(apply::Args),
+    /// Who you are to the server.
+    Auth(auth::Args),
+    /// Print a script that completes kctl's command lines in a shell.
+    Completion(completion::Args),
+    /// Create objects from files, or from a few words.
+    Create(create::Args),
+    /// Delete objects.
+    Delete(delete::Args),
+    /// Tell all about objects, with what happened to them lately.
+    Describe(describe::Args),
+    /// Show what `apply` would change.
+    Diff(diff::Args),
+    /// Change objects in an editor.
+    Edit(edit::Args),
+    /// Tell what the fields of a kind are for.
+    Explain(explain::Args),
+    /// Show objects.
+    Get(get::Args),
+    /// Set or remove labels.
+    Label(label::Args),
+    /// Change fields of objects.
+    Patch(patch::Args),
+    /// Put objects in the place of those that there are.
+    Replace(replace::Args),
+    /// Say how new kctl and the server are.
+    Version(version::Args),
+    /// Wait until something holds for objects.
+    Wait(wait::Args),
+}
+
+impl Verb {
+    /// Runs the verb.
+    pub async fn run(self, masters: &Masters, global: &Global, screen: Screen) -> Result<(), Failure> {
+        let server = &Server::connect(masters, global).await?;
+        match self {
+            Self::Annotate(args) => annotate::run(&args, server, screen).await,
+            Self::ApiResources(args) => api_resources::run(&args, server, screen),
+            Self::ApiVersions => api_versions::run(server, screen),
+            Self::Apply(args) => apply::run(&args, server, screen).await,
+            Self::Auth(args) => auth::run(&args, server, screen).await,
+            Self::Completion(args) => args.run(screen),
+            Self::Create(args) => create::run(&args, server, screen).await,
+            Self::Delete(args) => delete::run(&args, server, screen).await,
+            Self::Describe(args) => describe::run(&args, server, screen).await,
+            Self::Diff(args) => diff::run(&args, server, screen).await,
+            Self::Edit(args) => edit::run(&args, server, screen).await,
+            Self::Explain(args) => explain::run(&args, server, screen).await,
+            Self::Get(args) => get::run(&args, server, global, screen).await,
+            Self::Label(args) => label::run(&args, server, screen).await,
+            Self::Patch(args) => patch::run(&args, server, screen).await,
+            Self::Replace(args) => replace::run(&args, server, screen).await,
+            Self::Version(args) => version::run(&args, server, screen).await,
+            Self::Wait(args) => wait::run(&args, server, screen).await,
+        }
+    }
+}
