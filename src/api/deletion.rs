@@ -71,13 +71,9 @@ const SHOWN: &[(&str, &str)] = &[
     ("storage.k8s.io", "VolumeAttributesClass"),
 ];
 
-fn is_one_of(resource: &Resource, kinds: &[(&str, &str)]) -> bool {
-    kinds.contains(&(&*resource.group, &*resource.kind))
-}
-
 /// Whether a delete answers with the object that went.
 pub fn shows_object(resource: &Resource) -> bool {
-    is_one_of(resource, SHOWN)
+    resource.is_one_of(SHOWN)
 }
 
 /// Decides, and marks the object if it is to stay for now.
@@ -108,7 +104,7 @@ enum Grace {
 }
 
 fn grace(object: &mut Object, resource: &Resource, options: &DeleteOptions, now_ms: u64) -> Grace {
-    if !is_one_of(resource, &[("", "Pod")]) {
+    if !resource.is_one_of(&[("", "Pod")]) {
         return Grace::None;
     }
     let asked = options.grace_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
@@ -165,7 +161,7 @@ fn propagate(object: &mut Object, resource: &Resource, options: &DeleteOptions) 
     let asked = options.propagation.or(match (has(ORPHAN), has(FOREGROUND)) {
         (true, _) => Some(Propagation::Orphan),
         (_, true) => Some(Propagation::Foreground),
-        _ if is_one_of(resource, ORPHANING) => Some(Propagation::Orphan),
+        _ if resource.is_one_of(ORPHANING) => Some(Propagation::Orphan),
         _ => None,
     });
     let wanted = match asked {

@@ -139,6 +139,15 @@ impl Object {
     }
 }
 
+/// The object that is a member of another; an empty one is put where there is none.
+pub fn member<'m>(of: &'m mut Map<String, Value>, name: &str) -> &'m mut Map<String, Value> {
+    let value = of.entry(name).or_insert_with(|| json!({}));
+    if !value.is_object() {
+        *value = json!({});
+    }
+    value.as_object_mut().expect("an object by now")
+}
+
 impl Prepared {
     /// The bytes as they are served once written at `revision`.
     pub fn at_revision(&self, revision: u64) -> Vec<u8> {

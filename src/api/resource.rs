@@ -411,6 +411,11 @@ impl Resource {
         }
     }
 
+    /// Whether its kind is one of these, each a group and a kind.
+    pub fn is_one_of(&self, kinds: &[(&str, &str)]) -> bool {
+        kinds.contains(&(&*self.group, &*self.kind))
+    }
+
     /// Whether it has objects at all: what is only created answers, and is gone.
     pub fn is_stored(&self) -> bool {
         self.verbs != ["create"]

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::field_error::FieldError;
 use crate::meta::ObjectMeta;
-use crate::object::Object;
+use crate::object::{Object, member};
 
 /// Where an object holds what its scale shows: names of members, outermost first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,11 +70,7 @@ pub fn applied(scale: &Object, old: &Object, paths: &ScalePaths) -> Result<Objec
     let Some((last, before)) = paths.spec.split_last() else { return Ok(new) };
     let mut at = &mut new.fields;
     for name in before {
-        let member = at.entry(name).or_insert_with(|| json!({}));
-        if !member.is_object() {
-            *member = json!({});
-        }
-        at = member.as_object_mut().expect("an object by now");
+        at = member(at, name);
     }
     at.insert(last.clone(), wanted.into());
     Ok(new)

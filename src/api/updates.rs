@@ -39,16 +39,12 @@ const VERSIONED: &[(&str, &str)] = &[
     ("storagemigration.k8s.io", "StorageVersionMigration"),
 ];
 
-fn is_one_of(resource: &Resource, kinds: &[(&str, &str)]) -> bool {
-    kinds.contains(&(&*resource.group, &*resource.kind))
-}
-
 /// Whether an update creates what is not there.
 pub fn creates(resource: &Resource) -> bool {
-    is_one_of(resource, CREATED)
+    resource.is_one_of(CREATED)
 }
 
 /// Whether an update must say which version it changes.
 pub fn needs_version(resource: &Resource) -> bool {
-    is_one_of(resource, VERSIONED)
+    resource.is_one_of(VERSIONED)
 }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Conversion;
-use crate::object::Object;
+use crate::object::{Object, member};
 
 /// The row.
 pub const V1: Conversion = Conversion {
@@ -220,14 +220,6 @@ fn taken(from: &mut Tree, name: &str) -> Vec<Value> {
         Some(Value::Array(items)) => items,
         _ => Vec::new(),
     }
-}
-
-fn member<'t>(of: &'t mut Tree, name: &str) -> &'t mut Tree {
-    let value = of.entry(name).or_insert_with(|| json!({}));
-    if !value.is_object() {
-        *value = json!({});
-    }
-    value.as_object_mut().expect("an object by now")
 }
 
 /// Whether a metric is what the one field of `v1` says.

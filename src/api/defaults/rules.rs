@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Rule;
 use crate::kinds::namespace::NAME_LABEL;
+use crate::object::member;
 use network::{network_policy, service};
 use pods::{pod, pod_spec, pod_status, pull_policy, volume};
 use workloads::{job, replication_controller, rolling, scaling, stateful_set_strategy};
@@ -54,14 +55,6 @@ fn is_empty(object: &Map<String, Value>, field: &str) -> bool {
 
 fn text<'o>(object: &'o Map<String, Value>, field: &str) -> &'o str {
     object.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn member<'o>(object: &'o mut Map<String, Value>, field: &str) -> &'o mut Map<String, Value> {
-    let value = object.entry(field).or_insert_with(|| json!({}));
-    if !value.is_object() {
-        *value = json!({});
-    }
-    value.as_object_mut().expect("an object by now")
 }
 
 fn set(object: &mut Map<String, Value>, field: &str, value: impl Into<Value>) {

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::custom::{definition, is, items, naming, text};
 use crate::field_error::FieldError;
-use crate::object::Object;
+use crate::object::{Object, member};
 use crate::resource::{Particular, Resource, Strategy};
 use crate::validate::at::Root;
 
@@ -40,17 +40,9 @@ fn report(root: Root<'_>, errors: Vec<FieldError>) {
     errors.into_iter().for_each(|error| root.report(error));
 }
 
-fn member<'o>(object: &'o mut Object, field: &str) -> &'o mut Map<String, Value> {
-    let value = object.fields.entry(field).or_insert_with(|| json!({}));
-    if !value.is_object() {
-        *value = json!({});
-    }
-    value.as_object_mut().expect("an object by now")
-}
-
 fn default(object: &mut Object) {
     let storage = storage_version(object);
-    let spec = member(object, "spec");
+    let spec = member(&mut object.fields, "spec");
     let names = spec.entry("names").or_insert_with(|| json!({}));
     let kind = text(names, "kind").to_owned();
     if text(names, "singular").is_empty() && !kind.is_empty() {
@@ -66,7 +58,7 @@ fn default(object: &mut Object) {
     {
         service.entry("port").or_insert_with(|| 443.into());
     }
-    let status = member(object, "status");
+    let status = member(&mut object.fields, "status");
     let has_stored =
         status.get("storedVersions").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
     if let (false, Some(storage)) = (has_stored, storage) {
@@ -102,7 +94,7 @@ fn prepare_delete(object: &mut Object) {
 /// Remembers that objects are stored in the version of now.
 fn store(object: &mut Object) {
     let Some(storage) = storage_version(object) else { return };
-    let stored = member(object, "status").entry("storedVersions").or_insert_with(|| json!([]));
+    let stored = member(&mut object.fields, "status").entry("storedVersions").or_insert_with(|| json!([]));
     if let Some(stored) = stored.as_array_mut().filter(|known| !known.iter().any(|known| *known == *storage))
     {
         stored.push(storage.into());

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{prepare_template, prepare_template_update};
 use crate::names;
-use crate::object::Object;
+use crate::object::{Object, member};
 use crate::resource::{Particular, Strategy};
 use crate::same;
 use crate::validate::at::{At, Root};
@@ -67,14 +67,6 @@ fn prepare_create(object: &mut Object) {
     }
     drop_disabled(object.spec_mut(), None);
     prepare_template(object, &["spec", "template"]);
-}
-
-fn member<'o>(object: &'o mut Map<String, Value>, name: &str) -> &'o mut Map<String, Value> {
-    let value = object.entry(name).or_insert_with(|| json!({}));
-    if !value.is_object() {
-        *value = json!({});
-    }
-    value.as_object_mut().expect("an object by now")
 }
 
 /// Drops what is not in use yet.

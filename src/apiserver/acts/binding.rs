@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::object::member;
 use api::status::Details;
 use api::validate::at::errors_of;
 use api::{GroupResource, Object, Reason, Resource, Status, validate};
@@ -80,14 +81,6 @@ fn bind(pod: &mut Object, binding: &Object) {
     let status = member(&mut pod.fields, "status");
     status.shift_remove("nominatedNodeName");
     set_condition(status, &json!({"type": "PodScheduled", "status": "True"}));
-}
-
-fn member<'m>(of: &'m mut Map<String, Value>, name: &str) -> &'m mut Map<String, Value> {
-    let value = of.entry(name).or_insert_with(|| json!({}));
-    if !value.is_object() {
-        *value = json!({});
-    }
-    value.as_object_mut().expect("an object by now")
 }
 
 /// Puts a condition in the place of the one of its type, with the time of its last transition.
