@@ -206,12 +206,13 @@ impl Walk {
 
 static NAMES: LazyLock<Shape> = LazyLock::new(|| Shape::List(Shape::Text.into()));
 
-fn bare_mismatch(value: &Value, wanted: &str) -> TypeError {
+/// A value in the place of one of this type, nobody knows where.
+pub(crate) fn bare_mismatch(value: &Value, wanted: &str) -> TypeError {
     TypeError(format!("json: cannot unmarshal {} into Go value of type {wanted}", found(value, wanted)))
 }
 
-/// What stands in the body. Numbers that are just too large or not whole are shown.
-fn found(value: &Value, wanted: &str) -> String {
+/// What stands in the body, for one who wanted this. Numbers that are just too large or not whole are shown.
+pub(crate) fn found(value: &Value, wanted: &str) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Bool(_) => "bool".into(),
@@ -239,7 +240,11 @@ fn quantity(text: &str) -> Result<Value, TypeError> {
     quantity::canonical(text).map(Value::from).map_err(|error| TypeError(error.to_string()))
 }
 
-fn bytes(text: String) -> Result<Value, TypeError> {
+/// Bytes in base64, in the one form that they have here.
+///
+/// # Errors
+/// Where it is none.
+pub(crate) fn bytes(text: String) -> Result<Value, TypeError> {
     let unwrapped = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], "") } else { text };
     let bytes = LENIENT.decode(&unwrapped).map_err(|error| {
         let at = match error {

@@ -228,6 +228,17 @@ impl Status {
         Self::failure(400, Reason::BadRequest, message)
     }
 
+    /// 422 that does not say why.
+    pub fn rejected() -> Self {
+        Self::failure(422, Reason::Invalid, "the server rejected our request due to an error in our request")
+            .about(Details::default())
+    }
+
+    /// 500: a failure that Kubernetes gives no reason for, in its own words.
+    pub fn unexplained(message: impl Into<String>) -> Self {
+        Self { reason: None, ..Self::failure(500, Reason::InternalError, message) }
+    }
+
     /// 405: the resource does not know this verb.
     pub fn method_not_allowed(resource: GroupResource<'_>, verb: &str) -> Self {
         let text = format!("{verb} is not supported on resources of kind \"{resource}\"");

@@ -156,6 +156,24 @@ impl Call {
     }
 }
 
+/// Checks which version of an object a client means to change; 0 is any.
+///
+/// # Errors
+/// 409 when another version is there now.
+fn of_version(call: &Call, meta: &ObjectMeta, found: u64) -> Result<(), Status> {
+    let text = &*meta.resource_version;
+    let stated: u64 = match text {
+        "" => 0,
+        text => text.parse().map_err(|_| {
+            Status::unexplained(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
+        })?,
+    };
+    if stated == 0 || stated == found {
+        return Ok(());
+    }
+    Err(Status::conflict(call.row.group_resource(), &call.path.name, MODIFIED))
+}
+
 /// Checks what a client states of the object that it read before.
 ///
 /// # Errors

@@ -53,15 +53,17 @@ pub fn apply(
     }
     if let Some(why) = check::object(wanted, &row.schema) {
         let object = describe(row, wanted);
-        return Err(failed(format!("failed to create typed patch object ({object}): {why}")));
+        return Err(Status::unexplained(format!("failed to create typed patch object ({object}): {why}")));
     }
     let sources = Sources::of(known);
     let before = By { manager: BEFORE_FIRST_APPLY, ..*by };
-    let mut owners =
-        sources.owners().map_err(|why| failed(format!("failed to decode managed fields: {why}")))?;
+    let mut owners = sources
+        .owners()
+        .map_err(|why| Status::unexplained(format!("failed to decode managed fields: {why}")))?;
     if owners.is_empty() && !live.is_null() {
         let nothing = Members { map: Some(&NOTHING), meta: None, is_stored: true };
-        let found = compare::objects(nothing, Members::of(Some(live), true), &row.schema).map_err(failed)?;
+        let found = compare::objects(nothing, Members::of(Some(live), true), &row.schema)
+            .map_err(Status::unexplained)?;
         advance(row, &mut owners, found, &before);
     }
     let attempt = Attempt { row, live, wanted, by };
@@ -74,18 +76,13 @@ pub fn apply(
     }
     let mut merged = tried.map_err(|failure| match failure {
         Failure::Conflicts(conflicts) => conflict::status(conflicts),
-        Failure::Other(why) => failed(why),
+        Failure::Other(why) => Status::unexplained(why),
     })?;
     last_applied::refresh(&mut merged.object, wanted, by);
     Ok(Applied { object: merged.object, managed_fields: managers::entries(merged.owners) })
 }
 
 static NOTHING: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
-
-/// A failure that Kubernetes gives no reason for.
-fn failed(message: String) -> Status {
-    Status { code: 500, reason: None, message, details: None, continue_token: None }
-}
 
 fn expect_kind(row: &Resource, wanted: &Value) -> Result<(), Status> {
     let text = |name: &str| wanted.get(name).and_then(Value::as_str).unwrap_or_default();

@@ -5,15 +5,19 @@ use serde_json::{Map, Value};
 /// Members of the patch replace those of the target; null removes; anything but an object replaces.
 /// The depth of the recursion is bounded by the decoder's.
 pub fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
+    match patch {
+        Value::Object(changes) => members(target, changes),
+        other => *target = other.clone(),
+    }
+}
+
+/// The same with a patch that is an object.
+pub(super) fn members(target: &mut Value, changes: &Map<String, Value>) {
     if !target.is_object() {
         *target = Map::new().into();
     }
     let Some(target) = target.as_object_mut() else { return };
-    for (name, value) in patch {
+    for (name, value) in changes {
         if value.is_null() {
             target.shift_remove(name);
         } else {

@@ -25,11 +25,14 @@ pub(super) fn object(
     mut patch: Map<String, Value>,
     of: Option<&Type>,
 ) -> Result<(), PatchError> {
-    if let Some(directive) = patch.shift_remove(DIRECTIVE) {
+    if let Some(directive) = patch.get(DIRECTIVE) {
         *target = match directive.as_str() {
-            Some("replace") => patch,
+            Some("replace") => {
+                patch.shift_remove(DIRECTIVE);
+                patch
+            }
             Some("delete") => Map::new(),
-            _ => return Err(unknown_directive(&directive, &patch)),
+            _ => return Err(unknown_directive(directive, &patch)),
         };
         return Ok(());
     }
@@ -108,8 +111,13 @@ fn ordered_list(
     order: Option<Value>,
     of: Option<&Type>,
 ) -> Result<(), PatchError> {
-    let bad = || PatchError::Malformed("invalid patch format of setElementOrder list".to_owned());
-    let array = |value: Value| if let Value::Array(items) = value { Ok(items) } else { Err(bad()) };
+    let array = |value| match value {
+        Value::Array(items) => Ok(items),
+        other => Err(PatchError::Failed(format!(
+            "expected a []interface {{}}, but received a {}",
+            go_type(&other)
+        ))),
+    };
     let order = array(order.unwrap_or_default())?;
     let patch = items.map(array).transpose()?;
     let found = target.shift_remove(name).map(array).transpose()?;
@@ -118,6 +126,7 @@ fn ordered_list(
     }
     let field = of.and_then(|of| of.field(name));
     let key = merge_key(field);
+    check_order(patch.as_deref().unwrap_or_default(), &order, key.unwrap_or_default())?;
     let server = found.clone().unwrap_or_default();
     let merged = match (found, patch) {
         (None, Some(patch)) => patch.into_iter().filter_map(without_directives).collect(),
@@ -129,6 +138,29 @@ fn ordered_list(
     };
     let merged = in_order(merged, &order, &server, key.unwrap_or_default())?;
     target.insert(name.to_owned(), merged.into());
+    Ok(())
+}
+
+/// What the patch changes must stand in its order, and as it stands there. What it deletes need not.
+fn check_order(patch: &[Value], order: &[Value], key: &str) -> Result<(), PatchError> {
+    if order.is_empty() {
+        return Ok(());
+    }
+    let mut places = order.iter();
+    for item in patch.iter().filter(|item| key.is_empty() || item.get(DIRECTIVE).is_none()) {
+        let name = key_of(item, key)?;
+        let mut is_found = false;
+        while let (false, Some(place)) = (is_found, places.next()) {
+            is_found = key_of(place, key)? == name;
+        }
+        if !is_found {
+            let list = |items: &[Value]| go_text(&items.to_vec().into());
+            let (patch, order) = (list(patch), list(order));
+            return Err(PatchError::Failed(format!(
+                "The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
+            )));
+        }
+    }
     Ok(())
 }
 
@@ -156,7 +188,7 @@ fn list(
             Some("replace") => is_replaced = true,
             Some("merge") => {
                 let text = "merging lists cannot yet be specified in the patch";
-                return Err(PatchError::Mismatch(text.to_owned()));
+                return Err(PatchError::Failed(text.to_owned()));
             }
             _ => {
                 let empty = Map::new();
@@ -236,7 +268,7 @@ fn key_of(item: &Value, key: &str) -> Result<String, PatchError> {
     let value = item.get(key).map(Value::to_string);
     value.ok_or_else(|| {
         let text = format!("map: {} does not contain declared merge key: {key}", go_text(item));
-        PatchError::Mismatch(text)
+        PatchError::Failed(text)
     })
 }
 
@@ -296,7 +328,20 @@ fn merge_key(field: Option<&Field>) -> Option<&str> {
 fn unknown_directive(directive: &Value, within: &Map<String, Value>) -> PatchError {
     let directive = directive.as_str().map_or_else(|| directive.to_string(), str::to_owned);
     let within = go_text(&Value::Object(within.clone()));
-    PatchError::Mismatch(format!("unknown patch type: {directive} in map: {within}"))
+    PatchError::Failed(format!("unknown patch type: {directive} in map: {within}"))
+}
+
+/// What Go calls the type of a value that was decoded without one.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "%!s(<nil>)",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
 }
 
 /// A value as Go prints it.
@@ -305,11 +350,14 @@ fn go_text(value: &Value) -> String {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
-        Value::Object(map) => {
-            let sorted: BTreeMap<_, _> = map.iter().collect();
-            let members = sorted.into_iter().map(|(name, value)| format!("{name}:{}", go_text(value)));
-            format!("map[{}]", members.collect::<Vec<_>>().join(" "))
-        }
+        Value::Object(map) => go_members(map),
         scalar => scalar.to_string(),
     }
+}
+
+/// The same of an object.
+pub(super) fn go_members(map: &Map<String, Value>) -> String {
+    let sorted: BTreeMap<_, _> = map.iter().collect();
+    let members = sorted.into_iter().map(|(name, value)| format!("{name}:{}", go_text(value)));
+    format!("map[{}]", members.collect::<Vec<_>>().join(" "))
 }

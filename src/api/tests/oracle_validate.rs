@@ -70,9 +70,9 @@ fn parts_are_accepted_and_refused_as_by_kubernetes() {
         let row = row(sample);
         let part = api::parts::find(&row, case["part"].as_str().expect("a part")).expect("served");
         let mut old = as_stored(sample, &row);
-        json_patch::merge(&mut old, &case["old"]);
+        api::patch::merge(&mut old, &case["old"]);
         let mut wanted = old.clone();
-        json_patch::merge(&mut wanted, &case["new"]);
+        api::patch::merge(&mut wanted, &case["new"]);
         for seed in 0..=rounds() {
             let dice = &mut Dice::new(seed.wrapping_mul(31).wrapping_add(at as u64));
             let mut new =

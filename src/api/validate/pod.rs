@@ -281,7 +281,7 @@ mod tests {
             "metadata": {"name": "web", "namespace": "default"},
             "spec": {"containers": [{"name": "web", "image": "nginx"}]},
         });
-        json_patch::merge(&mut tree["spec"], spec);
+        crate::patch::merge(&mut tree["spec"], spec);
         let mut object = Object::from_tree(tree, &row).expect("conforms").0;
         object.default(&row);
         write::create(&mut object, &row);
@@ -292,7 +292,7 @@ mod tests {
     fn what_is_wrong_with_new_pods() {
         let container = |rest: Value| {
             let mut container = json!({"name": "a", "image": "b"});
-            json_patch::merge(&mut container, &rest);
+            crate::patch::merge(&mut container, &rest);
             json!({"containers": [container]})
         };
         let cases: &[(Value, &[&str])] = &[

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::object::member;
 use api::status::Details;
 use api::validate::at::errors_of;
-use api::{GroupResource, Object, Reason, Resource, Status, validate};
+use api::{GroupResource, Object, Resource, Status, validate};
 use axum::response::Response;
 use replica::Moment;
 use serde_json::{Map, Value, json};
@@ -32,7 +32,7 @@ pub(super) async fn run(context: Arc<Context>, mut call: Call, binding: Object) 
     if !errors.is_empty() {
         let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
         let text = if let [text] = &*texts { text.clone() } else { format!("[{}]", texts.join(", ")) };
-        return Err(Status::failure(500, Reason::InternalError, text).into());
+        return Err(Status::unexplained(text).into());
     }
     write::run(&*context.backend, &call, |moment| decide(&call, &binding, moment)).await
 }

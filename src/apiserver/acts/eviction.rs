@@ -104,7 +104,7 @@ fn budget_of<'m>(
     let first = budgets.next();
     if budgets.next().is_some() {
         let why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-        return Err(Status::failure(500, api::Reason::InternalError, why));
+        return Err(Status::unexplained(why));
     }
     Ok(first)
 }

@@ -47,14 +47,18 @@ pub type ValidatingStep = fn(&Attempt<'_>, Option<&Object>) -> Result<(), Status
 /// Steps that change objects, in this order.
 pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[];
 
+/// Steps that refuse before an object is looked at, in this order.
+pub static FIRST_STEPS: &[(&str, ValidatingStep)] = &[("NamespaceLifecycle", namespace_lifecycle)];
+
 /// Steps that refuse, in this order: the last word before the log. Quota comes last.
-pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] = &[("NamespaceLifecycle", namespace_lifecycle)];
+pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] = &[];
 
 /// Takes a new object through all stages of a create.
 ///
 /// # Errors
 /// The first refusal.
 pub(crate) fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<Companions, Status> {
+    ask(FIRST_STEPS, attempt, Some(object))?;
     mutate(attempt, object, MUTATING_STEPS)?;
     let mut companions = services::reserve(attempt, object, None)?;
     write::create(object, attempt.resource);
@@ -62,7 +66,7 @@ pub(crate) fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<Compa
     name_requester(attempt, object);
     companions.guards.extend(definitions::settle(attempt, object)?);
     refuse_if(attempt, &validate::create(object, attempt.resource))?;
-    admit(attempt, Some(object))?;
+    ask(VALIDATING_STEPS, attempt, Some(object))?;
     Ok(companions)
 }
 
@@ -84,12 +88,13 @@ fn name_requester(attempt: &Attempt<'_>, object: &mut Object) {
 /// # Errors
 /// The first refusal.
 pub(crate) fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> Result<Companions, Status> {
+    ask(FIRST_STEPS, attempt, Some(new))?;
     mutate(attempt, new, MUTATING_STEPS)?;
     let mut companions = services::reserve(attempt, new, Some(old))?;
     write::update(new, old, attempt.resource);
     companions.guards.extend(definitions::settle(attempt, new)?);
     refuse_if(attempt, &validate::update(new, old, attempt.resource))?;
-    admit(attempt, Some(new))?;
+    ask(VALIDATING_STEPS, attempt, Some(new))?;
     Ok(companions)
 }
 
@@ -98,10 +103,11 @@ pub(crate) fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> R
 /// # Errors
 /// The first refusal.
 pub fn update_part(attempt: &Attempt<'_>, part: &Part, new: &mut Object, old: &Object) -> Result<(), Status> {
+    ask(FIRST_STEPS, attempt, Some(new))?;
     mutate(attempt, new, MUTATING_STEPS)?;
     write::update_part(new, old, attempt.resource, part);
     refuse_if(attempt, &validate::update_part(new, old, attempt.resource, part))?;
-    admit(attempt, Some(new))
+    ask(VALIDATING_STEPS, attempt, Some(new))
 }
 
 /// Asks whether an object may be deleted.
@@ -109,8 +115,9 @@ pub fn update_part(attempt: &Attempt<'_>, part: &Part, new: &mut Object, old: &O
 /// # Errors
 /// The first refusal.
 pub fn delete(attempt: &Attempt<'_>) -> Result<(), Status> {
+    ask(FIRST_STEPS, attempt, None)?;
     services::refuse_delete(attempt)?;
-    admit(attempt, None)
+    ask(VALIDATING_STEPS, attempt, None)
 }
 
 fn mutate(attempt: &Attempt<'_>, object: &mut Object, steps: &[(&str, MutatingStep)]) -> Result<(), Status> {
@@ -130,8 +137,12 @@ fn refuse_if(attempt: &Attempt<'_>, errors: &[api::FieldError]) -> Result<(), St
     }
 }
 
-fn admit(attempt: &Attempt<'_>, object: Option<&Object>) -> Result<(), Status> {
-    VALIDATING_STEPS.iter().try_for_each(|(_, step)| step(attempt, object))
+fn ask(
+    steps: &[(&str, ValidatingStep)],
+    attempt: &Attempt<'_>,
+    object: Option<&Object>,
+) -> Result<(), Status> {
+    steps.iter().try_for_each(|(_, step)| step(attempt, object))
 }
 
 /// Nothing is created where there is no namespace, or in one that is going; and some never go.
@@ -204,9 +215,7 @@ mod tests {
     #[test]
     fn the_steps_that_run() {
         assert!(MUTATING_STEPS.is_empty());
-        assert_eq!(
-            VALIDATING_STEPS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            ["NamespaceLifecycle"]
-        );
+        assert_eq!(FIRST_STEPS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["NamespaceLifecycle"]);
+        assert!(VALIDATING_STEPS.is_empty());
     }
 }

@@ -42,19 +42,12 @@ fn decide(call: &Call, wanted: &Value, moment: &Moment) -> Result<Decision, Stat
     let (tree, owners) = managed::applied(call, Value::Null, &[], wanted)?;
     let mut object = conformed(call, tree)?;
     object.meta.managed_fields = owners;
-    let name = &call.path.name;
-    if object.meta.name.is_empty() {
-        let why = "name must be provided";
-        return Err(Status::bad_request(format!(
-            "the name of the object ({name} based on URL) was undeterminable: {why}"
-        )));
-    }
     if !object.meta.uid.is_empty() {
         let uid = &object.meta.uid;
         let why = format!(
             "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
         );
-        return Err(Status::conflict(call.row.group_resource(), name, &why));
+        return Err(Status::conflict(call.row.group_resource(), &call.path.name, &why));
     }
     update::place(&mut object, call)?;
     create::place(&mut object, call)?;

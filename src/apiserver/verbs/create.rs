@@ -9,9 +9,9 @@ use base::env;
 use replica::Moment;
 use state::Guard;
 
-use super::Call;
 use super::managed::{self, Options};
 use super::write::{self, Answer, Decision, Plan};
+use super::{Call, update};
 use crate::chain::admission::{self, Attempt, Operation};
 use crate::definitions;
 use crate::errors::Failure;
@@ -37,17 +37,8 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
 
 /// Puts the object where the path says, and resets what only the server sets.
 pub(super) fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
+    update::within(object, call)?;
     let meta = &mut object.meta;
-    if meta.namespace.is_empty() {
-        meta.namespace.clone_from(&call.path.namespace);
-    }
-    if meta.namespace != call.path.namespace && call.row.namespaced {
-        let text = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(Status::bad_request(text));
-    }
-    if !meta.resource_version.is_empty() {
-        return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
-    }
     meta.deletion_timestamp = None;
     meta.deletion_grace_period_seconds = None;
     Ok(())
@@ -96,6 +87,9 @@ pub(super) fn decide(
         state: &moment.state,
     };
     let Companions { mut guards, mut writes } = admission::create(&attempt, &mut object)?;
+    if owners == Owners::Unknown && !matches!(&*given.meta.resource_version, "" | "0") {
+        return Err(Status::unexplained("resourceVersion should not be set on objects to be created"));
+    }
     let key = row.key(within, &name);
     if moment.state.get(key.as_str()).is_some() {
         return Err(if is_generated {

@@ -2,35 +2,24 @@
 
 use std::sync::Arc;
 
-use api::codec::{self, FieldValidation};
-use api::patch::{self, PatchError};
-use api::{FieldError, GroupResource, Object, Status, decode};
+use api::codec::FieldValidation;
+use api::patch::{Patch, PatchError, PatchKind};
+use api::{FieldError, GroupResource, Object, Resource, Status, decode, foreign};
 use axum::response::Response;
 use replica::Moment;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::managed::{self, Options};
 use super::update::Before;
 use super::{Call, apply, update, write};
 use crate::errors::Failure;
-use crate::server::Context;
-
-/// Changes the tree of a stored object.
-type Apply = fn(&mut Value, &Call) -> Result<(), PatchError>;
+use crate::server::{Context, with_warnings};
 
 /// The kinds of patches by their media types.
-static KINDS: &[(&str, Apply)] = &[
-    ("application/json-patch+json", |tree, call| patch::json(tree, &call.body)),
-    ("application/merge-patch+json", |tree, call| {
-        patch::merge(tree, &body(call)?);
-        Ok(())
-    }),
-    ("application/strategic-merge-patch+json", |tree, call| {
-        let (Some(tree), Value::Object(changes)) = (tree.as_object_mut(), body(call)?) else {
-            return Err(PatchError::Malformed("a strategic merge patch is an object".to_owned()));
-        };
-        patch::strategic(tree, changes, &call.lens.shown.schema)
-    }),
+static KINDS: &[(&str, PatchKind)] = &[
+    ("application/json-patch+json", PatchKind::Json),
+    ("application/merge-patch+json", PatchKind::Merge),
+    ("application/strategic-merge-patch+json", PatchKind::Strategic),
 ];
 
 /// Applies the patch.
@@ -40,51 +29,88 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
         return apply::handle(context, call).await;
     }
     // Strategies are of types that Kubernetes brings.
-    let is_known = |(kind, _): &&(&str, Apply)| call.row.custom.is_none() || !kind.contains("strategic");
-    let Some((_, patch)) = KINDS.iter().filter(is_known).find(|(kind, _)| *kind == media) else {
-        let known = KINDS.iter().filter(is_known).map(|(kind, _)| *kind);
+    let is_known =
+        |(_, kind): &&(&str, PatchKind)| call.row.custom.is_none() || *kind != PatchKind::Strategic;
+    let Some((_, kind)) = KINDS.iter().filter(is_known).find(|(known, _)| *known == media) else {
+        let known = KINDS.iter().filter(is_known).map(|(known, _)| *known);
         let kinds: Vec<_> = known.chain([apply::MEDIA_TYPE]).collect();
         return Err(Status::unsupported_media_type(&kinds).into());
     };
     managed::check(&call, Options::Patch)?;
     let validation = call.field_validation()?;
-    let change = |before: &Before<'_>| patched(before, *patch, &call, validation);
-    let decide = |moment: &Moment| update::decide(&call, moment, change);
-    write::run(&*context.backend, &call, decide).await
+    let patch = Patch::read(*kind, &call.body);
+    let mut warnings = Vec::new();
+    let decide = |moment: &Moment| {
+        update::decide(&call, moment, |before| {
+            let attempt = Attempt { call: &call, patch: patch.as_ref().map_err(refusal)?, before };
+            let (object, odd) = attempt.patched(validation)?;
+            warnings = odd;
+            Ok(object)
+        })
+    };
+    let response = write::run(&*context.backend, &call, decide).await?;
+    Ok(with_warnings(response, &warnings))
 }
 
-fn patched(
-    before: &Before<'_>,
-    apply: Apply,
-    call: &Call,
-    validation: FieldValidation,
-) -> Result<Object, Status> {
-    let mut tree = decode::json(before.bytes).map_err(|error| Status::internal(&error.to_string()))?.value;
-    apply(&mut tree, call).map_err(|error| refusal(&error))?;
-    let (mut object, _) = codec::from_tree(tree, Vec::new(), &call.lens.shown, validation)
-        .map_err(|refused| unusable(call, &refused.message))?;
-    managed::track(call, Some(before.object), &mut object);
-    Ok(object)
+/// A patch, and what it is applied to.
+struct Attempt<'a> {
+    call: &'a Call,
+    patch: &'a Patch,
+    before: &'a Before<'a>,
 }
 
-fn body(call: &Call) -> Result<Value, PatchError> {
-    let decoded = decode::json(&call.body);
-    decoded
-        .map(|decoded| decoded.value)
-        .map_err(|error| PatchError::Malformed(format!("error decoding patch: {error}")))
+impl Attempt<'_> {
+    /// The patched object, and what is odd about the patch.
+    fn patched(&self, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
+        let row = &*self.call.lens.shown;
+        let tree = self.tree()?;
+        if let Some(why) = foreign::mistake(&tree, row) {
+            return Err(self.unusable(&why));
+        }
+        let (mut object, unknown) = Object::from_tree(tree, row).map_err(|error| self.mistyped(&error))?;
+        let odd = match validation {
+            FieldValidation::Ignore => Vec::new(),
+            FieldValidation::Strict | FieldValidation::Warn => self.patch.oddities(unknown),
+        };
+        if validation == FieldValidation::Strict && !odd.is_empty() {
+            return Err(self.unusable(&format!("strict decoding error: {}", odd.join(", "))));
+        }
+        update::place(&mut object, self.call)?;
+        managed::track(self.call, Some(self.before.object), &mut object);
+        Ok((object, odd))
+    }
+
+    fn tree(&self) -> Result<Value, Status> {
+        let unreadable = |error: decode::DecodeError| Status::internal(&error.to_string());
+        let mut tree = decode::json(self.before.bytes).map_err(unreadable)?.value;
+        self.patch.apply(&mut tree, &self.call.lens.shown.schema).map_err(|error| refusal(&error))?;
+        Ok(tree)
+    }
+
+    /// Something that the patch made is of a wrong type.
+    fn mistyped(&self, why: &dyn std::fmt::Display) -> Status {
+        let row: &Resource = &self.call.lens.shown;
+        let in_words = self.tree().ok().and_then(|made| self.patch.mistyped(&made, &row.schema));
+        self.unusable(&in_words.unwrap_or_else(|| why.to_string()))
+    }
+
+    /// What the patch made is no object of its kind.
+    fn unusable(&self, why: &str) -> Status {
+        match self.tree() {
+            Ok(made) => {
+                let error = FieldError::invalid("patch", self.patch.shown(made), why);
+                Status::invalid(GroupResource { group: "", resource: "" }, "", &[error])
+            }
+            Err(refusal) => refusal,
+        }
+    }
 }
 
 fn refusal(error: &PatchError) -> Status {
     match error {
         PatchError::Malformed(why) => Status::bad_request(why.clone()),
-        PatchError::Mismatch(why) => Status::failure(422, api::Reason::Invalid, why.clone()),
+        PatchError::Mismatch(_) => Status::rejected(),
         PatchError::TooLarge(why) => Status::too_large(why),
+        PatchError::Failed(why) => Status::unexplained(why.clone()),
     }
-}
-
-/// What the patch made is no object of its kind.
-fn unusable(call: &Call, why: &str) -> Status {
-    let patch = serde_json::from_slice(&call.body).unwrap_or_else(|_| Value::Object(Map::new()));
-    let error = FieldError::invalid("patch", patch, why);
-    Status::invalid(GroupResource { group: "", resource: "" }, "", &[error])
 }

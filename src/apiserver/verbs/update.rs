@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use api::object::ReadError;
-use api::{FieldError, Object, Status, codec, parts, updates};
+use api::{FieldError, GroupResource, Object, ObjectMeta, Status, codec, etcd, parts, updates};
 use axum::response::Response;
 use replica::Moment;
 use state::{Guard, Write};
 
 use super::managed::{self, Options};
 use super::write::{self, Answer, Decision, Plan};
-use super::{Call, create, stated};
+use super::{Call, create, of_version};
 use crate::chain::admission::{self, Attempt, Operation};
 use crate::errors::Failure;
 use crate::server::{Context, with_warnings};
@@ -28,6 +28,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
             return create::decide(&call, &object, moment, create::Owners::Unknown);
         }
         decide(&call, moment, |before| {
+            of_object(&call, &object.meta, before.object)?;
             let mut new = object.clone();
             managed::track(&call, Some(before.object), &mut new);
             Ok(new)
@@ -39,27 +40,58 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
 
 /// The body must be about the object of the path.
 pub(super) fn place(object: &mut Object, call: &Call) -> Result<(), Status> {
-    let meta = &mut object.meta;
+    within(object, call)?;
+    let (meta, name) = (&object.meta, &call.path.name);
     if meta.name.is_empty() {
-        meta.name.clone_from(&call.path.name);
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
     }
-    if meta.namespace.is_empty() {
-        meta.namespace.clone_from(&call.path.namespace);
-    }
-    let (name, within) = (&call.path.name, &call.path.namespace);
     if meta.name != *name {
         let text =
             format!("the name of the object ({}) does not match the name on the URL ({name})", meta.name);
         return Err(Status::bad_request(text));
     }
-    if meta.namespace != *within {
-        let text = format!(
-            "the namespace of the object ({}) does not match the namespace on the request ({within})",
-            meta.namespace
-        );
+    Ok(())
+}
+
+/// Puts an object into the namespace of the path, or into none.
+///
+/// # Errors
+/// 400 when it says that it is in another one.
+pub(super) fn within(object: &mut Object, call: &Call) -> Result<(), Status> {
+    let (namespace, wanted) = (&mut object.meta.namespace, &call.path.namespace);
+    if namespace.is_empty() || !call.row.namespaced {
+        namespace.clone_from(wanted);
+    }
+    if namespace != wanted {
+        let text = "the namespace of the provided object does not match the namespace sent on the request";
         return Err(Status::bad_request(text));
     }
     Ok(())
+}
+
+/// Whoever sends a whole object means the one that it names.
+///
+/// # Errors
+/// 409 when that is another one.
+fn of_object(call: &Call, given: &ObjectMeta, found: &Object) -> Result<(), Status> {
+    let (given, is) = (&given.uid, &found.meta.uid);
+    if given.is_empty() || given == is {
+        return Ok(());
+    }
+    let failed = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {is}");
+    let (row, path) = (&call.row, &call.path);
+    if call.lens.is_scale() {
+        let resource = format!("{}/scale", row.plural);
+        let scale = GroupResource { group: &row.group, resource: &resource };
+        return Err(Status::conflict(scale, &path.name, &failed));
+    }
+    let key = etcd::key(row, &path.namespace, &path.name);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {failed}"
+    );
+    Err(Status::conflict(row.group_resource(), &path.name, &why))
 }
 
 /// The object before a change, as it is shown.
@@ -102,7 +134,7 @@ pub(super) fn decide(
         let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
         return Err(Status::invalid(row.group_resource(), &call.path.name, &[error]));
     }
-    stated(call, &new.meta, found)?;
+    of_version(call, &new.meta, found.revision)?;
     let attempt = Attempt {
         operation: Operation::Update,
         resource: row.stored(),
