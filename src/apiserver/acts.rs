@@ -5,6 +5,7 @@ mod access;
 mod binding;
 mod eviction;
 mod identity;
+mod token;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ static ACTS: &[(&str, &str, Act)] = &[
     ("", "bindings", |context, call, body| Box::pin(binding::run(context, call, body))),
     ("", "pods/binding", |context, call, body| Box::pin(binding::run(context, call, body))),
     ("", "pods/eviction", |context, call, body| Box::pin(eviction::run(context, call, body))),
+    ("", "serviceaccounts/token", |context, call, body| Box::pin(token::run(context, call, body))),
     ("authentication.k8s.io", "selfsubjectreviews", |_, call, body| Box::pin(identity::of_self(call, body))),
     ("authentication.k8s.io", "tokenreviews", |_, call, body| Box::pin(identity::of_token(call, body))),
     ("authorization.k8s.io", "localsubjectaccessreviews", |_, call, body| {

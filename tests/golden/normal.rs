@@ -19,7 +19,7 @@ const VOLATILE: &[(&str, &str)] = &[
     (r"\b[EWI]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ ", "LOG "),
     (r"/tmp/(LIVE|MERGED)-\d+", "/tmp/$1"),
     (r"/tmp/\.?(kubectl-edit|tmp)[-.\w]+", "/tmp/FILE"),
-    (r#"("?resourceVersion"?: ?)"\d+""#, r#"$1"REVISION""#),
+    (r#"("?resourceVersion\\*"?: ?\\*")\d+"#, "${1}REVISION"),
     (r"(Resource Version: +)\d+", "${1}REVISION"),
     (r"(ResourceVersion in record \()\d+", "${1}REVISION"),
     (r"(resource version: \d+[,]? (current: |\())\d+", "${1}REVISION"),
@@ -36,7 +36,7 @@ const VOLATILE: &[(&str, &str)] = &[
     (r"\b10\.(9[6-9]|10\d|11[01])\.\d+\.\d+\b", "ADDRESS"),
     (r#"\b(\d+:)3[0-2]\d{3}/"#, "${1}NODEPORT/"),
     (r#"("?nodePort"?: ?|NodePort: .* )3[0-2]\d{3}\b"#, "${1}NODEPORT"),
-    (r"\b(generated-)[a-z0-9]{5}\b", "${1}SUFFIX"),
+    (r"\b(generated-|Bad_)[a-z0-9]{5}\b", "${1}SUFFIX"),
 ];
 
 /// Ages are columns of their own, or the last word of a line. Short ones are as wide as the word for them.
