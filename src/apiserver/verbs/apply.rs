@@ -21,7 +21,7 @@ pub(super) const MEDIA_TYPE: &str = "application/apply-patch+yaml";
 /// Applies the body.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     managed::check(&call, Options::Apply)?;
-    let validation = call.field_validation()?;
+    let validation = call.field_validation();
     let decoded = decode::yaml(&call.body)
         .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
     let wanted = decoded.value;

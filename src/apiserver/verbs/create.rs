@@ -24,9 +24,11 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Creates the object.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
+    call.form()?;
+    let format = call.format()?;
     managed::check(&call, Options::Create)?;
     let (mut object, mut warnings) =
-        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation()?)?;
+        codec::object(&call.body, format, &call.lens.shown, call.field_validation())?;
     warnings.extend(definitions::warnings(&call.row, &object));
     place(&mut object, &call)?;
     let response =

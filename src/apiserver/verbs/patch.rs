@@ -47,7 +47,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
         return Err(Status::unsupported_media_type(&kinds).into());
     };
     managed::check(&call, Options::Patch)?;
-    let validation = call.field_validation()?;
+    let validation = call.field_validation();
     let change = |before: &Before<'_>| patched(before, *patch, &call, validation);
     let decide = |moment: &Moment| update::decide(&call, moment, change);
     write::run(&*context.backend, &call, decide).await

@@ -80,7 +80,7 @@ pub(crate) async fn run(
     mut decide: impl FnMut(&Moment) -> Result<Decision, Status>,
 ) -> Result<Response, Failure> {
     let form = call.form()?;
-    let dry_run = call.is_dry_run()?;
+    let dry_run = call.is_dry_run();
     // A dry run is all answer: no guard would notice that its moment was old.
     let (mut moment, mut is_fresh) =
         if dry_run { (backend.linearizable().await?, true) } else { (backend.moment(), false) };
