@@ -1,15 +1,17 @@
 //! A request's body to an object: media type, kind, fields, strictness.
 
+mod body;
+mod delete;
+
 use serde_json::Value;
 
-use crate::decode;
-use crate::deletion::Propagation;
+use crate::decode::{self, Oddity};
 use crate::field_error::FieldError;
 use crate::object::Object;
-use crate::proto;
 use crate::resource::Resource;
-use crate::schema::{Type, builtin};
 use crate::status::Status;
+
+pub use delete::DeleteOptions;
 
 /// What bodies may be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub enum Format {
 
 /// The media types of [`Format`], as error texts list them.
 pub const MEDIA_TYPES: &[&str] =
-    &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"];
+    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 impl Format {
     /// From a Content-Type header; `None` when it is none of ours.
@@ -54,20 +56,28 @@ impl FieldValidation {
     /// From the query parameter `fieldValidation`.
     ///
     /// # Errors
-    /// 422 for any other word.
-    pub fn parse(word: &str) -> Result<Self, Status> {
+    /// Says what else would have been a word for it.
+    pub fn parse(word: &str) -> Result<Self, FieldError> {
         match word {
             "" | "Warn" => Ok(Self::Warn),
             "Ignore" => Ok(Self::Ignore),
             "Strict" => Ok(Self::Strict),
             other => {
-                let supported = ["Ignore", "Strict", "Warn"];
-                let error = crate::FieldError::not_supported("fieldValidation", other, &supported);
-                let kind = crate::GroupResource { group: "meta.k8s.io", resource: "CreateOptions" };
-                Err(Status::invalid(kind, "", &[error]))
+                Err(FieldError::not_supported("fieldValidation", other, &["", "Ignore", "Strict", "Warn"]))
             }
         }
     }
+}
+
+/// What is wrong with the values of `dryRun`, if anything is.
+pub fn dry_run_error(values: &[&str]) -> Option<FieldError> {
+    let is_known = values.iter().all(|value| *value == "All");
+    (!is_known).then(|| FieldError::not_supported("dryRun", values.to_vec(), &["All"]))
+}
+
+/// Whether a parameter's value says yes: all that does not say no.
+pub fn is_yes(value: &str) -> bool {
+    value != "0" && !value.eq_ignore_ascii_case("false")
 }
 
 /// Reads an object of `resource`. Also returns warnings for the client.
@@ -75,16 +85,25 @@ impl FieldValidation {
 /// # Errors
 /// 400, saying what cannot be understood.
 pub fn object(
-    body: &[u8],
+    bytes: &[u8],
     format: Format,
     resource: &Resource,
     validation: FieldValidation,
 ) -> Result<(Object, Vec<String>), Status> {
-    let (tree, duplicates) = tree(body, format, &resource.schema, &resource.kind, &resource.api_version())?;
-    from_tree(tree, duplicates, resource, validation)
+    let check = |kind: &str, version: &str| body::check(bytes, format, kind, version, resource);
+    let read = body::read(bytes, format, &resource.schema, check);
+    let read = read.map_err(|refused| refused.status(bytes, &resource.kind))?;
+    let (object, unknown) = conformed(read.tree, resource)?;
+    let is_mixed = !read.duplicates.is_empty() && !unknown.is_empty();
+    let odd = if is_mixed && format == Format::Json && resource.custom.is_none() {
+        decode::oddities(bytes, unknown)
+    } else {
+        oddities(read.duplicates, unknown)
+    };
+    judged(object, &odd, resource, validation)
 }
 
-/// The same from a tree that came about otherwise, by a patch.
+/// The same from a tree that came about otherwise, by a patch; `duplicates` are paths of keys that it gave twice.
 ///
 /// # Errors
 /// 400, saying what cannot be understood.
@@ -94,162 +113,46 @@ pub fn from_tree(
     resource: &Resource,
     validation: FieldValidation,
 ) -> Result<(Object, Vec<String>), Status> {
-    let unusable = |why: &str| {
-        let (kind, version) = (&resource.kind, &resource.version);
-        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
-    };
-    let (object, mut unknown) =
-        Object::from_tree(tree, resource).map_err(|error| unusable(&error.to_string()))?;
-    let mut odd: Vec<_> = duplicates.into_iter().map(|path| format!("duplicate field {path:?}")).collect();
+    let (object, unknown) = conformed(tree, resource)?;
+    judged(object, &oddities(duplicates, unknown), resource, validation)
+}
+
+/// The object of a tree, and the paths of fields that it does not have, in the order in which they are told.
+fn conformed(tree: Value, resource: &Resource) -> Result<(Object, Vec<String>), Status> {
+    let read = Object::from_tree(tree, resource);
+    let (object, mut unknown) = read.map_err(|error| unusable(resource, &error.to_string()))?;
     if resource.custom.is_some() {
         // What is odd about the metadata is found before the rest is looked at.
         unknown.sort_by_key(|path| (!path.starts_with("metadata."), path.clone()));
     }
-    let unknown = unknown.into_iter().map(|path| format!("unknown field {path:?}"));
-    odd.splice(if resource.custom.is_some() { odd.len()..odd.len() } else { 0..0 }, unknown);
+    Ok((object, unknown))
+}
+
+fn oddities(duplicates: Vec<String>, unknown: Vec<String>) -> Vec<Oddity> {
+    let duplicates = duplicates.into_iter().map(Oddity::Duplicate);
+    duplicates.chain(unknown.into_iter().map(Oddity::Unknown)).collect()
+}
+
+/// The object with its warnings, unless what is odd about it is not to be.
+fn judged(
+    object: Object,
+    odd: &[Oddity],
+    resource: &Resource,
+    validation: FieldValidation,
+) -> Result<(Object, Vec<String>), Status> {
+    let odd: Vec<_> = odd.iter().map(ToString::to_string).collect();
     match validation {
         FieldValidation::Strict if !odd.is_empty() => {
-            Err(unusable(&format!("strict decoding error: {}", odd.join(", "))))
+            Err(unusable(resource, &format!("strict decoding error: {}", odd.join(", "))))
         }
         FieldValidation::Ignore => Ok((object, Vec::new())),
         FieldValidation::Strict | FieldValidation::Warn => Ok((object, odd)),
     }
 }
 
-/// What a delete asks for beside the name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeleteOptions {
-    /// The object must have this uid.
-    pub uid: Option<String>,
-    /// The object must be of this resourceVersion.
-    pub resource_version: Option<String>,
-    /// Only check, delete nothing.
-    pub dry_run: bool,
-    /// How long the object may take to end by itself, in seconds.
-    pub grace_seconds: Option<i64>,
-    /// What becomes of its dependents.
-    pub propagation: Option<Propagation>,
-    /// Whether the client said in the old way that dependents do not stay.
-    pub cascades: bool,
-}
-
-/// Reads what a delete asks for: in its body, or without one in the parameters of its query.
-///
-/// # Errors
-/// 400, saying what cannot be understood; 422 for words that mean nothing.
-pub fn delete_options<'q>(
-    body: &[u8],
-    format: Format,
-    query: impl Fn(&str) -> &'q str,
-) -> Result<DeleteOptions, Status> {
-    let schema = builtin("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
-    let tree =
-        if body.is_empty() { in_query(query)? } else { tree(body, format, &schema, "DeleteOptions", "")?.0 };
-    let unusable = |why: &dyn std::fmt::Display| {
-        Status::bad_request(format!(
-            "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {why}"
-        ))
-    };
-    let (map, _) = crate::conform::conform(tree, &schema).map_err(|error| unusable(&error))?;
-    let precondition = |name: &str| {
-        let value = map.get("preconditions").and_then(|given| given.get(name));
-        value.and_then(Value::as_str).map(str::to_owned)
-    };
-    let orphans = map.get("orphanDependents").and_then(Value::as_bool);
-    let policy = map.get("propagationPolicy").and_then(Value::as_str);
-    let dry_run: Vec<_> = map.get("dryRun").and_then(Value::as_array).into_iter().flatten().collect();
-    let mut errors = Vec::new();
-    if let (Some(_), Some(policy)) = (orphans, policy) {
-        let why = "orphanDependents and deletionPropagation cannot be both set";
-        errors.push(FieldError::invalid("propagationPolicy", policy, why));
-    }
-    let said = policy.map(|word| (word, Propagation::parse(word)));
-    if let Some((word, None)) = said {
-        let words = ["Background", "Foreground", "Orphan", "nil"];
-        errors.push(FieldError::not_supported("propagationPolicy", word, &words));
-    }
-    if dry_run.iter().any(|word| **word != "All") {
-        let words: Value = dry_run.iter().copied().cloned().collect();
-        errors.push(FieldError::not_supported("dryRun", words, &["All"]));
-    }
-    if !errors.is_empty() {
-        let kind = crate::GroupResource { group: "meta.k8s.io", resource: "DeleteOptions" };
-        return Err(Status::invalid(kind, "", &errors));
-    }
-    let by_orphans = orphans.map(|stay| if stay { Propagation::Orphan } else { Propagation::Background });
-    Ok(DeleteOptions {
-        uid: precondition("uid"),
-        resource_version: precondition("resourceVersion"),
-        dry_run: !dry_run.is_empty(),
-        grace_seconds: map.get("gracePeriodSeconds").and_then(Value::as_i64),
-        propagation: by_orphans.or(said.and_then(|(_, known)| known)),
-        cascades: orphans == Some(false),
-    })
-}
-
-/// The same from a query. What it does not say is not there.
-fn in_query<'q>(query: impl Fn(&str) -> &'q str) -> Result<Value, Status> {
-    let mut tree = serde_json::Map::new();
-    for name in ["propagationPolicy", "dryRun"] {
-        let word = query(name);
-        if !word.is_empty() {
-            tree.insert(name.to_owned(), if name == "dryRun" { vec![word].into() } else { word.into() });
-        }
-    }
-    for name in ["gracePeriodSeconds", "orphanDependents"] {
-        let word = query(name);
-        if !word.is_empty() {
-            let value = serde_json::from_str(word);
-            let value: Value =
-                value.map_err(|_| Status::bad_request(format!("{name}: {word:?} cannot be read")))?;
-            tree.insert(name.to_owned(), value);
-        }
-    }
-    Ok(tree.into())
-}
-
-/// Reads a body and checks that it says what it should be. An empty `api_version`: any.
-fn tree(
-    body: &[u8],
-    format: Format,
-    schema: &Type,
-    kind: &str,
-    api_version: &str,
-) -> Result<(Value, Vec<String>), Status> {
-    let malformed = |error: &dyn std::fmt::Display| {
-        Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {error}"
-        ))
-    };
-    if format == Format::Protobuf {
-        let envelope = proto::open(body).map_err(|error| malformed(&error))?;
-        expect(envelope.kind, envelope.api_version, kind, api_version)?;
-        let tree = proto::tree(envelope.message, schema).map_err(|error| malformed(&error))?;
-        return Ok((tree, Vec::new()));
-    }
-    let decoded = match format {
-        Format::Yaml => decode::yaml(body),
-        Format::Json | Format::Protobuf => decode::json(body),
-    }
-    .map_err(|error| malformed(&error))?;
-    let text = |name| decoded.value.get(name).and_then(Value::as_str).unwrap_or_default();
-    expect(text("kind"), text("apiVersion"), kind, api_version)?;
-    Ok((decoded.value, decoded.duplicates))
-}
-
-/// What a body does not say is taken from the path.
-fn expect(kind: &str, api_version: &str, want_kind: &str, want_version: &str) -> Result<(), Status> {
-    if !kind.is_empty() && kind != want_kind {
-        return Err(Status::bad_request(format!(
-            "{kind} in version {api_version:?} cannot be handled as a {want_kind}: no kind {kind:?} is served at this path"
-        )));
-    }
-    if !want_version.is_empty() && !api_version.is_empty() && api_version != want_version {
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({api_version}) does not match the expected API version ({want_version})"
-        )));
-    }
-    Ok(())
+fn unusable(resource: &Resource, why: &str) -> Status {
+    let (kind, version) = (&resource.kind, &resource.version);
+    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
 }
 
 #[cfg(test)]
@@ -264,10 +167,10 @@ mod tests {
 
     #[test]
     fn strict_refuses_what_warn_tells() {
-        let body = r#"{"metadata":{"name":"x"},"extra":1,"data":{"a":"1","a":"2"}}"#;
+        let body = r#"{"metadata":{"name":"x"},"data":{"a":"1","a":"2"},"extra":1}"#;
         assert_eq!(
             refused(body, FieldValidation::Strict),
-            r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "extra", duplicate field "data.a""#
+            r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: duplicate field "data.a", unknown field "extra""#
         );
         let warnings = |validation| {
             object(body.as_bytes(), Format::Json, &Resource::builtin("", "v1", "configmaps"), validation)
@@ -276,70 +179,97 @@ mod tests {
         };
         assert_eq!(
             warnings(FieldValidation::Warn),
-            [r#"unknown field "extra""#, r#"duplicate field "data.a""#]
+            [r#"duplicate field "data.a""#, r#"unknown field "extra""#]
         );
         assert!(warnings(FieldValidation::Ignore).is_empty());
     }
 
     #[test]
     fn the_body_must_be_what_the_path_says() {
+        let as_map = |kind: &str, version: &str, why: &str| {
+            format!("{kind} in version {version:?} cannot be handled as a ConfigMap: {why}")
+        };
+        let unrecognized = |why: &str, body: &str| {
+            format!("the object provided is unrecognized (must be of type ConfigMap): {why} ({body})")
+        };
+        let scheme = r#"in scheme "pkg/runtime/scheme.go:111""#;
+        let cases = [
+            (
+                r#"{"kind":"ConfigMap","apiVersion":"v2"}"#,
+                as_map("ConfigMap", "v2", &format!(r#"no kind "ConfigMap" is registered for version "v2" {scheme}"#)),
+            ),
+            (
+                r#"{"kind":"Pod","apiVersion":"v1"}"#,
+                as_map("Pod", "v1", "converting (v1.Pod) to (core.ConfigMap): unknown conversion"),
+            ),
+            (
+                r#"{"kind":"Deployment","apiVersion":"apps/v1"}"#,
+                as_map("Deployment", "v1", "converting (v1.Deployment) to (core.ConfigMap): unknown conversion"),
+            ),
+            (
+                r#"{"kind":"X","apiVersion":"apps/"}"#,
+                as_map("X", "", r#"Object 'apiVersion' is missing in '{"kind":"X","apiVersion":"apps/"}'"#),
+            ),
+            (
+                r#"{"data":{"a":1}}"#,
+                as_map(
+                    "ConfigMap",
+                    "v1",
+                    "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+                ),
+            ),
+            (
+                r#"{"kind":"ConfigMap","apiVersion":"a/b/c"}"#,
+                unrecognized(
+                    "unexpected GroupVersion string: a/b/c",
+                    r#"{"kind":"ConfigMap","apiVersio ..."#,
+                ),
+            ),
+            (
+                "5",
+                unrecognized(
+                    r#"couldn't get version/kind; json parse error: json: cannot unmarshal number into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#,
+                    "35",
+                ),
+            ),
+        ];
+        for (body, expect) in cases {
+            assert_eq!(refused(body, FieldValidation::Warn), expect);
+        }
+        let maps = Resource::builtin("", "v1", "configmaps");
+        for body in ["{}", "null", r#"{"kind":"ConfigMap"}"#, r#"{"apiVersion":"v1"}"#] {
+            assert!(object(body.as_bytes(), Format::Json, &maps, FieldValidation::Warn).is_ok(), "{body}");
+        }
+        let scales = Resource::builtin("autoscaling", "v2", "horizontalpodautoscalers");
+        let older = br#"{"kind":"HorizontalPodAutoscaler","apiVersion":"autoscaling/v1"}"#;
+        let refused = object(older, Format::Json, &scales, FieldValidation::Warn).expect_err("older");
         assert_eq!(
-            refused(r#"{"kind":"ConfigMap","apiVersion":"v2"}"#, FieldValidation::Warn),
-            "the API version in the data (v2) does not match the expected API version (v1)"
-        );
-        assert!(
-            refused(r#"{"kind":"Pod","apiVersion":"v1"}"#, FieldValidation::Warn)
-                .starts_with(r#"Pod in version "v1" cannot be handled as a ConfigMap"#)
-        );
-        assert_eq!(
-            refused(r#"{"data":{"a":1}}"#, FieldValidation::Warn),
-            r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string"#
-        );
-        assert!(
-            object(b"{}", Format::Json, &Resource::builtin("", "v1", "configmaps"), FieldValidation::Warn)
-                .is_ok()
+            refused.message,
+            "the API version in the data (autoscaling/v1) does not match the expected API version (autoscaling/v2)"
         );
     }
 
     #[test]
-    fn deletes_with_preconditions() {
-        let json = br#"{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{"uid":"u"},"propagationPolicy":"Background"}"#;
-        let read = |body: &[u8], format| delete_options(body, format, |_| "");
-        let by_uid = DeleteOptions { uid: Some("u".into()), ..DeleteOptions::default() };
-        let expect = DeleteOptions { propagation: Some(Propagation::Background), ..by_uid.clone() };
-        assert_eq!(read(json, Format::Json), Ok(expect));
-        assert_eq!(read(b"", Format::Json), Ok(DeleteOptions::default()));
-        let protobuf = b"k8s\0\n\x13\n\x02v1\x12\rDeleteOptions\x12\x05\x12\x03\n\x01u";
-        assert_eq!(read(protobuf, Format::Protobuf), Ok(by_uid));
-    }
-
-    #[test]
-    fn deletes_that_say_how() {
-        let query = |name: &str| match name {
-            "gracePeriodSeconds" => "5",
-            "orphanDependents" => "false",
-            _ => "",
+    fn bodies_in_other_formats() {
+        let maps = Resource::builtin("", "v1", "configmaps");
+        let refused = |body: &[u8], format| {
+            object(body, format, &maps, FieldValidation::Warn).expect_err("refused").message
         };
-        let expect = DeleteOptions {
-            grace_seconds: Some(5),
-            propagation: Some(Propagation::Background),
-            cascades: true,
-            ..DeleteOptions::default()
-        };
-        assert_eq!(delete_options(b"", Format::Json, query), Ok(expect));
-        let refused = |body: &[u8]| delete_options(body, Format::Json, |_| "").expect_err("refused").message;
-        assert_eq!(
-            refused(br#"{"propagationPolicy":"Later"}"#),
-            r#"DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "Later": supported values: "Background", "Foreground", "Orphan", "nil""#
-        );
-        assert_eq!(
-            refused(br#"{"orphanDependents":true,"propagationPolicy":"Orphan"}"#),
-            r#"DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "Orphan": orphanDependents and deletionPropagation cannot be both set"#
-        );
-        assert_eq!(
-            refused(br#"{"dryRun":["Some"]}"#),
-            r#"DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All""#
-        );
+        let cases: [(&[u8], Format, &str); 4] = [
+            (b"a: [b", Format::Yaml, "yaml: line 1: did not find expected ',' or ']' (613a205b62)"),
+            (
+                b"{}",
+                Format::Protobuf,
+                "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] ({})",
+            ),
+            (b"", Format::Protobuf, "empty data (<empty>)"),
+            (b"k8s\0", Format::Protobuf, "empty body (6b387300)"),
+        ];
+        for (body, format, expect) in cases {
+            let expect = format!("the object provided is unrecognized (must be of type ConfigMap): {expect}");
+            assert_eq!(refused(body, format), expect);
+        }
+        assert!(object(b"", Format::Yaml, &maps, FieldValidation::Warn).is_ok(), "nothing is null in YAML");
     }
 
     #[test]

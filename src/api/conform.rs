@@ -21,7 +21,7 @@ const LENIENT: GeneralPurpose =
     GeneralPurpose::new(&ALPHABET, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// How many unknown fields are told; a body with more has made its point.
-const UNKNOWN_TOLD_MAX: usize = 20;
+const UNKNOWN_TOLD_MAX: usize = 100;
 
 /// A value of the wrong type, in the words of Go's decoder.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -206,12 +206,12 @@ impl Walk {
 
 static NAMES: LazyLock<Shape> = LazyLock::new(|| Shape::List(Shape::Text.into()));
 
-/// A value in the place of one of this type, nobody knows where.
+/// What is said of a value that stands alone.
 pub(crate) fn bare_mismatch(value: &Value, wanted: &str) -> TypeError {
     TypeError(format!("json: cannot unmarshal {} into Go value of type {wanted}", found(value, wanted)))
 }
 
-/// What stands in the body, for one who wanted this. Numbers that are just too large or not whole are shown.
+/// What stands in the body. Numbers that are just too large or not whole are shown.
 pub(crate) fn found(value: &Value, wanted: &str) -> String {
     match value {
         Value::Null => "null".into(),
@@ -259,17 +259,13 @@ pub(crate) fn bytes(text: String) -> Result<Value, TypeError> {
 }
 
 fn time(text: &str) -> Result<Value, TypeError> {
-    let at = time::parse(text).ok_or_else(|| bad_time(text, "2006-01-02T15:04:05Z07:00"))?;
+    let at = time::parse(text).ok_or_else(|| TypeError(time::refusal(text, false)))?;
     Ok(time::seconds(at).into())
 }
 
 fn micro_time(text: &str) -> Result<Value, TypeError> {
-    let at = time::parse_micro(text).ok_or_else(|| bad_time(text, "2006-01-02T15:04:05.000000Z07:00"))?;
+    let at = time::parse_micro(text).ok_or_else(|| TypeError(time::refusal(text, true)))?;
     Ok(time::micro(at).into())
-}
-
-fn bad_time(text: &str, layout: &str) -> TypeError {
-    TypeError(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?}"))
 }
 
 fn span(text: &str) -> Result<Value, TypeError> {

@@ -10,14 +10,17 @@ use std::fmt::{self, Write as _};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::field_error::quoted;
+use crate::go_json;
+
 /// How deep objects and lists may nest. No built-in type comes near; deeper is an attack on the stack.
 pub const DEPTH_MAX: usize = 100;
 
 /// How many values (members, items, scalars) one body may hold.
 pub const VALUES_MAX: usize = 250_000;
 
-/// How many duplicate keys are told; a body with more has made its point.
-const DUPLICATES_TOLD_MAX: usize = 20;
+/// How many oddities are told; a body with more has made its point.
+const ODDITIES_TOLD_MAX: usize = 100;
 
 /// A tree, and what was odd about its text.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,20 +31,52 @@ pub struct Decoded {
     pub duplicates: Vec<String>,
 }
 
+/// What a strict reader does not accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// The path of a key that was given more than once.
+    Duplicate(String),
+    /// The path of a field that the type does not know.
+    Unknown(String),
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate(path) => write!(f, "duplicate field {}", quoted(path)),
+            Self::Unknown(path) => write!(f, "unknown field {}", quoted(path)),
+        }
+    }
+}
+
 /// A body that is no tree of values.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DecodeError(String);
+pub enum DecodeError {
+    /// Where the JSON breaks, in the words of Go's decoder.
+    #[error("{0}")]
+    Json(String),
+    /// Where the YAML breaks.
+    #[error("error converting YAML to JSON: yaml: {0}")]
+    Yaml(String),
+}
 
 /// Reads JSON.
 ///
 /// # Errors
 /// Says where the syntax breaks, or which limit is passed.
 pub fn json(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let decoded = tree(&mut deserializer).map_err(|error| DecodeError(error.to_string()))?;
-    deserializer.end().map_err(|error| DecodeError(error.to_string()))?;
-    Ok(decoded)
+    let mut walk = Walk::default();
+    let value = walk.json(bytes)?;
+    Ok(Decoded { value, duplicates: walk.duplicates() })
+}
+
+/// What is odd about JSON that was read before, in the order of the text; `unknown` has the paths that its type does
+/// not know. What is below one of those is not looked at.
+pub fn oddities(bytes: &[u8], unknown: Vec<String>) -> Vec<Oddity> {
+    let mut walk = Walk { unknown, ..Walk::default() };
+    // It was read before.
+    let _ = walk.json(bytes);
+    walk.odd
 }
 
 /// Reads one YAML document.
@@ -49,24 +84,64 @@ pub fn json(bytes: &[u8]) -> Result<Decoded, DecodeError> {
 /// # Errors
 /// Says where the syntax breaks, or which limit is passed.
 pub fn yaml(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    tree(serde_yaml_ng::Deserializer::from_slice(bytes))
-        .map_err(|error| DecodeError(format!("error converting YAML to JSON: yaml: {error}")))
+    let mut walk = Walk::default();
+    let value = walk
+        .tree(serde_yaml_ng::Deserializer::from_slice(bytes))
+        .map_err(|error| DecodeError::Yaml(yaml_error(&error)))?;
+    Ok(Decoded { value, duplicates: walk.duplicates() })
 }
 
-fn tree<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decoded, D::Error> {
-    let mut walk = Walk::default();
-    let value = Node { walk: &mut walk, depth: 0 }.deserialize(deserializer)?;
-    Ok(Decoded { value, duplicates: walk.duplicates })
+/// What a parser of YAML stumbles over. All else, the reader of characters finds.
+const OF_PARSER: &[&str] = &[
+    "did not find expected '-' indicator",
+    "did not find expected ',' or ']'",
+    "did not find expected ',' or '}'",
+    "did not find expected <document start>",
+    "did not find expected key",
+    "did not find expected node content",
+    "found undefined tag handle",
+];
+
+/// A syntax error as Go tells it: its parser counts lines from nothing, its reader from one, and nobody names the first.
+fn yaml_error(error: &serde_yaml_ng::Error) -> String {
+    let text = error.to_string();
+    let problem = text.split(" at line ").next().unwrap_or_default();
+    let above = error.location().map_or(0, |location| location.line().saturating_sub(1));
+    match above {
+        0 => problem.to_owned(),
+        above => format!("line {}: {problem}", above + usize::from(!OF_PARSER.contains(&problem))),
+    }
 }
 
 #[derive(Default)]
 struct Walk {
     values: usize,
     path: String,
-    duplicates: Vec<String>,
+    /// Paths that the type does not know; as long as that is not asked for, none.
+    unknown: Vec<String>,
+    odd: Vec<Oddity>,
 }
 
 impl Walk {
+    fn json(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let read = self.tree(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+        read.map_err(|error| {
+            DecodeError::Json(go_json::syntax_error(bytes).unwrap_or_else(|| error.to_string()))
+        })
+    }
+
+    fn tree<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<Value, D::Error> {
+        Node { walk: self, depth: 0 }.deserialize(deserializer)
+    }
+
+    fn duplicates(self) -> Vec<String> {
+        let path = |odd| match odd {
+            Oddity::Duplicate(path) | Oddity::Unknown(path) => path,
+        };
+        self.odd.into_iter().map(path).collect()
+    }
+
     fn count<E: serde::de::Error>(&mut self) -> Result<(), E> {
         self.values += 1;
         if self.values > VALUES_MAX {
@@ -75,10 +150,18 @@ impl Walk {
         Ok(())
     }
 
-    fn duplicate(&mut self) {
-        if self.duplicates.len() < DUPLICATES_TOLD_MAX && !self.duplicates.contains(&self.path) {
-            self.duplicates.push(self.path.clone());
+    /// Tells what is odd, in front of what was told since there were `place` oddities.
+    fn tell(&mut self, place: usize, oddity: Oddity) {
+        if self.odd.len() < ODDITIES_TOLD_MAX && !self.odd.contains(&oddity) {
+            self.odd.insert(place, oddity);
         }
+    }
+
+    /// Whether the member that was come upon, or one that it stands in, is no field.
+    fn is_unknown(&self) -> bool {
+        self.unknown.iter().any(|known| {
+            self.path.strip_prefix(&**known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
     }
 }
 
@@ -114,6 +197,11 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    /// A document of YAML without anything in it.
+    fn visit_none<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
 
@@ -162,9 +250,14 @@ impl<'de> Visitor<'de> for Node<'_> {
                 self.walk.path.push('.');
             }
             self.walk.path.push_str(&key);
+            let place = self.walk.odd.len();
+            let is_unknown = !self.walk.unknown.is_empty() && self.walk.is_unknown();
+            if is_unknown && self.walk.unknown.contains(&self.walk.path) {
+                self.walk.tell(place, Oddity::Unknown(self.walk.path.clone()));
+            }
             let value = members.next_value_seed(self.child()?)?;
-            if map.insert(key, value).is_some() {
-                self.walk.duplicate();
+            if map.insert(key, value).is_some() && !is_unknown {
+                self.walk.tell(place, Oddity::Duplicate(self.walk.path.clone()));
             }
             self.walk.path.truncate(outer);
         }
@@ -222,7 +315,39 @@ mod tests {
         let decoded =
             json(br#"{"data":{"a":"1","b":"2","a":"3"},"data2":1,"data2":[{"x":1,"x":2}]}"#).expect("JSON");
         assert_eq!(decoded.value, json!({"data": {"a": "3", "b": "2"}, "data2": [{"x": 2}]}));
-        assert_eq!(decoded.duplicates, ["data.a", "data2[0].x", "data2"]);
+        assert_eq!(decoded.duplicates, ["data.a", "data2", "data2[0].x"]);
+    }
+
+    #[test]
+    fn oddities_in_the_order_of_the_text() {
+        let text = br#"{"a":{"x":1,"x":{"u":1,"u":2},"y":0},"u":{"a":1,"a":2},"b":[{"c":1,"c":2}],"u":3,"a":{}}"#;
+        let unknown = vec!["a.y".to_owned(), "u".to_owned()];
+        let told: Vec<_> = oddities(text, unknown).iter().map(ToString::to_string).collect();
+        let expect = [
+            r#"duplicate field "a.x""#,
+            r#"duplicate field "a.x.u""#,
+            r#"unknown field "a.y""#,
+            r#"unknown field "u""#,
+            r#"duplicate field "b[0].c""#,
+            r#"duplicate field "a""#,
+        ];
+        assert_eq!(told, expect);
+    }
+
+    #[test]
+    fn where_syntax_breaks() {
+        let told = |error: Result<Decoded, DecodeError>| error.expect_err("broken").to_string();
+        assert_eq!(told(json(b"{\"a\":}")), "invalid character '}' looking for beginning of value");
+        assert_eq!(told(json(b"{} {}")), "invalid character '{' after top-level value");
+        let cases: [(&[u8], &str); 4] = [
+            (b"a: [b\n", "line 1: did not find expected ',' or ']'"),
+            (b"a: [b", "line 1: did not find expected ',' or ']'"),
+            (b"a: b\nc: d: e", "line 2: mapping values are not allowed in this context"),
+            (b"a: b: c", "mapping values are not allowed in this context"),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(told(yaml(text)), format!("error converting YAML to JSON: yaml: {expect}"));
+        }
     }
 
     #[test]

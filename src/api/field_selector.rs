@@ -2,6 +2,7 @@
 
 use crate::custom::CustomResource;
 use crate::custom::json_path::JsonPath;
+use crate::field_error::quoted;
 use crate::key::Key;
 use crate::object::Object;
 use crate::resource::{Resource, Selectable};
@@ -37,10 +38,13 @@ impl FieldSelector {
     /// # Errors
     /// Says which term is no selector, or which field is not known.
     pub fn parse(text: &str, resource: &Resource) -> Result<Self, FieldSelectorError> {
-        let terms = terms(text);
-        let requirements: Result<_, _> =
-            terms.iter().filter(|term| !term.is_empty()).map(|term| requirement(term, resource)).collect();
-        requirements.map(Self)
+        // What cannot be read is told before what is not known.
+        let terms: Vec<_> = terms(text).into_iter().filter(|term| !term.is_empty()).collect();
+        let read = terms.iter().map(|term| split(term)).collect::<Result<Vec<_>, _>>()?;
+        let requirement = |(path, value, equal): (&str, String, bool)| {
+            place(path, resource).map(|place| Requirement { place, value, equal })
+        };
+        read.into_iter().map(requirement).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether it lets everything pass.
@@ -93,7 +97,8 @@ fn terms(text: &str) -> Vec<String> {
     terms
 }
 
-fn requirement(term: &str, resource: &Resource) -> Result<Requirement, FieldSelectorError> {
+/// Path, value and whether they are to be equal.
+fn split(term: &str) -> Result<(&str, String, bool), FieldSelectorError> {
     let split = [("!=", false), ("==", true), ("=", true)].into_iter();
     let split =
         split.filter_map(|(sign, equal)| term.split_once(sign).map(|(path, value)| (path, value, equal)));
@@ -101,15 +106,17 @@ fn requirement(term: &str, resource: &Resource) -> Result<Requirement, FieldSele
     let Some((path, value, equal)) = split.min_by_key(|(path, ..)| path.len()) else {
         return Err(FieldSelectorError(format!("invalid selector: '{term}'; can't understand '{term}'")));
     };
-    let value = unescape(value).ok_or_else(|| {
-        FieldSelectorError(format!("invalid field selector: invalid escape sequence: {value}"))
-    })?;
-    let place = match path {
-        "metadata.name" => Place::Name,
-        "metadata.namespace" => Place::Namespace,
-        _ => body(path, resource).ok_or_else(|| unknown(path))?,
-    };
-    Ok(Requirement { place, value, equal })
+    let value =
+        unescape(value).map_err(|why| FieldSelectorError(format!("invalid field selector: {why}")))?;
+    Ok((path, value, equal))
+}
+
+fn place(path: &str, resource: &Resource) -> Result<Place, FieldSelectorError> {
+    match path {
+        "metadata.name" => Ok(Place::Name),
+        "metadata.namespace" => Ok(Place::Namespace),
+        _ => body(path, resource).ok_or_else(|| FieldSelectorError(unknown(path, resource))),
+    }
 }
 
 /// A field of the body: of the kind, or one that the definition names.
@@ -119,22 +126,36 @@ fn body(path: &str, resource: &Resource) -> Option<Place> {
     builtin.map(Place::Body).or_else(|| named().map(|(_, path)| Place::Custom(path.clone())))
 }
 
-fn unknown(path: &str) -> FieldSelectorError {
-    FieldSelectorError(format!("field label not supported: {path}"))
+/// What is said of a field that cannot be selected by: kinds that know others say less.
+fn unknown(path: &str, resource: &Resource) -> String {
+    if resource.custom.is_none() && resource.particular.selectable.is_empty() {
+        let path = quoted(path);
+        return format!(
+            r#"{path} is not a known field selector: only "metadata.name", "metadata.namespace""#
+        );
+    }
+    format!("field label not supported: {path}")
 }
 
 /// `\,`, `\=` and `\\` stand for the letter behind the backslash.
-fn unescape(text: &str) -> Option<String> {
+fn unescape(text: &str) -> Result<String, String> {
     let mut plain = String::with_capacity(text.len());
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
         match letter {
-            '\\' => plain.push(letters.next().filter(|next| "\\,=".contains(*next))?),
-            ',' | '=' => return None,
+            '\\' => match letters.next() {
+                Some(next @ ('\\' | ',' | '=')) => plain.push(next),
+                next => {
+                    let next = next.map_or(String::new(), String::from);
+                    return Err(format!("invalid escape sequence: \\{next}"));
+                }
+            },
+            // Go tells the number of the letter.
+            ',' | '=' => return Err(format!("unescaped character in value: {}", u32::from(letter))),
             letter => plain.push(letter),
         }
     }
-    Some(plain)
+    Ok(plain)
 }
 
 #[cfg(test)]
@@ -216,12 +237,22 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        let refused = |text| {
-            FieldSelector::parse(text, &Resource::builtin("", "v1", "configmaps"))
-                .expect_err("refused")
-                .to_string()
-        };
-        assert_eq!(refused("spec.x=1"), "field label not supported: spec.x");
-        assert_eq!(refused("x"), "invalid selector: 'x'; can't understand 'x'");
+        let cases = [
+            (
+                "configmaps",
+                "a\\b=1",
+                r#""a\\b" is not a known field selector: only "metadata.name", "metadata.namespace""#,
+            ),
+            ("pods", "spec.x=1", "field label not supported: spec.x"),
+            ("pods", "x", "invalid selector: 'x'; can't understand 'x'"),
+            ("pods", "spec.x=1,x", "invalid selector: 'x'; can't understand 'x'"),
+            ("pods", r"x=a\b", r"invalid field selector: invalid escape sequence: \b"),
+            ("pods", r"x=a\", r"invalid field selector: invalid escape sequence: \"),
+            ("pods", "x=a=b", "invalid field selector: unescaped character in value: 61"),
+        ];
+        for (plural, text, expect) in cases {
+            let refused = FieldSelector::parse(text, &Resource::builtin("", "v1", plural));
+            assert_eq!(refused.expect_err(text).to_string(), expect);
+        }
     }
 }

@@ -6,9 +6,7 @@ use serde_json::Value;
 
 use crate::conform::conform;
 use crate::resource::{RESOURCES, Resource};
-
-/// Groups whose package in Kubernetes is not named as they are.
-const PACKAGES: &[(&str, &str)] = &[("", "core"), ("events.k8s.io", "core")];
+use crate::scheme;
 
 /// Why a tree that says what it is cannot become an object of `wanted`; nothing when it can, or when it does not say.
 pub fn mistake(tree: &Value, wanted: &Resource) -> Option<String> {
@@ -23,25 +21,16 @@ pub fn mistake(tree: &Value, wanted: &Resource) -> Option<String> {
 
 fn unconvertible(tree: &Value, kind: &str, api_version: &str, wanted: &Resource) -> String {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let forms =
-        RESOURCES.iter().flat_map(|row| row.subresources.iter().filter_map(|below| below.form.as_ref()));
-    let is_named = |row: &&Arc<Resource>| (&*row.group, &*row.version, &*row.kind) == (group, version, kind);
-    let Some(named) = RESOURCES.iter().chain(forms).find(is_named) else {
-        return format!(
-            "no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/runtime/scheme.go:111\""
-        );
-    };
+    if !scheme::is_registered(group, version, kind) {
+        return scheme::not_registered(group, version, kind);
+    }
     // It is read before anybody asks what it is.
-    if let Err(error) = conform(tree.clone(), &named.schema) {
+    let is_named = |row: &&Arc<Resource>| (&*row.group, &*row.version, &*row.kind) == (group, version, kind);
+    let read = RESOURCES.iter().find(is_named).map(|row| conform(tree.clone(), &row.schema));
+    if let Some(Err(error)) = read {
         return error.to_string();
     }
-    let (from, to) = (named.schema.qualified(), format!("{}.{}", package(&wanted.group), wanted.kind));
-    format!("converting ({from}) to ({to}): unknown conversion")
-}
-
-fn package(group: &str) -> &str {
-    let known = PACKAGES.iter().find(|(known, _)| *known == group);
-    known.map_or_else(|| group.split('.').next().unwrap_or_default(), |(_, package)| package)
+    scheme::not_convertible(version, kind, wanted)
 }
 
 #[cfg(test)]

@@ -1,24 +1,33 @@
-//! What Go's decoder says about a text that is no JSON object: texts about values that are JSON themselves repeat it.
+//! What Go's decoder says about a text that is no JSON, or not the JSON that is wanted.
 
 const END: &str = "unexpected end of JSON input";
 
+/// How deep Go lets objects and lists nest.
+const DEPTH_MAX: usize = 10_000;
+
 /// Why a text cannot be read as a map; nothing when it can.
 pub fn map_error(text: &[u8]) -> Option<String> {
-    let mut scan = Scan { text, at: 0 };
-    let first = scan.space();
-    let whole = scan.value().and_then(|()| match scan.space() {
-        None => Ok(()),
-        Some(byte) => Err(scan.odd(byte, "after top-level value")),
-    });
-    let found = match first {
-        Some(b'{' | b'n') => return whole.err(),
+    if let Some(broken) = syntax_error(text) {
+        return Some(broken);
+    }
+    let found = match text.trim_ascii_start().first() {
+        Some(b'{' | b'n') => return None,
         Some(b'[') => "array",
         Some(b'"') => "string",
         Some(b't' | b'f') => "bool",
         _ => "number",
     };
-    let mismatch = format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
-    Some(whole.err().unwrap_or(mismatch))
+    Some(format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"))
+}
+
+/// Why a text is not one JSON value; nothing when it is.
+pub fn syntax_error(text: &[u8]) -> Option<String> {
+    let mut scan = Scan { text, at: 0 };
+    let whole = scan.value().and_then(|()| match scan.space() {
+        None => Ok(()),
+        Some(byte) => Err(scan.odd(byte, "after top-level value")),
+    });
+    whole.err()
 }
 
 struct Scan<'t> {
@@ -56,48 +65,71 @@ impl Scan<'_> {
         format!("invalid character {shown} {place}")
     }
 
+    /// One value. What is open is kept in a list: a call for each level could use up the stack.
     fn value(&mut self) -> Told {
+        let mut ends = Vec::new();
+        loop {
+            match self.space().ok_or(END)? {
+                byte @ (b'{' | b'[') => {
+                    if ends.len() == DEPTH_MAX {
+                        return Err(self.odd(byte, "exceeded max depth"));
+                    }
+                    let end = if byte == b'{' { b'}' } else { b']' };
+                    self.at += 1;
+                    if self.space().ok_or(END)? != end {
+                        ends.push(end);
+                        self.before_value(end)?;
+                        continue;
+                    }
+                    self.at += 1;
+                }
+                byte => self.scalar(byte)?,
+            }
+            while let Some(&end) = ends.last() {
+                match self.space().ok_or(END)? {
+                    b',' => {
+                        self.at += 1;
+                        self.before_value(end)?;
+                        break;
+                    }
+                    byte if byte == end => {
+                        self.at += 1;
+                        ends.pop();
+                    }
+                    byte if end == b'}' => return Err(self.odd(byte, "after object key:value pair")),
+                    byte => return Err(self.odd(byte, "after array element")),
+                }
+            }
+            if ends.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The name of a member, if it is an object that ends with `end`.
+    fn before_value(&mut self, end: u8) -> Told {
+        if end != b'}' {
+            return Ok(());
+        }
         match self.space().ok_or(END)? {
-            b'{' => self.members(b'}'),
-            b'[' => self.members(b']'),
+            b'"' => self.string()?,
+            byte => return Err(self.odd(byte, "looking for beginning of object key string")),
+        }
+        match self.space().ok_or(END)? {
+            b':' => self.at += 1,
+            byte => return Err(self.odd(byte, "after object key")),
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, first: u8) -> Told {
+        match first {
             b'"' => self.string(),
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),
             b'-' | b'0'..=b'9' => self.number(),
             byte => Err(self.odd(byte, "looking for beginning of value")),
-        }
-    }
-
-    /// The members of an object, or the items of a list, up to what ends them.
-    fn members(&mut self, end: u8) -> Told {
-        let is_object = end == b'}';
-        self.at += 1;
-        if self.space().ok_or(END)? == end {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            if is_object {
-                match self.space().ok_or(END)? {
-                    b'"' => self.string()?,
-                    byte => return Err(self.odd(byte, "looking for beginning of object key string")),
-                }
-                match self.space().ok_or(END)? {
-                    b':' => self.at += 1,
-                    byte => return Err(self.odd(byte, "after object key")),
-                }
-            }
-            self.value()?;
-            match self.space().ok_or(END)? {
-                b',' => self.at += 1,
-                byte if byte == end => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                byte if is_object => return Err(self.odd(byte, "after object key:value pair")),
-                byte => return Err(self.odd(byte, "after array element")),
-            }
         }
     }
 
@@ -206,9 +238,22 @@ mod tests {
             ("[]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
             ("1", "json: cannot unmarshal number into Go value of type map[string]interface {}"),
             ("\u{1}", r"invalid character '\x01' looking for beginning of value"),
+            ("[1,]", "invalid character ']' looking for beginning of value"),
+            ("[{},[]", "unexpected end of JSON input"),
+            (r#"{"a":[{}],"b":{}}}"#, "invalid character '}' after top-level value"),
+            (r#"{"a":1,}"#, "invalid character '}' looking for beginning of object key string"),
         ];
         for (text, expect) in cases {
             assert_eq!(map_error(text.as_bytes()).unwrap_or_default(), expect, "{text}");
         }
+    }
+
+    #[test]
+    fn depth_is_bounded_and_takes_no_stack() {
+        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(syntax_error(deep(DEPTH_MAX).as_bytes()), None);
+        let expect = Some("invalid character '[' exceeded max depth".to_owned());
+        assert_eq!(syntax_error(deep(1_000_000).as_bytes()), expect);
+        assert_eq!(syntax_error("{\"a\":".repeat(DEPTH_MAX).as_bytes()).as_deref(), Some(END));
     }
 }

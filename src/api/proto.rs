@@ -18,6 +18,10 @@ use crate::schema::Type;
 /// What every body begins with.
 const MAGIC: &[u8] = b"k8s\0";
 
+const NO_MAGIC: ProtoError = ProtoError(
+    "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
+);
+
 /// The envelope around a message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope<'b> {
@@ -34,9 +38,12 @@ pub struct Envelope<'b> {
 /// # Errors
 /// Wrong magic, or no envelope behind it.
 pub fn open(body: &[u8]) -> Result<Envelope<'_>, ProtoError> {
-    let rest = body
-        .strip_prefix(MAGIC)
-        .ok_or(ProtoError("provided data does not appear to be a protobuf message"))?;
+    let rest = match body.strip_prefix(MAGIC) {
+        Some(b"") => return Err(ProtoError("empty body")),
+        Some(rest) => rest,
+        None if body.is_empty() => return Err(ProtoError("empty data")),
+        None => return Err(NO_MAGIC),
+    };
     let mut envelope = Envelope { api_version: "", kind: "", message: &[] };
     each(rest, |number, wire| {
         match (number, wire) {

@@ -1,5 +1,6 @@
 //! Label selectors: `app=web,tier in (a, b),!old`, read and refused as Kubernetes does.
 
+use crate::field_error::quoted;
 use crate::names;
 
 /// What labels must be like. Empty: everything matches.
@@ -205,7 +206,10 @@ impl Parser {
             .next()
             .into_text()
             .map_err(|other| format!("found '{}', expected: identifier", other.literal()))?;
-        check("<nil>", &key, &names::qualified(&key))?;
+        let wrong = names::qualified(&key);
+        if !wrong.is_empty() {
+            return Err(invalid("<nil>", &key, &wrong.join("; ")));
+        }
         if negated {
             return Ok(Requirement { key, test: Test::Absent });
         }
@@ -218,23 +222,36 @@ impl Parser {
 
     fn test(&mut self, key: &str) -> Result<Test, String> {
         let operator = self.next();
-        let test = match operator {
-            Token::In => Test::In(self.values()?),
-            Token::NotIn => Test::NotIn(self.values()?),
-            Token::Equal | Token::DoubleEqual => Test::In(vec![self.value()?]),
-            Token::NotEqual => Test::NotIn(vec![self.value()?]),
-            Token::Greater => return self.bound().map(Test::Above),
-            Token::Less => return self.bound().map(Test::Below),
+        let mut values = match operator {
+            Token::In | Token::NotIn => self.values()?,
+            Token::Equal | Token::DoubleEqual | Token::NotEqual | Token::Greater | Token::Less => {
+                vec![self.value()?]
+            }
             other => {
                 return Err(format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", other.literal()));
             }
         };
-        if let Test::In(values) | Test::NotIn(values) = &test {
-            for value in values {
-                check(&format!("<nil>[{key}]"), value, &names::label_value(value))?;
-            }
+        values.sort();
+        values.dedup();
+        let is_bound = matches!(operator, Token::Greater | Token::Less);
+        let bound = values.first().and_then(|value| value.parse().ok()).filter(|_| is_bound);
+        let mut errors = Vec::new();
+        if is_bound && bound.is_none() {
+            let why = "for 'Gt', 'Lt' operators, the value must be an integer";
+            errors.push(invalid("values[0]", &values[0], why));
         }
-        Ok(test)
+        let wrong = values.iter().map(|value| names::label_value(value).join("; "));
+        for (at, why) in wrong.enumerate().filter(|(_, why)| !why.is_empty()) {
+            errors.push(invalid(&format!("values[{at}][{key}]"), &values[at], &why));
+        }
+        match (errors.as_slice(), operator, bound) {
+            ([one], ..) => Err(one.clone()),
+            ([_, _, ..], ..) => Err(format!("[{}]", errors.join(", "))),
+            ([], Token::Greater, Some(bound)) => Ok(Test::Above(bound)),
+            ([], Token::Less, Some(bound)) => Ok(Test::Below(bound)),
+            ([], Token::NotIn | Token::NotEqual, _) => Ok(Test::NotIn(values)),
+            ([], ..) => Ok(Test::In(values)),
+        }
     }
 
     /// A single value; nothing at all is the empty one.
@@ -243,12 +260,6 @@ impl Parser {
             return Ok(String::new());
         }
         self.next().into_text().map_err(|other| format!("found '{}', expected: identifier", other.literal()))
-    }
-
-    fn bound(&mut self) -> Result<i64, String> {
-        let value = self.value()?;
-        let text = "for 'Gt', 'Lt' operators, the value must be an integer";
-        value.parse().map_err(|_| format!("<nil>[0]: Invalid value: {value:?}: {text}"))
     }
 
     /// `(a,b)`; an empty place in the list is the empty value.
@@ -275,12 +286,8 @@ impl Parser {
     }
 }
 
-fn check(path: &str, value: &str, wrong: &[String]) -> Result<(), String> {
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("{path}: Invalid value: {value:?}: {}", wrong.join("; ")))
-    }
+fn invalid(path: &str, value: &str, why: &str) -> String {
+    format!("{path}: Invalid value: {}: {why}", quoted(value))
 }
 
 #[cfg(test)]
@@ -346,12 +353,20 @@ mod tests {
             ("!app=web", "found '=', expected: ',' or 'end of string'"),
             (
                 "app>x",
-                "unable to parse requirement: <nil>[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer",
+                "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer",
             ),
         ];
         for (selector, expect) in cases {
             assert_eq!(Selector::parse(selector).expect_err(selector).to_string(), expect);
         }
+        let long = "b".repeat(64);
+        let error = Selector::parse(&format!("app in (x,{long})")).expect_err("value").to_string();
+        let expect = format!(
+            r#"unable to parse requirement: values[0][app]: Invalid value: "{long}": must be no more than 63 bytes"#
+        );
+        assert_eq!(error, expect);
+        let error = Selector::parse("app>-x").expect_err("bound").to_string();
+        assert!(error.contains("requirement: [values[0]: ") && error.contains(", values[0][app]: "), "{error}");
         let error = Selector::parse("-a=b").expect_err("key").to_string();
         assert!(
             error.starts_with(

@@ -145,6 +145,13 @@ impl Status {
         self
     }
 
+    /// Has details, be they empty.
+    #[must_use]
+    pub fn with_details(mut self) -> Self {
+        self.details.get_or_insert_default();
+        self
+    }
+
     /// Adds one more thing that is wrong.
     #[must_use]
     pub fn with_cause(mut self, cause: Cause) -> Self {
@@ -231,7 +238,7 @@ impl Status {
     /// 422 that does not say why.
     pub fn rejected() -> Self {
         Self::failure(422, Reason::Invalid, "the server rejected our request due to an error in our request")
-            .about(Details::default())
+            .with_details()
     }
 
     /// 500: a failure that Kubernetes gives no reason for, in its own words.
@@ -239,7 +246,13 @@ impl Status {
         Self { reason: None, ..Self::failure(500, Reason::InternalError, message) }
     }
 
-    /// 405: the resource does not know this verb.
+    /// 405: the path does not know this method.
+    pub fn no_such_method() -> Self {
+        let text = "the server does not allow this method on the requested resource";
+        Self::failure(405, Reason::MethodNotAllowed, text).with_details()
+    }
+
+    /// 405: the resource, one that a definition made, does not know this verb.
     pub fn method_not_allowed(resource: GroupResource<'_>, verb: &str) -> Self {
         let text = format!("{verb} is not supported on resources of kind \"{resource}\"");
         Self::failure(405, Reason::MethodNotAllowed, text).about(resource.details(""))
@@ -316,6 +329,11 @@ impl Status {
     /// 507: no room to write it down.
     pub fn insufficient_storage(message: impl Into<String>) -> Self {
         Self::failure(507, Reason::InsufficientStorage, message)
+    }
+
+    /// 500: the request broke something that gives no reason.
+    pub fn unexplained(message: impl Into<String>) -> Self {
+        Self { reason: None, ..Self::failure(500, Reason::InternalError, message) }
     }
 
     /// 500: a fault of ours.

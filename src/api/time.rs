@@ -1,5 +1,9 @@
 //! Times as the API writes them (RFC 3339, whole seconds, UTC), and ages as tables show them.
 
+mod layout;
+
+pub use layout::refusal;
+
 const DAY_S: u64 = 86_400;
 
 /// `2026-01-01T00:00:00Z` for milliseconds since the Unix epoch; fractions of a second are cut.

@@ -19,6 +19,7 @@ use crate::errors::Failure;
 use crate::present;
 use crate::server::Context;
 use crate::verbs::Call;
+use crate::verbs::managed::{self, Options};
 
 /// Runs one: the server, the call, and the object in its body.
 type Act = fn(Arc<Context>, Call, Object) -> BoxFuture<'static, Result<Response, Failure>>;
@@ -61,8 +62,9 @@ pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, F
     let act = find(&call).ok_or_else(Status::no_such_path)?;
     // Nothing is done for a client that could not read the answer.
     call.form()?;
-    let (mut body, _) =
-        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation()?)?;
+    let format = call.format()?;
+    managed::check(&call, Options::Create)?;
+    let (mut body, _) = codec::object(&call.body, format, &call.lens.shown, call.field_validation())?;
     if body.meta.namespace.is_empty() {
         body.meta.namespace.clone_from(&call.path.namespace);
     }

@@ -9,6 +9,9 @@ use crate::request::Query;
 /// The representations that can be made of objects, as error texts list them.
 const AVAILABLE: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
+/// The same of watches.
+const STREAMS: &[&str] = &["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+
 /// The media type of protobuf.
 pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
@@ -92,6 +95,23 @@ pub fn encoding(accept: &str) -> Encoding {
     clauses(accept).find_map(|clause| clause.encoding()).unwrap_or(Encoding::Json)
 }
 
+/// Refuses what accepts none of the media types that a path has, whatever is said about their parameters. `streams`: it
+/// has those of watches as well.
+///
+/// # Errors
+/// 406 for it.
+pub fn route(accept: &str, streams: bool) -> Result<(), Status> {
+    let available = AVAILABLE.iter().chain(if streams { STREAMS } else { &[] }).copied();
+    // Wildcards of a part are not known here.
+    let is_available = |media: &str| media == "*/*" || available.clone().any(|one| one == media);
+    if accept.is_empty() || clauses(accept).any(|clause| is_available(clause.media)) {
+        return Ok(());
+    }
+    let listed: Vec<_> = available.clone().collect();
+    let text = format!("406: Not Acceptable\n\nAvailable representations: {}", listed.join(", "));
+    Err(Status::failure(406, Reason::NotAcceptable, text).with_details())
+}
+
 /// Refuses a client that takes streams in YAML alone: one document does not end where the next begins.
 ///
 /// # Errors
@@ -99,9 +119,6 @@ pub fn encoding(accept: &str) -> Encoding {
 pub fn stream(accept: &str) -> Result<(), Status> {
     if encoding(accept) == Encoding::Yaml { Err(Status::not_acceptable(AVAILABLE)) } else { Ok(()) }
 }
-
-/// What only takes protobuf is told of objects that have none.
-const NO_MESSAGES: &str = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message";
 
 /// What can be made of objects besides JSON and YAML.
 #[derive(Clone, Copy, Debug)]
@@ -135,10 +152,7 @@ pub fn objects(accept: &str, query: &Query, offer: Offer) -> Result<Representati
             _ => None,
         }
     };
-    clauses(accept).find_map(form).ok_or_else(|| match !offer.messages && accept.contains(PROTOBUF) {
-        true => Status::failure(406, Reason::NotAcceptable, NO_MESSAGES),
-        false => Status::not_acceptable(AVAILABLE),
-    })
+    clauses(accept).find_map(form).ok_or_else(|| Status::not_acceptable(AVAILABLE))
 }
 
 /// The aggregated form of discovery that is accepted before the plain one, if any.
@@ -191,6 +205,19 @@ mod tests {
             of("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
             Ok(Representation::PartialProtobuf)
         );
+    }
+
+    #[test]
+    fn what_no_path_has() {
+        let of = |accept: &str, streams| route(accept, streams).map_err(|status| status.message);
+        for accept in ["", "*/*", "text/html, application/yaml;q=0.5", "application/json;as=Nothing"] {
+            assert_eq!(of(accept, false), Ok(()), "{accept}");
+        }
+        let three = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        let expect = format!("406: Not Acceptable\n\nAvailable representations: {three}");
+        assert_eq!(of("application/*", false), Err(expect.clone()));
+        let streams = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+        assert_eq!(of("text/html", true), Err(format!("{expect}, {streams}")));
     }
 
     #[test]

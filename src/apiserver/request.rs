@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use api::codec::is_yes;
+use api::strconv::parse_int;
 use api::{Resource, Status};
 use http::Method;
 
@@ -124,40 +126,43 @@ impl Query {
         Self(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
     }
 
-    /// The first value of a parameter; empty when it is not there.
-    pub fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|pair| pair.0 == name).map_or("", |pair| &pair.1)
+    /// All values of a parameter, in order.
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|pair| pair.0 == name).map(|pair| pair.1.as_str()).collect()
     }
 
-    /// Replaces all values of a parameter by one.
-    pub fn set(&mut self, name: &str, value: &str) {
+    /// The first value of a parameter, if it is there.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|pair| pair.0 == name).map(|pair| pair.1.as_str())
+    }
+
+    /// The first value of a parameter; empty when it is not there.
+    pub fn get(&self, name: &str) -> &str {
+        self.first(name).unwrap_or_default()
+    }
+
+    /// Puts these values in place of all that a parameter has.
+    pub fn set(&mut self, name: &str, values: &[&str]) {
         self.0.retain(|pair| pair.0 != name);
-        self.0.push((name.to_owned(), value.to_owned()));
+        self.0.extend(values.iter().map(|value| (name.to_owned(), (*value).to_owned())));
     }
 
     /// Whether a parameter is there, with or without a value.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|pair| pair.0 == name)
+        self.first(name).is_some()
     }
 
     /// Whether a parameter is set to yes, as Kubernetes reads it.
     pub fn is_true(&self, name: &str) -> bool {
-        self.has(name) && !matches!(self.get(name), "false" | "0")
+        self.first(name).is_some_and(is_yes)
     }
 
-    /// A whole number; `None` when the parameter is absent or empty.
+    /// A whole number, if the parameter is there.
     ///
     /// # Errors
     /// 400 for anything else.
-    pub fn number(&self, name: &str) -> Result<Option<u64>, Status> {
-        match self.get(name) {
-            "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!(
-                    "{name}: Invalid value: {text:?}: must be a whole number that is not negative"
-                ))
-            }),
-        }
+    pub fn number(&self, name: &str) -> Result<Option<i64>, Status> {
+        self.first(name).map(parse_int).transpose().map_err(Status::bad_request)
     }
 }
 
@@ -264,11 +269,12 @@ mod tests {
 
     #[test]
     fn queries() {
-        let query = Query::parse("labelSelector=a%3Db%2Cc+in+%28d%29&limit=5&watch&x=%zz");
+        let query = Query::parse("labelSelector=a%3Db%2Cc+in+%28d%29&limit=5&watch&x=%zz&x=2&no=False");
         assert_eq!(query.get("labelSelector"), "a=b,c in (d)");
         assert_eq!(query.number("limit"), Ok(Some(5)));
-        assert!(query.is_true("watch") && !query.is_true("absent"));
-        assert_eq!(query.get("x"), "%zz");
-        assert!(Query::parse("limit=-1").number("limit").is_err());
+        assert!(query.is_true("watch") && !query.is_true("absent") && !query.is_true("no"));
+        assert_eq!((query.get("x"), query.values("x")), ("%zz", vec!["%zz", "2"]));
+        let many = Query::parse("limit=many").number("limit").expect_err("no number");
+        assert_eq!((many.code, &*many.message), (400, r#"strconv.ParseInt: parsing "many": invalid syntax"#));
     }
 }

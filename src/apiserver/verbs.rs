@@ -6,18 +6,21 @@ pub(crate) mod delete;
 mod delete_collection;
 mod get;
 mod list;
-mod managed;
+mod list_options;
+pub(crate) mod managed;
 mod patch;
+mod routing;
 mod update;
 mod watch;
 pub(crate) mod write;
 
 use std::sync::Arc;
 
-use api::codec::{FieldValidation, Format, MEDIA_TYPES};
+use api::codec::{DeleteOptions, FieldValidation, Format, MEDIA_TYPES};
 use api::lens::Lens;
 use api::status::MODIFIED;
-use api::{ObjectMeta, Resource, Status, parts};
+use api::strconv::parse_uint;
+use api::{FieldError, ObjectMeta, Resource, Status, parts};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -74,36 +77,26 @@ pub struct Call {
 /// Runs the verb.
 ///
 /// # Errors
-/// 405 for a verb that the resource does not have at this path, and whatever the verb refuses.
+/// What [`routing::check`] refuses, and whatever the verb refuses.
 pub async fn run(context: Arc<Context>, verb: &str, call: Call) -> Result<Response, Failure> {
-    let is_collection = call.path.name.is_empty();
-    if verb == "create" && call.is_placed() && acts::is_one(&call) {
+    let is_going = call.row.custom.as_ref().is_some_and(|custom| custom.is_going);
+    if is_going && verb == "create" && call.path.name.is_empty() {
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(Status::forbidden(call.row.group_resource(), "", why).into());
+    }
+    routing::check(verb, &call)?;
+    if verb == "create" && acts::is_one(&call) {
         return acts::run(context, call).await;
     }
-    let fits = match verb {
-        "create" | "deletecollection" => is_collection && (call.is_placed() || verb == "deletecollection"),
-        "list" | "watch" => true,
-        _ => !is_collection && call.is_placed(),
-    };
     let below = call.row.subresource(&call.path.subresource);
-    let served = below.map_or(&call.row.verbs, |below| &below.verbs);
     // Of what hangs below, the scale and the parts of objects are written as objects are.
     let is_known = below.is_none_or(|below| {
         parts::find(&call.row, &below.name).is_some()
             || below.kind == call.lens.shown.kind && below.kind == "Scale"
     });
-    let handler = VERBS
-        .iter()
-        .find(|(name, _)| *name == verb)
-        .filter(|(name, _)| fits && is_known && served.iter().any(|served| served == name));
-    let is_going = call.row.custom.as_ref().is_some_and(|custom| custom.is_going);
-    match handler {
-        Some((_, handler)) => handler(context, call).await,
-        None if is_going && verb == "create" => {
-            let why = "create not allowed while custom resource definition is terminating";
-            Err(Status::forbidden(call.row.group_resource(), "", why).into())
-        }
-        None => Err(Status::method_not_allowed(call.row.group_resource(), verb).into()),
+    match VERBS.iter().find(|(name, _)| *name == verb) {
+        Some((_, handler)) if is_known => handler(context, call).await,
+        _ => Err(Status::no_such_method().into()),
     }
 }
 
@@ -123,28 +116,30 @@ impl Call {
     }
 
     pub(crate) fn format(&self) -> Result<Format, Status> {
-        let has_messages = self.lens.shown.custom.is_none();
-        let format =
-            Format::of(&self.content_type).filter(|format| has_messages || *format != Format::Protobuf);
-        let known = MEDIA_TYPES.iter().copied().filter(|kind| has_messages || *kind != negotiate::PROTOBUF);
-        format.ok_or_else(|| Status::unsupported_media_type(&known.collect::<Vec<_>>()))
+        Format::of(&self.content_type).ok_or_else(|| Status::unsupported_media_type(MEDIA_TYPES))
     }
 
-    pub(crate) fn field_validation(&self) -> Result<FieldValidation, Status> {
-        FieldValidation::parse(self.query.get("fieldValidation"))
+    /// What a write does about what is odd in its body; its options were checked before.
+    pub(crate) fn field_validation(&self) -> FieldValidation {
+        FieldValidation::parse(self.query.get("fieldValidation")).unwrap_or_default()
     }
 
-    /// Whether to do everything but write.
-    fn is_dry_run(&self) -> Result<bool, Status> {
-        match self.query.get("dryRun") {
-            "" => Ok(false),
-            "All" => Ok(true),
-            other => {
-                let error = api::FieldError::not_supported("dryRun", other, &["All"]);
-                let kind = api::GroupResource { group: "meta.k8s.io", resource: "CreateOptions" };
-                Err(Status::invalid(kind, "", &[error]))
-            }
-        }
+    /// Whether to do everything but write; the options of the write were checked before.
+    fn is_dry_run(&self) -> bool {
+        self.query.has("dryRun")
+    }
+
+    /// What a delete asks for: in its body, or without one in its query. The call is of the same mind then.
+    ///
+    /// # Errors
+    /// 400 and 422 for what cannot be understood.
+    pub(crate) fn delete_options(&mut self) -> Result<DeleteOptions, Status> {
+        let options = match &*self.body {
+            [] => DeleteOptions::in_query(|name| self.query.values(name))?,
+            body => DeleteOptions::read(body, self.format()?)?,
+        };
+        self.query.set("dryRun", if options.dry_run { &["All"] } else { &[] });
+        Ok(options)
     }
 
     pub(crate) fn key(&self) -> api::Key {
@@ -164,9 +159,7 @@ fn of_version(call: &Call, meta: &ObjectMeta, found: u64) -> Result<(), Status> 
     let text = &*meta.resource_version;
     let stated: u64 = match text {
         "" => 0,
-        text => text.parse().map_err(|_| {
-            Status::unexplained(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
-        })?,
+        text => parse_uint(text).map_err(Status::unexplained)?,
     };
     if stated == 0 || stated == found {
         return Ok(());
@@ -180,7 +173,9 @@ fn of_version(call: &Call, meta: &ObjectMeta, found: u64) -> Result<(), Status> 
 /// 409 when another version, or another object, is there now.
 pub(crate) fn stated(call: &Call, meta: &ObjectMeta, found: &state::Object) -> Result<(), Status> {
     let conflict = |why: &str| Err(Status::conflict(call.row.group_resource(), &call.path.name, why));
-    if revision(&meta.resource_version)?.is_some_and(|stated| stated != found.revision) {
+    let stated = revision(&meta.resource_version);
+    let stated = stated.map_err(|error| Status::bad_request(error.to_string()))?;
+    if stated.is_some_and(|stated| stated != found.revision) {
         return conflict(MODIFIED);
     }
     let (given, is) = (&meta.uid, &found.meta.uid);
@@ -192,19 +187,13 @@ pub(crate) fn stated(call: &Call, meta: &ObjectMeta, found: &state::Object) -> R
     Ok(())
 }
 
-/// Reads a resourceVersion.
+/// Reads a resourceVersion; 0 and none at all are different.
 ///
 /// # Errors
-/// 400 when it is no number.
-fn revision(text: &str) -> Result<Option<u64>, Status> {
-    match text {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| {
-            Status::bad_request(format!(
-                "Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-            ))
-        }),
-    }
+/// What is wrong with text that is no number.
+pub(crate) fn revision(text: &str) -> Result<Option<u64>, FieldError> {
+    let read = (!text.is_empty()).then(|| parse_uint(text)).transpose();
+    read.map_err(|why| FieldError::invalid("resourceVersion", text, &why))
 }
 
 /// The moment that a read with this resourceVersion may show: absent the newest of all masters, 0

@@ -84,7 +84,7 @@ pub fn counts(status: At<'_>, fields: &[&'static str]) {
 pub fn parts_of_replicas(status: At<'_>, fields: &[&'static str], ready: &str) {
     let count = |field: &'static str| status.field(field).number();
     for field in fields.iter().filter(|field| count(field) > count("replicas")) {
-        status.field(field).invalid(BEYOND_REPLICAS);
+        status.field(field).invalid_value(count(field), BEYOND_REPLICAS);
     }
     if count("availableReplicas") > count("readyReplicas") {
         status.field("availableReplicas").invalid(&format!("cannot be greater than {ready}"));

@@ -4,7 +4,7 @@ use api::{FieldError, Object, Status};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::chain::authorize;
+use crate::chain::authorize::{self, Scope};
 use crate::errors::Failure;
 use crate::request::{ResourcePath, Target};
 use crate::user::User;
@@ -43,10 +43,16 @@ pub(super) async fn rules(call: Call, body: Object) -> Result<Response, Failure>
     if body.text(&["spec", "namespace"]).is_empty() {
         return Err(Status::bad_request("no namespace on request").into());
     }
-    let authorize::Rule { verbs, paths } = authorize::rule(&call.user);
-    let every = json!({"verbs": verbs, "apiGroups": ["*"], "resources": ["*"]});
-    let resources = if paths == ["*"] { vec![every] } else { Vec::new() };
-    let others = json!([{"verbs": verbs, "nonResourceURLs": paths}]);
+    let (mut resources, mut others) = (Vec::new(), Vec::new());
+    for rule in authorize::rules(&call.user) {
+        let verbs = rule.verbs;
+        match rule.on {
+            Scope::Resources(groups, names) => {
+                resources.push(json!({"verbs": verbs, "apiGroups": groups, "resources": names}));
+            }
+            Scope::Paths(paths) => others.push(json!({"verbs": verbs, "nonResourceURLs": paths})),
+        }
+    }
     let status = json!({"resourceRules": resources, "nonResourceRules": others, "incomplete": false});
     super::answered(&call, body, status)
 }

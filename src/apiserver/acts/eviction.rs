@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api::codec::{DeleteOptions, Format, delete_options};
+use api::codec::{DeleteOptions, Format};
 use api::deletion::{self, Deletion};
 use api::selector::Selector;
 use api::status::{Cause, Details};
@@ -43,11 +43,11 @@ pub(super) async fn run(
         return Err(Status::bad_request("name in URL does not match name in Eviction object").into());
     }
     let options = match eviction.fields.get("deleteOptions") {
-        Some(options) => delete_options(options.to_string().as_bytes(), Format::Json, |_| "")?,
+        Some(options) => DeleteOptions::read(options.to_string().as_bytes(), Format::Json)?,
         None => DeleteOptions::default(),
     };
     if options.dry_run {
-        call.query.set("dryRun", "All");
+        call.query.set("dryRun", &["All"]);
     }
     write::run(&*context.backend, &call, |moment| decide(&call, &options, moment)).await
 }

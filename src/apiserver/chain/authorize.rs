@@ -1,16 +1,95 @@
-//! May they? Members of `system:masters` may do everything; everybody may ask for health and version.
+//! May they? Members of `system:masters` may do everything; who proved who they are may ask what there is and who they
+//! are; everybody may ask for health and version. The rules are those of the roles that a cluster of Kubernetes has
+//! from its beginning.
 
 use api::{GroupResource, Status};
 
 use super::Incoming;
 use crate::request::{ResourcePath, Target};
-use crate::user::{MASTERS, User};
+use crate::user::{AUTHENTICATED, MASTERS, UNAUTHENTICATED, User};
 
-/// Paths that need no identity.
-const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version"];
+/// What members of groups may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Who may.
+    subjects: &'static [&'static str],
+    /// `*`: all.
+    pub verbs: &'static [&'static str],
+    /// What it is about.
+    pub on: Scope,
+}
 
-/// What can be done there.
-const PUBLIC_VERBS: &[&str] = &["get", "head"];
+/// What a rule is about; `*` stands for all.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope {
+    /// Resources of groups.
+    Resources(&'static [&'static str], &'static [&'static str]),
+    /// Paths that are no resource; one that ends with `*` is that of all that begins like it.
+    Paths(&'static [&'static str]),
+}
+
+/// All that anybody may do.
+static RULES: &[Rule] = &[
+    // cluster-admin
+    Rule { subjects: &[MASTERS], verbs: &["*"], on: Scope::Resources(&["*"], &["*"]) },
+    Rule { subjects: &[MASTERS], verbs: &["*"], on: Scope::Paths(&["*"]) },
+    // system:basic-user
+    Rule {
+        subjects: &[AUTHENTICATED],
+        verbs: &["create"],
+        on: Scope::Resources(
+            &["authorization.k8s.io"],
+            &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+        ),
+    },
+    Rule {
+        subjects: &[AUTHENTICATED],
+        verbs: &["create"],
+        on: Scope::Resources(&["authentication.k8s.io"], &["selfsubjectreviews"]),
+    },
+    // system:discovery
+    Rule {
+        subjects: &[AUTHENTICATED],
+        verbs: &["get"],
+        on: Scope::Paths(&[
+            "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
+            "/version", "/version/",
+        ]),
+    },
+    // system:public-info-viewer
+    Rule {
+        subjects: &[AUTHENTICATED, UNAUTHENTICATED],
+        verbs: &["get"],
+        on: Scope::Paths(&["/healthz", "/livez", "/readyz", "/version", "/version/"]),
+    },
+];
+
+impl Rule {
+    fn allows(&self, target: &Target) -> bool {
+        // Whoever may read may ask whether there is something to read.
+        let verb = if target.resource.is_none() && target.verb == "head" { "get" } else { &target.verb };
+        has(self.verbs, verb) && self.on.holds(target)
+    }
+}
+
+impl Scope {
+    fn holds(&self, target: &Target) -> bool {
+        match (self, &target.resource) {
+            (Self::Resources(groups, resources), Some(path)) => {
+                has(groups, &path.group) && has(resources, &resource_text(path))
+            }
+            (Self::Paths(paths), None) => paths.iter().any(|path| {
+                path.strip_suffix('*').map_or(*path == target.path, |start| target.path.starts_with(start))
+            }),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a list names a word, or all.
+fn has(list: &[&str], word: &str) -> bool {
+    list.iter().any(|one| *one == "*" || *one == word)
+}
 
 pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Status> {
     let target = incoming.target;
@@ -19,29 +98,17 @@ pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Status> 
 
 /// Whether a user may do this.
 pub fn is_allowed(user: &User, target: &Target) -> bool {
-    user.is_in(MASTERS) || is_public(target)
-}
-
-/// Verbs, and the paths that they may be used on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// `*`: all.
-    pub verbs: &'static [&'static str],
-    /// Paths; `*`: all of them, and every resource.
-    pub paths: &'static [&'static str],
+    rules(user).any(|rule| rule.allows(target))
 }
 
 /// All that a user may do.
-pub fn rule(user: &User) -> Rule {
-    match user.is_in(MASTERS) {
-        true => Rule { verbs: &["*"], paths: &["*"] },
-        false => Rule { verbs: PUBLIC_VERBS, paths: PUBLIC },
-    }
+pub fn rules(user: &User) -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().filter(|rule| rule.subjects.iter().any(|group| user.is_in(group)))
 }
 
-fn is_public(target: &Target) -> bool {
-    let path = target.path.trim_end_matches('/');
-    PUBLIC_VERBS.contains(&&*target.verb) && PUBLIC.contains(&path)
+/// A resource with what hangs below it.
+fn resource_text(ResourcePath { resource, subresource, .. }: &ResourcePath) -> String {
+    if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") }
 }
 
 fn refusal(user: &User, target: &Target) -> Status {
@@ -54,9 +121,8 @@ fn refusal(user: &User, target: &Target) -> Status {
             &format!("User {name:?} cannot {} path {:?}", target.verb, target.path),
         );
     };
-    let ResourcePath { group, namespace, resource, subresource, .. } = path;
-    let resource_text =
-        if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") };
+    let ResourcePath { group, namespace, resource, .. } = path;
+    let resource_text = resource_text(path);
     let place = if namespace.is_empty() {
         "at the cluster scope".to_owned()
     } else {
@@ -73,9 +139,10 @@ fn refusal(user: &User, target: &Target) -> Status {
 mod tests {
     use http::{HeaderMap, HeaderValue, Method};
 
+    use super::{is_allowed, rules};
     use crate::chain::{Incoming, admit_request};
     use crate::request::{Query, Target};
-    use crate::user::{Peer, User};
+    use crate::user::{MASTERS, Peer, User};
 
     fn check(
         peer: Option<User>,
@@ -120,6 +187,13 @@ mod tests {
                 r#"403 namespaces "a" is forbidden: User "jane" cannot get resource "namespaces" in API group "" at the cluster scope"#,
             ),
         );
+        for path in ["/api", "/apis", "/apis/apps/v1", "/openapi/v3", "/version/", "/livez"] {
+            check(jane(), &[], path, Ok("jane"));
+        }
+        for path in ["/api", "/apis/apps/v1", "/openapi/v3", "/livez/x", "/versions"] {
+            let text = format!(r#"403 forbidden: User "system:anonymous" cannot get path "{path}""#);
+            check(None, &[], path, Err(&text));
+        }
         check(jane(), &[], "/metrics", Err(r#"403 forbidden: User "jane" cannot get path "/metrics""#));
         check(
             admin(),
@@ -141,5 +215,25 @@ mod tests {
                 r#"403 users "admin" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope"#,
             ),
         );
+    }
+
+    #[test]
+    fn who_may_create_what() {
+        let jane = User::authenticated("jane", []);
+        let may = |user: &User, path: &str| {
+            is_allowed(user, &Target::of(&Method::POST, path, &Query::default()))
+        };
+        let reviews = "/apis/authorization.k8s.io/v1";
+        assert!(may(&jane, &format!("{reviews}/selfsubjectaccessreviews")));
+        assert!(may(&jane, &format!("{reviews}/selfsubjectrulesreviews")));
+        assert!(may(&jane, "/apis/authentication.k8s.io/v1/selfsubjectreviews"));
+        assert!(!may(&jane, &format!("{reviews}/subjectaccessreviews")));
+        assert!(!may(&jane, &format!("{reviews}/selfsubjectaccessreviews/x/status")));
+        assert!(!may(&jane, "/apis/other/v1/selfsubjectaccessreviews"));
+        assert!(!may(&jane, "/version"));
+        assert!(!may(&User::anonymous(), &format!("{reviews}/selfsubjectaccessreviews")));
+        let master = User::authenticated("admin", [MASTERS.to_owned()]);
+        assert!(may(&master, "/metrics") && may(&master, &format!("{reviews}/subjectaccessreviews/x/y")));
+        assert_eq!((rules(&jane).count(), rules(&User::anonymous()).count()), (4, 1));
     }
 }

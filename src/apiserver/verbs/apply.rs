@@ -21,9 +21,12 @@ pub(super) const MEDIA_TYPE: &str = "application/apply-patch+yaml";
 /// Applies the body.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     managed::check(&call, Options::Apply)?;
-    let validation = call.field_validation()?;
-    let decoded = decode::yaml(&call.body)
-        .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+    let validation = call.field_validation();
+    let decoded = decode::yaml(&call.body).map_err(|error| {
+        let why = error.to_string();
+        let why = why.strip_prefix("error converting YAML to JSON: ").unwrap_or(&why);
+        Status::bad_request(format!("error encoding patch: {why}"))
+    })?;
     let wanted = decoded.value;
     let odd: Vec<_> = decoded.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
     if validation == FieldValidation::Strict && !odd.is_empty() {

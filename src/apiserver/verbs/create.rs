@@ -24,9 +24,11 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Creates the object.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
+    call.form()?;
+    let format = call.format()?;
     managed::check(&call, Options::Create)?;
     let (mut object, mut warnings) =
-        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation()?)?;
+        codec::object(&call.body, format, &call.lens.shown, call.field_validation())?;
     warnings.extend(definitions::warnings(&call.row, &object));
     place(&mut object, &call)?;
     let response =
@@ -102,7 +104,7 @@ pub(super) fn decide(
     if row.namespaced {
         guards.push(Guard::Live { key: namespace::RESOURCE.key("", within), uid: String::new() });
     }
-    let prepared = object.prepare(row);
+    let prepared = write::prepare(call, &mut object, row);
     writes.push(write::put_wanted(key, &prepared)?);
     Ok(Decision::Propose(Plan { guards, writes, answer: Answer::Written(201, prepared) }))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::codec::{self, DeleteOptions};
+use api::codec::DeleteOptions;
 use api::deletion::{self, Deletion};
 use api::status::Details;
 use api::{Object, Status};
@@ -20,10 +20,8 @@ use crate::services::{self, Companions};
 
 /// Deletes the object, or marks it as going if something keeps it.
 pub(super) async fn handle(context: Arc<Context>, mut call: Call) -> Result<Response, Failure> {
-    let options = codec::delete_options(&call.body, call.format()?, |name| call.query.get(name))?;
-    if options.dry_run {
-        call.query.set("dryRun", "All");
-    }
+    call.form()?;
+    let options = call.delete_options()?;
     run(&context, &call, &options).await
 }
 
@@ -95,7 +93,7 @@ pub(crate) fn check_preconditions(
     uid: &str,
     revision: u64,
 ) -> Result<(), Status> {
-    let conflict = |why: String| Err(Status::conflict(call.row.group_resource(), &call.path.name, &why));
+    let conflict = |why: String| Err(Status::conflict(call.row.group_kind(), &call.path.name, &why));
     if let Some(given) = options.uid.as_deref().filter(|given| *given != uid) {
         return conflict(format!(
             "the UID in the precondition ({given}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use api::codec::{self, DeleteOptions};
+use api::codec::DeleteOptions;
 use axum::response::Response;
 use futures::{StreamExt, TryStreamExt, stream};
 use state::Object;
 
+use super::list_options::ListOptions;
 use super::{Call, delete};
 use crate::errors::Failure;
-use crate::filter::Filter;
 use crate::limits::DELETES_AT_A_TIME;
 use crate::present::{self, ListMeta};
 use crate::server::Context;
@@ -18,11 +18,8 @@ use crate::server::Context;
 /// were. What somebody else deleted meanwhile is no error.
 pub(super) async fn handle(context: Arc<Context>, mut call: Call) -> Result<Response, Failure> {
     let form = call.form()?;
-    let filter = Filter::of(&call.query, call.lens.clone(), "")?;
-    let options = codec::delete_options(&call.body, call.format()?, |name| call.query.get(name))?;
-    if options.dry_run {
-        call.query.set("dryRun", "All");
-    }
+    let (_, filter) = ListOptions::of(&call)?;
+    let options = call.delete_options()?;
     let moment = context.backend.linearizable().await?;
     let prefix = call.row.prefix(&call.path.namespace);
     let found: Vec<Arc<Object>> =

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Status;
 use axum::response::Response;
 
 use super::{Call, moment_for, revision};
@@ -12,7 +13,9 @@ use crate::server::Context;
 /// Shows the object: the newest, unless a resourceVersion asks for less.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     let form = call.form()?;
-    let moment = moment_for(&*context.backend, revision(call.query.get("resourceVersion"))?).await?;
+    let revision = revision(call.query.get("resourceVersion"));
+    let revision = revision.map_err(|error| Status::unexplained(error.to_string()))?;
+    let moment = moment_for(&*context.backend, revision).await?;
     match moment.state.get(call.key().as_str()) {
         Some(found) => present::object(200, &found.bytes, &call.lens, form),
         None => Err(call.not_found().into()),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use api::Status;
 use api::token::ContinueToken;
 use axum::response::Response;
-use replica::{View, ViewError};
+use replica::{AtLeastError, View, ViewError};
 use state::Object;
 
+use super::list_options::ListOptions;
 use super::{Call, moment_for, revision};
 use crate::errors::Failure;
 use crate::filter::Filter;
@@ -18,8 +19,8 @@ use crate::server::Context;
 /// Shows the objects of a collection, all or a page of them, at one revision.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     let form = call.form()?;
-    let filter = Filter::of(&call.query, call.lens.clone(), &call.path.name)?;
-    let options = Options::of(&call)?;
+    let (wanted, filter) = ListOptions::of(&call)?;
+    let options = Options::of(&call, wanted.limit)?;
     let prefix = call.row.prefix(&call.path.namespace);
     let (view, revision) = view(&context, &options, &prefix).await?;
     let after = options.token.as_ref().map_or(String::new(), |token| format!("{prefix}{}", token.start));
@@ -40,53 +41,28 @@ struct Options {
 }
 
 impl Options {
-    fn of(call: &Call) -> Result<Self, Status> {
+    fn of(call: &Call, limit: usize) -> Result<Self, Status> {
         let query = &call.query;
-        let limit = query.number("limit")?.unwrap_or(0);
-        let revision = revision(query.get("resourceVersion"))?;
+        let stated = query.get("resourceVersion");
         let token = Some(query.get("continue")).filter(|text| !text.is_empty());
-        let token = token
-            .map(ContinueToken::decode)
-            .transpose()
-            .map_err(|error| Status::bad_request(error.to_string()))?;
-        if token.is_some() && revision.is_some_and(|revision| revision > 0) {
-            return Err(Status::bad_request(
-                "specifying resource version is not allowed when using continue",
-            ));
+        let token = token.map(ContinueToken::decode).transpose().map_err(|error| {
+            Status::bad_request(format!("invalid continue token: {error}"))
+        })?;
+        if token.is_some() {
+            if !matches!(stated, "" | "0") {
+                let why = "specifying resource version is not allowed when using continue";
+                return Err(Status::bad_request(why));
+            }
+            return Ok(Self { token, revision: None, is_exact: false, limit });
         }
-        let is_exact = match (query.get("resourceVersionMatch"), revision) {
-            ("", Some(revision)) => revision > 0 && limit > 0,
-            ("", None) => false,
-            ("NotOlderThan", Some(_)) => false,
-            ("Exact", Some(1..)) => true,
-            ("Exact", Some(0)) => {
-                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
-                return Err(match_error(why));
-            }
-            ("Exact" | "NotOlderThan", None) => {
-                return Err(match_error(
-                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
-                ));
-            }
-            (other, _) => {
-                let error = api::FieldError::not_supported(
-                    "resourceVersionMatch",
-                    other,
-                    &["Exact", "NotOlderThan", ""],
-                );
-                return Err(list_options_invalid(error));
-            }
+        let revision = revision(stated)
+            .map_err(|error| Status::bad_request(format!("invalid resource version: {error}")))?;
+        let is_exact = match query.get("resourceVersionMatch") {
+            "" => revision.is_some_and(|revision| revision > 0) && limit > 0,
+            matching => matching == "Exact",
         };
-        Ok(Self { token, revision, is_exact, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+        Ok(Self { token, revision, is_exact, limit })
     }
-}
-
-fn match_error(why: &str) -> Status {
-    list_options_invalid(api::FieldError::forbidden("resourceVersionMatch", why))
-}
-
-fn list_options_invalid(error: api::FieldError) -> Status {
-    Status::invalid(api::GroupResource { group: "meta.k8s.io", resource: "ListOptions" }, "", &[error])
 }
 
 /// What to read, and the revision to say that it is of.
@@ -97,11 +73,14 @@ async fn view(context: &Context, options: &Options, prefix: &str) -> Result<(Vie
         None => options.revision.filter(|_| options.is_exact),
     };
     let Some(revision) = exact else {
-        let moment = moment_for(backend, options.revision.filter(|_| options.token.is_none())).await?;
+        let moment = moment_for(backend, options.revision).await?;
         let revision = moment.revision();
         return Ok((View::Memory(moment), revision));
     };
-    backend.at_least(revision).await?;
+    if let Err(AtLeastError::TooLarge { revision, current }) = backend.at_least(revision).await {
+        // Whoever wants no other one is not asked to wait for it.
+        return Err(Status::too_large_resource_version(revision, current).with_retry_after(0).into());
+    }
     match (backend.exact(prefix, revision).await, &options.token) {
         (Ok(view), _) => {
             let revision = view.revision();

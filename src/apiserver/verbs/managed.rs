@@ -1,6 +1,7 @@
 //! Who owns the fields of what is written.
 
 use api::apply::{self, By, Entry};
+use api::codec::{self, FieldValidation};
 use api::{FieldError, GroupResource, Object, Status, time};
 use base::env;
 use serde_json::Value;
@@ -10,18 +11,19 @@ use crate::limits::MANAGER_BYTES_MAX;
 
 /// What the options of each verb are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Options {
+pub(crate) enum Options {
     Apply,
     Create,
     Patch,
     Update,
 }
 
-/// Checks what a request says of its manager.
+/// Checks the options of a write: who manages what it writes, whether it writes at all, and what is said of the fields
+/// that nobody knows.
 ///
 /// # Errors
 /// 422 with all that is wrong.
-pub(super) fn check(call: &Call, options: Options) -> Result<(), Status> {
+pub(crate) fn check(call: &Call, options: Options) -> Result<(), Status> {
     let manager = call.query.get("fieldManager");
     let mut errors = Vec::new();
     if options == Options::Apply && manager.is_empty() {
@@ -37,6 +39,8 @@ pub(super) fn check(call: &Call, options: Options) -> Result<(), Status> {
         let why = format!("invalid character U+{:04X} (at position {at})", u32::from(letter));
         errors.push(FieldError::invalid("fieldManager", manager, &why));
     }
+    errors.extend(codec::dry_run_error(&call.query.values("dryRun")));
+    errors.extend(FieldValidation::parse(call.query.get("fieldValidation")).err());
     if errors.is_empty() {
         return Ok(());
     }

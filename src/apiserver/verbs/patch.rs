@@ -37,7 +37,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
         return Err(Status::unsupported_media_type(&kinds).into());
     };
     managed::check(&call, Options::Patch)?;
-    let validation = call.field_validation()?;
+    let validation = call.field_validation();
     let patch = Patch::read(*kind, &call.body);
     let mut warnings = Vec::new();
     let decide = |moment: &Moment| {

@@ -18,9 +18,10 @@ use crate::services::{self, Companions};
 
 /// Replaces the object: the version that the body names, or whichever there is.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
+    call.form()?;
     managed::check(&call, Options::Update)?;
     let (mut object, warnings) =
-        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation()?)?;
+        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation())?;
     place(&mut object, &call)?;
     let decide = |moment: &Moment| {
         let is_there = moment.state.get(call.key().as_str()).is_some();
@@ -150,7 +151,7 @@ pub(super) fn decide(
         }
         None => admission::update(&attempt, &mut new, &old)?,
     };
-    let mut prepared = new.prepare(row.stored());
+    let mut prepared = write::prepare(call, &mut new, row.stored());
     if !found.has_body(&prepared.body) && managed::keep_times(&old, &mut new) {
         let quiet = new.prepare(row.stored());
         if found.has_body(&quiet.body) {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::lens::Lens;
-use api::{FieldError, GroupResource, Status, proto};
+use api::{Status, proto};
 use axum::body::Body;
 use axum::response::Response;
 use base::env::{self, Instant};
@@ -27,6 +27,7 @@ use http::header::CONTENT_TYPE;
 use replica::{Event, WatchEnd};
 use state::Object;
 
+use super::list_options::ListOptions;
 use super::{Call, moment_for, revision};
 use crate::backend::Changes;
 use crate::errors::Failure;
@@ -40,17 +41,14 @@ use crate::server::Context;
 /// Opens the stream.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     negotiate::stream(&call.accept)?;
-    let encoder = Encoder {
-        form: call.form()?,
-        filter: Filter::of(&call.query, call.lens.clone(), &call.path.name)?,
-        lens: call.lens.clone(),
-        has_columns: false,
-    };
+    let form = call.form()?;
+    let (wanted, filter) = ListOptions::of(&call)?;
+    let options = Options::of(&call, &wanted)?;
+    let encoder = Encoder { form, filter, lens: call.lens.clone(), has_columns: false };
     let media = match encoder.form {
         form if form.is_protobuf() => "application/vnd.kubernetes.protobuf;stream=watch",
         _ => "application/json",
     };
-    let options = Options::of(&call)?;
     let prefix = call.row.prefix(&call.path.namespace);
     let start = start(&context, &options, &prefix).await?;
     let (changes, start) = match context.backend.watch(&prefix, start.revision) {
@@ -87,41 +85,22 @@ struct Options {
 }
 
 impl Options {
-    fn of(call: &Call) -> Result<Self, Status> {
-        let query = &call.query;
-        let initial = query.has("sendInitialEvents").then(|| query.is_true("sendInitialEvents"));
-        let matching = query.get("resourceVersionMatch");
-        match (initial, matching) {
-            (None, "") | (Some(_), "NotOlderThan") => {}
-            (None, _) => {
-                return Err(invalid(
-                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                ));
-            }
-            (Some(_), _) => {
-                return Err(invalid(
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                ));
-            }
-        }
-        let duration = match query.number("timeoutSeconds")?.unwrap_or(0) {
+    fn of(call: &Call, wanted: &ListOptions) -> Result<Self, Status> {
+        let duration = match wanted.timeout_seconds.unwrap_or(0) {
             // Spread, so that the watches of a restarted cluster do not all end together.
             0 => WATCH_DURATION_MIN.mul_f64(1.0 + (env::random_u64() % 1000) as f64 / 1000.0),
-            seconds => Duration::from_secs(seconds).min(WATCH_DURATION_MAX),
+            seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(WATCH_DURATION_MAX),
         };
-        let revision = revision(query.get("resourceVersion"))?;
-        Ok(Self { revision, initial, bookmarks: query.is_true("allowWatchBookmarks"), duration })
+        let revision = revision(call.query.get("resourceVersion"));
+        let revision = revision.map_err(|error| Status::unexplained(error.to_string()))?;
+        let bookmarks = call.query.is_true("allowWatchBookmarks");
+        Ok(Self { revision, initial: wanted.send_initial_events, bookmarks, duration })
     }
 
     /// Whether what exists is told before what changes.
     fn wants_initial(&self) -> bool {
         self.initial.unwrap_or(matches!(self.revision, None | Some(0)))
     }
-}
-
-fn invalid(why: &str) -> Status {
-    let kind = GroupResource { group: "meta.k8s.io", resource: "ListOptions" };
-    Status::invalid(kind, "", &[FieldError::forbidden("resourceVersionMatch", why)])
 }
 
 /// Where a watch begins, and what is told before any change.

@@ -7,14 +7,14 @@
 //!   that a linearizable read gave: any refusal may come from an old object, not only a conflict.
 
 use api::lens::Lens;
-use api::{Key, Prepared, Status};
+use api::{Key, Object, Prepared, Resource, Status};
 use axum::response::Response;
 use base::ids::RequestId;
 use bytes::Bytes;
 use replica::Moment;
 use state::{Guard, Meta, Outcome, Oversize, Stamp, Txn, Write};
 
-use super::Call;
+use super::{Call, apply};
 use crate::backend::Backend;
 use crate::definitions;
 use crate::errors::Failure;
@@ -59,12 +59,31 @@ pub(crate) fn put(key: Key, prepared: &Prepared) -> Write {
     Write::Put { key, body: prepared.body.clone().into(), splice: Some(prepared.splice), meta }
 }
 
+/// An object as it is to be stored. One that is too large gives up who owns its fields: that is for those who apply,
+/// and only they are refused for it.
+pub(crate) fn prepare(call: &Call, object: &mut Object, row: &Resource) -> Prepared {
+    let prepared = object.prepare(row);
+    if prepared.body.len() <= limit(&prepared)
+        || object.meta.managed_fields.is_empty()
+        || call.content_type.starts_with(apply::MEDIA_TYPE)
+    {
+        return prepared;
+    }
+    object.meta.managed_fields.clear();
+    object.prepare(row)
+}
+
+/// What leaves the server room to mark an object as deleted; one that is marked may use that room.
+fn limit(prepared: &Prepared) -> usize {
+    if prepared.deleting { state::limits::OBJECT_BYTES_MAX } else { OBJECT_BYTES_MAX }
+}
+
 /// The write that stores what a user wants an object to be.
 ///
 /// # Errors
-/// 413 above what leaves the server room to mark the object as deleted; one that is marked may use that room.
+/// 413 above the limit.
 pub(crate) fn put_wanted(key: Key, prepared: &Prepared) -> Result<Write, Status> {
-    let limit = if prepared.deleting { state::limits::OBJECT_BYTES_MAX } else { OBJECT_BYTES_MAX };
+    let limit = limit(prepared);
     let size = prepared.body.len();
     if size > limit {
         let above = Oversize { what: "bytes of the object", size, limit };
@@ -80,7 +99,7 @@ pub(crate) async fn run(
     mut decide: impl FnMut(&Moment) -> Result<Decision, Status>,
 ) -> Result<Response, Failure> {
     let form = call.form()?;
-    let dry_run = call.is_dry_run()?;
+    let dry_run = call.is_dry_run();
     // A dry run is all answer: no guard would notice that its moment was old.
     let (mut moment, mut is_fresh) =
         if dry_run { (backend.linearizable().await?, true) } else { (backend.moment(), false) };
