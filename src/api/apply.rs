@@ -28,6 +28,7 @@ mod set;
 mod shape;
 mod typed;
 mod update;
+mod versions;
 
 pub use applied::{Applied, apply};
 pub use element::Element;

@@ -50,6 +50,8 @@ pub struct CustomResource {
     pub is_stored: bool,
     /// Whether the definition is going, and nothing new is created.
     pub is_going: bool,
+    /// All versions that can be asked for, where there is more than one: who owns fields knows them in one of these.
+    pub versions: Vec<Arc<Resource>>,
     /// What clients of this version are warned of.
     pub warning: Option<String>,
     /// `FooList`.
@@ -80,16 +82,27 @@ pub fn rows(definition: &Object, revision: u64) -> Vec<Arc<Resource>> {
     }
     let versions = items(definition.fields.get("spec"), "versions");
     let Some(storage) = versions.iter().find(|version| is(version, "storage")) else { return Vec::new() };
-    let made = versions.iter().map(|version| {
+    let made = |version: &Value| {
         let is_stored = std::ptr::eq(version, storage);
         // What is stored in the form of another version was validated in its own.
         let stored = row(definition, storage, revision, is_stored);
         let mut seen = row(definition, version, revision, true);
         let store = if is_stored { as_it_is } else { conversion };
         seen.storage = Some(Storage { row: Arc::new(stored), store, show: conversion });
-        Arc::new(seen)
-    });
-    made.collect()
+        seen
+    };
+    let served: Vec<_> = versions.iter().filter(|version| is(version, "served")).collect();
+    let others: Vec<_> = match &served[..] {
+        [] | [_] => Vec::new(),
+        served => served.iter().map(|version| Arc::new(made(version))).collect(),
+    };
+    let with_others = |mut row: Resource| {
+        if let Some(custom) = row.custom.as_mut().and_then(Arc::get_mut) {
+            custom.versions.clone_from(&others);
+        }
+        Arc::new(row)
+    };
+    versions.iter().map(made).map(with_others).collect()
 }
 
 fn as_it_is(object: Object, _: &Resource) -> Object {
@@ -133,6 +146,7 @@ fn row(definition: &Object, version: &Value, revision: u64, validates: bool) -> 
         is_served: is(version, "served"),
         is_stored: is(version, "storage"),
         is_going,
+        versions: Vec::new(),
         warning: warning(version, items(Some(spec), "versions"), group, kind),
         list_kind: text(names, "listKind").to_owned(),
         selectable: items(Some(version), "selectableFields").iter().filter_map(selectable).collect(),

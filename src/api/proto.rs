@@ -18,9 +18,8 @@ use crate::schema::Type;
 /// What every body begins with.
 const MAGIC: &[u8] = b"k8s\0";
 
-const NO_MAGIC: ProtoError = ProtoError(
-    "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
-);
+const NO_MAGIC: ProtoError =
+    ProtoError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
 
 /// The envelope around a message.
 #[derive(Debug, PartialEq, Eq)]

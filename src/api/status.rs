@@ -241,11 +241,6 @@ impl Status {
             .with_details()
     }
 
-    /// 500: a failure that Kubernetes gives no reason for, in its own words.
-    pub fn unexplained(message: impl Into<String>) -> Self {
-        Self { reason: None, ..Self::failure(500, Reason::InternalError, message) }
-    }
-
     /// 405: the path does not know this method.
     pub fn no_such_method() -> Self {
         let text = "the server does not allow this method on the requested resource";

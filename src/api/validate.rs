@@ -13,7 +13,10 @@ pub mod signer;
 pub mod text;
 pub mod volume;
 pub mod webhook;
+pub(crate) mod whole;
 pub mod workload;
+
+mod difference;
 
 use serde_json::Map;
 

@@ -5,6 +5,7 @@ mod bounds;
 mod custom;
 mod kinds;
 mod namespaces;
+mod owners;
 mod reads;
 mod services;
 mod stalls;

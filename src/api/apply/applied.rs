@@ -4,7 +4,8 @@
 //! Merge, take away what the manager applied before and no longer does (unless others own it), and see whose fields
 //! change by that. What the manager applied is its own from then on.
 
-use std::sync::LazyLock;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
@@ -18,9 +19,11 @@ use super::managers::{self, Operation, Owner, Owners, Sources};
 use super::reset::{self, NOBODYS};
 use super::set::Set;
 use super::typed::Members;
-use super::update::{advance, forget_unknown_versions};
+use super::update::{advance, reconcile};
+use super::versions::{self, Changes, Seen, Version};
 use super::{check, fields, merge, remove, shape};
 use crate::resource::Resource;
+use crate::schema::Type;
 use crate::status::Status;
 
 /// Who owns fields of an object that nobody tracked.
@@ -64,7 +67,7 @@ pub fn apply(
         let nothing = Members { map: Some(&NOTHING), meta: None, is_stored: true };
         let found = compare::objects(nothing, Members::of(Some(live), true), &row.schema)
             .map_err(Status::unexplained)?;
-        advance(row, &mut owners, found, &before);
+        advance(row, &mut owners, found, &[], &before).map_err(Status::unexplained)?;
     }
     let attempt = Attempt { row, live, wanted, by };
     let mut tried = attempt.merge(owners.clone(), force);
@@ -122,71 +125,104 @@ struct Merged<'a> {
 impl<'a> Attempt<'a> {
     fn merge(&self, mut owners: Owners<'a>, force: bool) -> Result<Merged<'a>, Failure<'a>> {
         let (row, schema) = (self.row, &*self.row.schema);
-        for owner in &mut owners {
-            shape::reconcile(&mut owner.set, schema);
-        }
-        forget_unknown_versions(row, &mut owners);
+        let others = versions::of_owners(row, &mut owners);
+        reconcile(row, &mut owners);
         let filter = reset::filter(row, self.by.subresource);
         let mut object = merge::objects(self.live, self.wanted, schema);
         let set = filter.of(fields::of(self.wanted, schema));
         let mut mine = self.by.owner(row, Operation::Apply, set);
-        let last = match owners.iter().position(|owner| owner.is_same(&mine)) {
-            Some(at) => {
-                let last = owners.remove(at);
-                mine.time = last.time;
-                // Of another version its paths would say something else.
-                if last.api_version == mine.api_version { last.set } else { Set::EMPTY }
-            }
-            None => {
-                mine.time = None;
-                Set::EMPTY
-            }
-        };
-        if !last.difference(&mine.set).is_empty() {
-            object = self.prune(&object, &last, &mine, &owners);
+        let last = owners.iter().position(|owner| owner.is_same(&mine)).map(|at| owners.remove(at));
+        mine.time = last.as_ref().and_then(|last| last.time.clone());
+        if let Some(last) = last.filter(|last| goes(last, &mine)) {
+            object = self.prune(&object, &last, &mine, &owners).map_err(Failure::Other)?;
         }
         if !same(self.live, &object) {
             mine.time = Some(self.by.now.into());
         }
         let members = |object| Members::of(Some(object), false);
         let found = compare::objects(members(self.live), members(&object), schema).map_err(Failure::Other)?;
-        let found = found.each(|set| filter.of(set));
-        let changed = found.modified.union(&found.added);
+        let seen: Vec<_> = others
+            .into_iter()
+            .map(|other| self.seen_as(other, &object))
+            .collect::<Result<_, _>>()
+            .map_err(Failure::Other)?;
+        let mut changes = vec![Changes::of(row.api_version(), found.each(|set| filter.of(set)))];
+        for seen in &seen {
+            changes.push(seen.changes(self.by.subresource).map_err(Failure::Other)?);
+        }
         if !force {
-            let conflicts = owners.iter().map(|owner| (owner, owner.set.intersection(&changed)));
-            let conflicts: Vec<_> = conflicts
-                .filter(|(_, fields)| !fields.is_empty())
-                .map(|(owner, fields)| Conflict::of(owner, fields))
-                .collect();
+            let conflicts: Vec<_> = owners.iter().filter_map(|owner| conflict(owner, &changes)).collect();
             if !conflicts.is_empty() {
                 return Err(Failure::Conflicts(conflicts));
             }
         }
-        for owner in &mut owners {
-            owner.set.remove(&changed);
-            owner.set.remove(&found.removed);
-        }
+        Changes::take(&changes, &mut owners);
         mine.set.remove(&Set::of_paths(NOBODYS));
         owners.push(mine);
         owners.retain(|owner| !owner.set.is_empty());
         Ok(Merged { object, owners })
     }
 
-    /// Takes away what the manager applied before (`last`) and does not any more, unless somebody owns it.
-    fn prune(&self, merged: &Value, last: &Set<'_>, mine: &Owner<'_>, others: &[Owner<'_>]) -> Value {
-        let schema = &*self.row.schema;
-        let without = |fields: &Set<'_>| remove::objects(merged, fields, schema);
-        let version = self.row.api_version();
-        let here = others.iter().filter(|owner| owner.api_version == version);
-        let owned = here.fold(mine.set.clone(), |all, owner| all.union(&owner.set));
-        let (all, last) =
-            (shape::with_named(&fields::of(merged, schema), schema), shape::with_named(last, schema));
-        let bare = without(&last);
-        // What is owned comes back, with what holds it.
-        let held = shape::with_named(&fields::of(&bare, schema), schema);
-        let pruned = without(&all.difference(&held.union(&shape::with_named(&owned, schema))));
-        // And what the manager never applied stays, though it stood in what went.
-        let gone = all.difference(&shape::with_named(&fields::of(&pruned, schema), schema));
-        without(&gone.intersection(&last))
+    /// What was there and what comes of it, as another version has them.
+    fn seen_as(&self, other: Arc<Resource>, object: &Value) -> Result<Seen, String> {
+        let seen = |tree| versions::in_version(tree, self.row, &other).map(Cow::into_owned);
+        let (old, new) = (seen(self.live)?, seen(object)?);
+        Ok(Seen::new(other, old, new))
     }
+
+    /// Takes away what the manager applied before (`last`) and does not any more, unless somebody owns it.
+    fn prune(
+        &self,
+        merged: &Value,
+        last: &Owner<'_>,
+        mine: &Owner<'_>,
+        others: &[Owner<'_>],
+    ) -> Result<Value, String> {
+        let before = Version::of(self.row, &last.api_version)?;
+        let applied = versions::in_version(merged, self.row, &before)?;
+        let last = shape::with_named(&last.set, &before.schema);
+        let mut pruned = remove::objects(&applied, &last, &before.schema);
+        for (version, owned) in owned_by_version(before.api_version(), others, mine) {
+            let there = Version::of(self.row, &version)?;
+            let whole = versions::in_version(&applied, &before, &there)?;
+            let bare = versions::in_version(&pruned, &before, &there)?;
+            let with_owned = with_owned(&whole, &bare, &owned, &there.schema);
+            pruned = versions::in_version(&with_owned, &there, &before)?.into_owned();
+        }
+        // What the manager never applied stays, though it stood in what went.
+        let of = |object| shape::with_named(&fields::of(object, &before.schema), &before.schema);
+        let gone = of(&applied).difference(&of(&pruned));
+        let pruned = remove::objects(&applied, &gone.intersection(&last), &before.schema);
+        Ok(versions::in_version(&pruned, &before, self.row)?.into_owned())
+    }
+}
+
+/// What an owner has of what changed.
+fn conflict<'a>(owner: &Owner<'a>, changes: &[Changes<'_>]) -> Option<Conflict<'a>> {
+    let fields = owner.set.intersection(&Changes::in_version(changes, &owner.api_version)?.changed);
+    (!fields.is_empty()).then(|| Conflict::of(owner, fields))
+}
+
+/// Whether a manager applied fields before that it does not apply any more. Of another version they say something else.
+fn goes(last: &Owner<'_>, mine: &Owner<'_>) -> bool {
+    last.api_version != mine.api_version || !last.set.difference(&mine.set).is_empty()
+}
+
+/// What managers own, by versions: this one first.
+fn owned_by_version<'a>(first: String, others: &[Owner<'a>], mine: &Owner<'a>) -> Vec<(String, Set<'a>)> {
+    let mut owned = vec![(first, Set::EMPTY)];
+    for owner in others.iter().chain([mine]) {
+        match owned.iter_mut().find(|(version, _)| *version == owner.api_version) {
+            Some((_, set)) => *set = set.union(&owner.set),
+            None => owned.push((owner.api_version.clone().into_owned(), owner.set.clone())),
+        }
+    }
+    owned
+}
+
+/// The object of which `bare` is left, with what is owned of it and what holds that.
+fn with_owned(whole: &Value, bare: &Value, owned: &Set<'_>, schema: &Type) -> Value {
+    let of = |object| shape::with_named(&fields::of(object, schema), schema);
+    let kept = of(bare).union(&shape::with_named(owned, schema));
+    remove::objects(whole, &of(whole).difference(&kept), schema)
 }

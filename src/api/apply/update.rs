@@ -1,6 +1,7 @@
 //! What a create, a PUT or a patch does to the owners of an object's fields.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -13,6 +14,7 @@ use super::reset::{self, NOBODYS};
 use super::set::Set;
 use super::shape;
 use super::typed::Members;
+use super::versions::{self, Changes, Seen};
 use crate::meta::ObjectMeta;
 use crate::object::Object;
 use crate::resource::Resource;
@@ -47,14 +49,21 @@ pub fn update(row: &Resource, old: Option<&Object>, new: &mut Object, by: &By<'_
         new.meta.managed_fields = by.first(row, written).into_iter().collect();
         return;
     }
-    let entries = match compare::objects(old_members, new_members, &row.schema) {
-        Ok(found) => {
-            advance(row, &mut owners, found, by);
-            managers::entries(owners)
-        }
-        Err(_) => known.to_vec(),
-    };
-    new.meta.managed_fields = entries;
+    let others = versions::of_owners(row, &mut owners);
+    let seen: Result<Vec<_>, _> = others.into_iter().map(|other| seen_as(row, other, old, new)).collect();
+    let found = compare::objects(old_members, new_members, &row.schema);
+    let advanced = seen.as_deref().map_err(Clone::clone).and_then(|seen| {
+        advance(row, &mut owners, found?, seen, by)?;
+        Ok(managers::entries(owners))
+    });
+    new.meta.managed_fields = advanced.unwrap_or_else(|_| known.to_vec());
+}
+
+/// Both objects as another version has them.
+fn seen_as(row: &Resource, other: Arc<Resource>, old: Option<&Object>, new: &Object) -> Result<Seen, String> {
+    let old = old.map_or(Ok(Value::Null), |old| versions::converted(old, row, &other))?;
+    let new = versions::converted(new, row, &other)?;
+    Ok(Seen::new(other, old, new))
 }
 
 /// The metadata that managers may own.
@@ -81,26 +90,40 @@ fn tracked(meta: &ObjectMeta) -> Value {
     Value::Object(map)
 }
 
-/// Moves what differs to the manager, and joins managers when they become too many.
-pub(super) fn advance<'a>(row: &Resource, owners: &mut Owners<'a>, found: Comparison<'a>, by: &By<'a>) {
-    for owner in owners.iter_mut() {
-        shape::reconcile(&mut owner.set, &row.schema);
-    }
-    forget_unknown_versions(row, owners);
+/// Moves what differs to the manager, and joins managers when they become too many. `seen` is the same in the other
+/// versions in which somebody owns fields.
+///
+/// # Errors
+/// Says which list has an item that cannot be told from others.
+pub(super) fn advance<'a>(
+    row: &Resource,
+    owners: &mut Owners<'a>,
+    found: Comparison<'a>,
+    seen: &[Seen],
+    by: &By<'a>,
+) -> Result<(), String> {
+    reconcile(row, owners);
     let filter = reset::filter(row, by.subresource);
-    let found = found.each(|set| filter.of(set));
-    let changed = found.modified.union(&found.added);
-    for owner in owners.iter_mut() {
-        owner.set.remove(&changed);
-        owner.set.remove(&found.removed);
+    let here = Changes::of(row.api_version(), found.each(|set| filter.of(set)));
+    let mut set = here.changed.clone();
+    Changes::take(&[here], owners);
+    for seen in seen {
+        Changes::take(&[seen.changes(by.subresource)?], owners);
     }
-    owners.retain(|owner| !owner.set.is_empty());
-    let mut set = changed;
     set.remove(&Set::of_paths(NOBODYS));
     if !set.is_empty() {
         own(owners, by.owner(row, Operation::Update, set));
     }
     managers::cap(owners);
+    Ok(())
+}
+
+/// Brings what is owned in this version into the form of its type.
+pub(super) fn reconcile(row: &Resource, owners: &mut Owners<'_>) {
+    let here = row.api_version();
+    for owner in owners.iter_mut().filter(|owner| owner.api_version == here) {
+        shape::reconcile(&mut owner.set, &row.schema);
+    }
 }
 
 /// Gives the fields to their new owner, beside those that it has.
@@ -112,17 +135,6 @@ fn own<'a>(owners: &mut Owners<'a>, owner: Owner<'a>) {
         }
         None => owners.push(owner),
     }
-}
-
-/// Owners by a version that is not served own nothing.
-pub(super) fn forget_unknown_versions(row: &Resource, owners: &mut Owners<'_>) {
-    let here = row.api_version();
-    owners.retain(|owner| {
-        owner.api_version == here || {
-            let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &*owner.api_version));
-            Resource::find(group, version, &row.plural).is_some_and(|other| other.kind == row.kind)
-        }
-    });
 }
 
 impl<'a> By<'a> {

@@ -14,7 +14,7 @@ use crate::same;
 use crate::validate::at::{At, Root};
 use crate::validate::common::selects;
 use crate::validate::pod::template;
-use crate::validate::{IMMUTABLE, internal, text, workload};
+use crate::validate::{IMMUTABLE, internal, text, whole, workload};
 
 const PARALLELISM_INDEXED_MAX: i64 = 100_000;
 const FAILED_INDEXES_MAX: i64 = 100_000;
@@ -304,7 +304,8 @@ fn changed_template(spec: At<'_>, old: At<'_>, status: At<'_>) {
         false => same::field_of(model, "template", value, Some(&allowed)),
     };
     if !is_same {
-        place.invalid_value(value.cloned().unwrap_or_default(), IMMUTABLE);
+        let of = if is_suspended { "PodSpec" } else { "PodTemplateSpec" };
+        place.invalid_value(whole::shown(value, of), IMMUTABLE);
     }
 }
 

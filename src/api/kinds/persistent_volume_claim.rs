@@ -8,8 +8,8 @@ use crate::resource::{Particular, Strategy};
 use crate::same;
 use crate::validate::IMMUTABLE;
 use crate::validate::at::{At, Root};
-use crate::validate::claim;
 use crate::validate::pod::resources::{amount, is_native};
+use crate::validate::{claim, whole};
 
 /// What is particular.
 pub static KIND: Particular = Particular {
@@ -108,10 +108,12 @@ fn validate_update(new: Root<'_>, old: Root<'_>) {
         (spec.map().cloned().unwrap_or_default(), before.map().cloned().unwrap_or_default());
     complete_sources(&mut was);
     level(new, old, &mut now, &mut was);
-    if !same::field_of("core.v1.PersistentVolumeClaim", "spec", Some(&now.into()), Some(&was.into())) {
-        spec.forbidden(
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-        );
+    let (now, was) = (Value::from(now), Value::from(was));
+    if !same::field_of("core.v1.PersistentVolumeClaim", "spec", Some(&now), Some(&was)) {
+        let difference = whole::difference(Some(&was), Some(&now), "PersistentVolumeClaimSpec");
+        spec.forbidden(&format!(
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{difference}"
+        ));
     }
     let capacity =
         old.field("status").field("capacity").field("storage").quantity().unwrap_or(Quantity::ZERO);

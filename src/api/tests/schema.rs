@@ -19,7 +19,7 @@ fn the_schema_is_what_the_generator_writes() {
         return;
     }
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    for file in ["columns.json", "resources.json", "types.json"] {
+    for file in ["columns.json", "internal.json", "resources.json", "types.json"] {
         let text = |folder: &Path| std::fs::read_to_string(folder.join(file)).expect("a file of the schema");
         assert!(text(written.path()) == text(&folder), "{file} differs");
     }

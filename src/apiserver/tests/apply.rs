@@ -8,18 +8,18 @@ const APPLY: &str = "application/apply-patch+yaml";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 
 impl Api {
-    async fn apply(&self, path: &str, object: Value) -> Answer {
+    pub(super) async fn apply(&self, path: &str, object: Value) -> Answer {
         self.ask("PATCH", path, &[("content-type", APPLY)], object.to_string()).await
     }
 
-    async fn merge(&self, path: &str, changes: Value) -> Answer {
+    pub(super) async fn merge(&self, path: &str, changes: Value) -> Answer {
         let headers = [("content-type", "application/merge-patch+json"), ("user-agent", "curl/8.1 (x)")];
         self.ask("PATCH", path, &headers, changes.to_string()).await
     }
 }
 
 /// Who owns what: manager, operation, subresource and fields, a line each.
-fn owners(answer: &Answer) -> Vec<String> {
+pub(super) fn owners(answer: &Answer) -> Vec<String> {
     let entries = answer.body["metadata"]["managedFields"].as_array().into_iter().flatten();
     let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
     let line = |entry: &Value| {

@@ -106,7 +106,7 @@ pub(super) fn decide(
     }
     let prepared = write::prepare(call, &mut object, row);
     writes.push(write::put_wanted(key, &prepared)?);
-    Ok(Decision::Propose(Plan { guards, writes, answer: Answer::Written(201, prepared) }))
+    Ok(Decision::Propose(Plan { guards, writes, answer: Answer::Written(201, prepared, 0) }))
 }
 
 /// A name that begins with `prefix`, cut so that every kind takes its length.

@@ -41,8 +41,9 @@ pub(crate) struct Plan {
 pub(crate) enum Answer {
     /// An object that is stored already.
     Stored(Bytes),
-    /// The object that was written, with this code.
-    Written(u16, Prepared),
+    /// The object that was written, with this code; and the revision at which it stood before, 0 for none: a dry run
+    /// shows that.
+    Written(u16, Prepared, u64),
     /// Success without an object.
     Done(Box<Status>),
 }
@@ -143,18 +144,21 @@ pub(crate) fn transaction(actor: &str, guards: Vec<Guard>, writes: Vec<Write>) -
 /// The answer to a write at this revision.
 fn respond(answer: Answer, revision: u64, lens: &Lens, form: Representation) -> Result<Response, Failure> {
     match answer {
-        Answer::Written(code, prepared) => {
+        Answer::Written(code, prepared, _) => {
             present::object(code, &prepared.at_revision(revision).into(), lens, form)
         }
         other => respond_unwritten(other, lens, form),
     }
 }
 
-/// The answer when nothing was written: an object that would have been has no revision.
+/// The answer when nothing was written: an object that would have been has the revision that it has.
 fn respond_unwritten(answer: Answer, lens: &Lens, form: Representation) -> Result<Response, Failure> {
     match answer {
         Answer::Stored(bytes) => present::object(200, &bytes, lens, form),
-        Answer::Written(code, prepared) => present::object(code, &prepared.body.into(), lens, form),
+        Answer::Written(code, prepared, 0) => present::object(code, &prepared.body.into(), lens, form),
+        Answer::Written(code, prepared, before) => {
+            present::object(code, &prepared.at_revision(before).into(), lens, form)
+        }
         Answer::Done(status) => Ok(present::status(&status)),
     }
 }

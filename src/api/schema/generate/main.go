@@ -83,6 +83,7 @@ func main() {
 	resources := readResources(filepath.Join(sources, "api/discovery"))
 	writeResources(filepath.Join(output, "resources.json"), resources)
 	writeColumns(filepath.Join(output, "columns.json"), readColumns(resources))
+	writeInternal(filepath.Join(output, "internal.json"), readInternal(sources))
 	writeTypes(filepath.Join(output, "types.json"), collect(documents, resources))
 }
 

@@ -6,7 +6,7 @@ use super::annotations::Annotations;
 use super::{INT32_MAX, containers, deadline_range, metadata_and_spec, scheduling};
 use crate::same;
 use crate::validate::at::{At, Root};
-use crate::validate::internal;
+use crate::validate::{internal, whole};
 
 const UPDATABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n";
 
@@ -106,8 +106,10 @@ fn only_updatable(new: At<'_>, old: At<'_>) {
     if old.field("schedulingGates").count() > 0 {
         gated(new, old, &mut spec, old_spec);
     }
-    if !same::field_of(MODEL, "spec", Some(&Value::Object(spec)), old.value()) {
-        new.forbidden(UPDATABLE);
+    let spec = Value::Object(spec);
+    if !same::field_of(MODEL, "spec", Some(&spec), old.value()) {
+        let difference = whole::difference(old.value(), Some(&spec), "PodSpec");
+        new.forbidden(&format!("{UPDATABLE}{difference}"));
     }
 }
 
