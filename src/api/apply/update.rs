@@ -104,9 +104,10 @@ pub(super) fn advance<'a>(
 ) -> Result<(), String> {
     reconcile(row, owners);
     let filter = reset::filter(row, by.subresource);
-    let here = Changes::of(row.api_version(), found.each(|set| filter.of(set)));
-    let mut set = here.changed.clone();
-    Changes::take(&[here], owners);
+    let all = [Changes::of(row.api_version(), found.each(|set| filter.of(set)))];
+    Changes::take(&all, owners);
+    let [here] = all;
+    let mut set = here.changed;
     for seen in seen {
         Changes::take(&[seen.changes(by.subresource)?], owners);
     }

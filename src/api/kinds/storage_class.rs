@@ -15,7 +15,7 @@ pub static KIND: Particular = Particular {
         validate,
         validate_update: |new, old| {
             validate(new);
-            for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            for field in ["provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"] {
                 new.field(field).immutable_unshown(old.field(field));
             }
         },

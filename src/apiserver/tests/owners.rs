@@ -128,7 +128,7 @@ async fn owners_of_objects_of_definitions_are_of_any_version() {
     assert_eq!(api.post(DEFINITIONS, definition()).await.code, 201);
     api.apply(&boats("v1", "one"), boat("v1", json!({"colour": "red", "tags": ["x"]}))).await;
     let refused = api.apply(&boats("v2", "two"), boat("v2", json!({"colour": "blue"}))).await;
-    let message = r#"Apply failed with 1 conflict: conflict with "one" using example.com/v1: .spec.colour"#;
+    let message = r#"Apply failed with 1 conflict: conflict with "one": .spec.colour"#;
     assert_eq!(refused.failure(), (409, message));
     let patched = api.merge(&boats("v2", "two"), json!({"spec": {"colour": "blue"}})).await;
     assert_eq!(versions(&patched), ["one example.com/v1", "two example.com/v2"]);

@@ -144,7 +144,10 @@ async fn updates_and_their_conflicts() {
         (400, "the name of the object (z) does not match the name on the URL (x)")
     );
     // Of another cluster, say: no newer version of this object will come.
-    assert_eq!(api.put(&path, json!({"metadata": {"resourceVersion": "999"}})).await.failure().0, 409);
+    assert_eq!(
+        api.put(&path, json!({"metadata": {"name": "x", "resourceVersion": "999"}})).await.failure().0,
+        409
+    );
 }
 
 #[tokio::test]
@@ -168,6 +171,26 @@ async fn patches() {
     assert_eq!(refused.code, 422);
     assert_eq!(api.ask("PATCH", &path, &merge, r#"{"metadata":{"resourceVersion":"1"}}"#).await.code, 409);
     assert_eq!(api.ask("PATCH", &path, &[("content-type", "text/plain")], "{}").await.code, 415);
+}
+
+#[tokio::test]
+async fn odd_patches_are_told_of_or_refused() {
+    let api = Api::new();
+    let made = api.config_map("x", json!({})).await;
+    let merge = [("content-type", "application/merge-patch+json")];
+    let odd = r#"{"extra":1,"extra":2}"#;
+    let path = |options: &str| format!("{MAPS}/x?dryRun=All{options}");
+    let told = api.ask("PATCH", &path(""), &merge, odd).await;
+    let expect = [r#"299 - "duplicate field \"extra\"""#, r#"299 - "unknown field \"extra\"""#];
+    assert_eq!((told.code, &told.warnings[..]), (200, &expect.map(str::to_owned)[..]));
+    let ignored = api.ask("PATCH", &path("&fieldValidation=Ignore"), &merge, odd).await;
+    assert_eq!((ignored.code, ignored.warnings.len()), (200, 0));
+    let (code, message) = (422, r#"strict decoding error: duplicate field "extra", unknown field "extra""#);
+    let refused = api.ask("PATCH", &path("&fieldValidation=Strict"), &merge, odd).await;
+    assert_eq!(refused.code, code);
+    assert!(refused.failure().1.ends_with(message), "{refused:?}");
+    let dry = api.ask("PATCH", &path(""), &merge, r#"{"data":{"new":"1"}}"#).await;
+    assert_eq!((dry.revision(), &dry.body["data"]["new"]), (made.revision(), &json!("1")));
 }
 
 /// Somebody else's write of this data to the ConfigMap `x`.
