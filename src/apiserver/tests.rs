@@ -6,6 +6,7 @@ mod custom;
 mod kinds;
 mod namespaces;
 mod reads;
+mod requests;
 mod services;
 mod stalls;
 mod subresources;

@@ -73,7 +73,10 @@ async fn selectors() {
     assert_eq!(api.get(&format!("{MAPS}?labelSelector=%3D")).await.code, 400);
     assert_eq!(
         api.get(&format!("{MAPS}?fieldSelector=data%3Dx")).await.failure(),
-        (400, "field label not supported: data")
+        (
+            400,
+            r#""data" is not a known field selector: only "metadata.name", "metadata.namespace""#
+        )
     );
 }
 

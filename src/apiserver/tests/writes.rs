@@ -62,7 +62,7 @@ async fn what_cannot_be_created() {
             "/api/v1/configmaps",
             json!({"metadata": {"name": "y"}}),
             405,
-            r#"create is not supported on resources of kind "configmaps""#,
+            "the server does not allow this method on the requested resource",
         ),
         ("/api/v1/parrots", json!({}), 404, "the server could not find the requested resource"),
     ];
