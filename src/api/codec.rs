@@ -196,7 +196,11 @@ mod tests {
         let cases = [
             (
                 r#"{"kind":"ConfigMap","apiVersion":"v2"}"#,
-                as_map("ConfigMap", "v2", &format!(r#"no kind "ConfigMap" is registered for version "v2" {scheme}"#)),
+                as_map(
+                    "ConfigMap",
+                    "v2",
+                    &format!(r#"no kind "ConfigMap" is registered for version "v2" {scheme}"#),
+                ),
             ),
             (
                 r#"{"kind":"Pod","apiVersion":"v1"}"#,
@@ -204,7 +208,11 @@ mod tests {
             ),
             (
                 r#"{"kind":"Deployment","apiVersion":"apps/v1"}"#,
-                as_map("Deployment", "v1", "converting (v1.Deployment) to (core.ConfigMap): unknown conversion"),
+                as_map(
+                    "Deployment",
+                    "v1",
+                    "converting (v1.Deployment) to (core.ConfigMap): unknown conversion",
+                ),
             ),
             (
                 r#"{"kind":"X","apiVersion":"apps/"}"#,

@@ -160,7 +160,9 @@ impl Walk {
     /// Whether the member that was come upon, or one that it stands in, is no field.
     fn is_unknown(&self) -> bool {
         self.unknown.iter().any(|known| {
-            self.path.strip_prefix(&**known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            self.path
+                .strip_prefix(&**known)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }
 }
@@ -320,7 +322,8 @@ mod tests {
 
     #[test]
     fn oddities_in_the_order_of_the_text() {
-        let text = br#"{"a":{"x":1,"x":{"u":1,"u":2},"y":0},"u":{"a":1,"a":2},"b":[{"c":1,"c":2}],"u":3,"a":{}}"#;
+        let text =
+            br#"{"a":{"x":1,"x":{"u":1,"u":2},"y":0},"u":{"a":1,"a":2},"b":[{"c":1,"c":2}],"u":3,"a":{}}"#;
         let unknown = vec!["a.y".to_owned(), "u".to_owned()];
         let told: Vec<_> = oddities(text, unknown).iter().map(ToString::to_string).collect();
         let expect = [

@@ -18,9 +18,8 @@ use crate::schema::Type;
 /// What every body begins with.
 const MAGIC: &[u8] = b"k8s\0";
 
-const NO_MAGIC: ProtoError = ProtoError(
-    "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
-);
+const NO_MAGIC: ProtoError =
+    ProtoError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
 
 /// The envelope around a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,6 +70,9 @@ pub fn seal(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
     let mut body = MAGIC.to_vec();
     put_bytes(&mut body, 1, &type_meta);
     put_bytes(&mut body, 2, message);
+    // How the message is encoded: in no other way.
+    put_bytes(&mut body, 3, b"");
+    put_bytes(&mut body, 4, b"");
     body
 }
 

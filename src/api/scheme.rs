@@ -10,9 +10,10 @@ pub fn is_registered(group: &str, version: &str, kind: &str) -> bool {
     let is_it = |name: &str| kind == name || kind.strip_suffix("List") == Some(name);
     RESOURCES.iter().any(|row| {
         (&*row.group, &*row.version) == (group, version) && is_it(&row.kind)
-            || row.subresources.iter().any(|below| {
-                below.api_version(row) == (group, version) && below.kind == kind
-            })
+            || row
+                .subresources
+                .iter()
+                .any(|below| below.api_version(row) == (group, version) && below.kind == kind)
     })
 }
 
@@ -33,7 +34,10 @@ pub fn internal(group: &str, kind: &str) -> String {
 
 /// What is said of an object of one kind where another is wanted.
 pub fn not_convertible(version: &str, kind: &str, wanted: &Resource) -> String {
-    format!("converting ({version}.{kind}) to ({}): unknown conversion", internal(&wanted.group, &wanted.kind))
+    format!(
+        "converting ({version}.{kind}) to ({}): unknown conversion",
+        internal(&wanted.group, &wanted.kind)
+    )
 }
 
 /// `v1`, or `apps/v1` in a named group.

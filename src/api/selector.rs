@@ -366,7 +366,10 @@ mod tests {
         );
         assert_eq!(error, expect);
         let error = Selector::parse("app>-x").expect_err("bound").to_string();
-        assert!(error.contains("requirement: [values[0]: ") && error.contains(", values[0][app]: "), "{error}");
+        assert!(
+            error.contains("requirement: [values[0]: ") && error.contains(", values[0][app]: "),
+            "{error}"
+        );
         let error = Selector::parse("-a=b").expect_err("key").to_string();
         assert!(
             error.starts_with(

@@ -69,7 +69,11 @@ impl ContinueToken {
             () if start.strip_prefix('/').unwrap_or(start).split('/').any(is_step) => start.to_owned(),
             () => {
                 let remaining = tree.get("remaining").and_then(Value::as_u64);
-                return Ok(Self { revision: u64::try_from(revision).ok(), start: start.to_owned(), remaining });
+                return Ok(Self {
+                    revision: u64::try_from(revision).ok(),
+                    start: start.to_owned(),
+                    remaining,
+                });
             }
         };
         Err(TokenError(why))
@@ -86,7 +90,9 @@ fn member<'t, T>(
     let given = tree.get(name).filter(|value| !value.is_null());
     let wrong = |value: &Value| {
         let found = found(value, go);
-        TokenError(format!("json: cannot unmarshal {found} into Go struct field continueToken.{name} of type {go}"))
+        TokenError(format!(
+            "json: cannot unmarshal {found} into Go struct field continueToken.{name} of type {go}"
+        ))
     };
     given.map(|value| read(value).ok_or_else(|| wrong(value))).transpose()
 }
@@ -106,7 +112,8 @@ mod tests {
     #[test]
     fn what_is_no_token() {
         let encode = |json: &str| URL_SAFE_NO_PAD.encode(json);
-        let whole = |v: &str, rv: i64, start: &str| encode(&format!(r#"{{"v":"{v}","rv":{rv},"start":"{start}"}}"#));
+        let whole =
+            |v: &str, rv: i64, start: &str| encode(&format!(r#"{{"v":"{v}","rv":{rv},"start":"{start}"}}"#));
         let cases = [
             ("?".to_owned(), "illegal base64 data at input byte 0"),
             ("nonsense".to_owned(), r"invalid character '\u009e' looking for beginning of value"),

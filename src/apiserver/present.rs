@@ -90,8 +90,24 @@ pub fn encode_status(status: &Status, form: Representation) -> Bytes {
 /// The protobuf form of a `Status` in JSON.
 pub fn status_message(json: &[u8]) -> Bytes {
     let schema = schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.Status");
-    let tree: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
+    let mut tree: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
+    fill(&mut tree, &["message", "reason", "status"]);
+    for (of, names) in [
+        ("metadata", &["continue", "resourceVersion", "selfLink"][..]),
+        ("details", &["group", "kind", "name", "uid"]),
+    ] {
+        if let Some(Value::Object(map)) = tree.get_mut(of) {
+            fill(map, names);
+        }
+    }
     proto::seal("v1", "Status", &proto::message(&tree, &schema)).into()
+}
+
+/// Gives texts that are not there as empty ones, as Go's messages have them.
+fn fill(map: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        map.entry(*name).or_insert_with(|| "".into());
+    }
 }
 
 /// The message of an object, or of its metadata alone.

@@ -44,7 +44,10 @@ impl Refused {
     pub(super) fn status(self, body: &[u8], wanted: &str) -> Status {
         Status::bad_request(match self {
             Self::Unrecognized(why) => {
-                format!("the object provided is unrecognized (must be of type {wanted}): {why} ({})", summary(body))
+                format!(
+                    "the object provided is unrecognized (must be of type {wanted}): {why} ({})",
+                    summary(body)
+                )
             }
             Self::Unusable { kind, version, why } => {
                 format!("{kind} in version {version:?} cannot be handled as a {wanted}: {why}")
@@ -174,9 +177,9 @@ fn check_custom(
         return Err(other_version(stated, wanted));
     }
     if kind != wanted.kind {
-        let name = decode::json(body).ok().and_then(|decoded| {
-            decoded.value.get("metadata")?.get("name")?.as_str().map(str::to_owned)
-        });
+        let name = decode::json(body)
+            .ok()
+            .and_then(|decoded| decoded.value.get("metadata")?.get("name")?.as_str().map(str::to_owned));
         let error = FieldError::invalid("kind", kind, &format!("must be {}", wanted.kind));
         let of = GroupResource { group: &wanted.group, resource: kind };
         let status = Status::invalid(of, &name.unwrap_or_default(), &[error]);
@@ -187,9 +190,8 @@ fn check_custom(
 
 fn other_version((group, version): (&str, &str), wanted: &Resource) -> Refused {
     let (given, expected) = (scheme::joined(group, version), wanted.api_version());
-    let why = format!(
-        "the API version in the data ({given}) does not match the expected API version ({expected})"
-    );
+    let why =
+        format!("the API version in the data ({given}) does not match the expected API version ({expected})");
     Refused::Understood(Box::new(Status::bad_request(why)))
 }
 
@@ -198,9 +200,7 @@ fn group_version(text: &str) -> Result<(&str, &str), String> {
     match text.split_once('/') {
         None => Ok(("", text)),
         Some(("", "")) => Ok(("", "")),
-        Some((_, version)) if version.contains('/') => {
-            Err(format!("unexpected GroupVersion string: {text}"))
-        }
+        Some((_, version)) if version.contains('/') => Err(format!("unexpected GroupVersion string: {text}")),
         Some(pair) => Ok(pair),
     }
 }

@@ -170,6 +170,9 @@ mod tests {
         }
         let query = |name: &str| if name == "gracePeriodSeconds" { vec!["soon"] } else { Vec::new() };
         let refused = DeleteOptions::in_query(query).expect_err("refused");
-        assert_eq!((refused.code, &*refused.message), (400, r#"strconv.ParseInt: parsing "soon": invalid syntax"#));
+        assert_eq!(
+            (refused.code, &*refused.message),
+            (400, r#"strconv.ParseInt: parsing "soon": invalid syntax"#)
+        );
     }
 }

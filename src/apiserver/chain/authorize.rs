@@ -52,8 +52,17 @@ static RULES: &[Rule] = &[
         subjects: &[AUTHENTICATED],
         verbs: &["get"],
         on: Scope::Paths(&[
-            "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
-            "/version", "/version/",
+            "/api",
+            "/api/*",
+            "/apis",
+            "/apis/*",
+            "/healthz",
+            "/livez",
+            "/openapi",
+            "/openapi/*",
+            "/readyz",
+            "/version",
+            "/version/",
         ]),
     },
     // system:public-info-viewer
@@ -220,9 +229,8 @@ mod tests {
     #[test]
     fn who_may_create_what() {
         let jane = User::authenticated("jane", []);
-        let may = |user: &User, path: &str| {
-            is_allowed(user, &Target::of(&Method::POST, path, &Query::default()))
-        };
+        let may =
+            |user: &User, path: &str| is_allowed(user, &Target::of(&Method::POST, path, &Query::default()));
         let reviews = "/apis/authorization.k8s.io/v1";
         assert!(may(&jane, &format!("{reviews}/selfsubjectaccessreviews")));
         assert!(may(&jane, &format!("{reviews}/selfsubjectrulesreviews")));

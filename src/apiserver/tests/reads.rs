@@ -73,10 +73,7 @@ async fn selectors() {
     assert_eq!(api.get(&format!("{MAPS}?labelSelector=%3D")).await.code, 400);
     assert_eq!(
         api.get(&format!("{MAPS}?fieldSelector=data%3Dx")).await.failure(),
-        (
-            400,
-            r#""data" is not a known field selector: only "metadata.name", "metadata.namespace""#
-        )
+        (400, r#""data" is not a known field selector: only "metadata.name", "metadata.namespace""#)
     );
 }
 
@@ -132,7 +129,7 @@ async fn resource_versions_of_reads() {
     );
     let future = api.get(&format!("{path}?resourceVersion=99")).await;
     assert_eq!(future.failure(), (504, "Timeout: Too large resource version: 99, current: 5"));
-    assert_eq!(api.get(&format!("{path}?resourceVersion=x")).await.code, 400);
+    assert_eq!(api.get(&format!("{path}?resourceVersion=x")).await.code, 500);
     let exact = api.get(&format!("{MAPS}?resourceVersion=4&resourceVersionMatch=Exact")).await;
     assert_eq!((exact.names().len(), exact.revision()), (0, 4));
     api.memory.lose_quorum();
@@ -208,7 +205,7 @@ async fn yaml_and_protobuf() {
     };
     for (path, parts) in [
         (format!("{MAPS}/x"), ["kind: ConfigMap\n", "data:\n  a: \"yes\"\n"]),
-        (MAPS.to_owned(), ["kind: ConfigMapList\n", "items:\n- apiVersion: v1\n"]),
+        (MAPS.to_owned(), ["kind: ConfigMapList\n", "items:\n- data:\n    a: \"yes\"\n"]),
         (format!("{MAPS}/y"), ["kind: Status\n", "reason: NotFound\n"]),
     ] {
         let (kind, body) = read(&path, "application/yaml").await;

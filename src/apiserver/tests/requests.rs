@@ -58,7 +58,10 @@ async fn media_types_that_a_path_does_not_have() {
     let map = format!("{MAPS}/map");
     let text = [("content-type", "text/plain")];
     let patched = api.ask("PATCH", &map, &text, "{}").await;
-    assert_eq!((patched.failure(), &patched.body["details"]), ((415, "415: Unsupported Media Type"), &json!({})));
+    assert_eq!(
+        (patched.failure(), &patched.body["details"]),
+        ((415, "415: Unsupported Media Type"), &json!({}))
+    );
     let three = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
     let unknown = "the body of the request was in an unknown format - accepted media types include";
     assert_eq!(api.ask("PUT", &map, &text, "{}").await.failure(), (415, &*format!("{unknown}: {three}")));
@@ -100,12 +103,18 @@ async fn options_of_writes() {
     }
     let both = api.post(&format!("{MAPS}?fieldManager=a%01&fieldValidation=Some"), json!({})).await;
     let fields: Vec<_> = both.body["details"]["causes"].as_array().expect("causes").iter().collect();
-    assert_eq!((both.code, &fields[0]["field"], &fields[1]["field"]), (422, &json!("fieldManager"), &json!("fieldValidation")));
+    assert_eq!(
+        (both.code, &fields[0]["field"], &fields[1]["field"]),
+        (422, &json!("fieldManager"), &json!("fieldValidation"))
+    );
 
     let soon = api.delete(&format!("{map}?gracePeriodSeconds=soon")).await;
     assert_eq!(soon.failure(), (400, r#"strconv.ParseInt: parsing "soon": invalid syntax"#));
     let other = api.ask("DELETE", &map, &[], r#"{"preconditions":{"resourceVersion":"1"}}"#).await;
-    assert!(other.failure().1.starts_with(r#"Operation cannot be fulfilled on ConfigMap "map": the Res"#), "{other:?}");
+    assert!(
+        other.failure().1.starts_with(r#"Operation cannot be fulfilled on ConfigMap "map": the Res"#),
+        "{other:?}"
+    );
     // A body says it all: the query is not looked at, nor is the media type of none.
     let gone = api.ask("DELETE", &format!("{map}?dryRun=All"), &[], "{}").await;
     assert_eq!(gone.code, 200);

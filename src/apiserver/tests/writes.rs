@@ -262,7 +262,7 @@ async fn deletes_with_preconditions_and_finalizers() {
     let stated = |uid: &str| json!({"preconditions": {"uid": uid}}).to_string();
     let (code, message) = (
         409,
-        "Operation cannot be fulfilled on configmaps \"x\": the UID in the precondition (y) does not match",
+        "Operation cannot be fulfilled on ConfigMap \"x\": the UID in the precondition (y) does not match",
     );
     let refused = api.ask("DELETE", &path, &[], stated("y")).await;
     assert!(refused.failure().0 == code && refused.failure().1.starts_with(message), "{refused:?}");

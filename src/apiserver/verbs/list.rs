@@ -45,9 +45,10 @@ impl Options {
         let query = &call.query;
         let stated = query.get("resourceVersion");
         let token = Some(query.get("continue")).filter(|text| !text.is_empty());
-        let token = token.map(ContinueToken::decode).transpose().map_err(|error| {
-            Status::bad_request(format!("invalid continue token: {error}"))
-        })?;
+        let token = token
+            .map(ContinueToken::decode)
+            .transpose()
+            .map_err(|error| Status::bad_request(format!("invalid continue token: {error}")))?;
         if token.is_some() {
             if !matches!(stated, "" | "0") {
                 let why = "specifying resource version is not allowed when using continue";

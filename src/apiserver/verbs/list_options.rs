@@ -72,7 +72,8 @@ fn watch_errors(query: &Query) -> Vec<FieldError> {
     let (is_odd, is_initial) = (matching != "NotOlderThan", query.has(INITIAL));
     let requires = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
     let alone = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-    let mut errors = broken(&[(is_initial && is_odd, requires), (!is_initial && !matching.is_empty(), alone)]);
+    let mut errors =
+        broken(&[(is_initial && is_odd, requires), (!is_initial && !matching.is_empty(), alone)]);
     if !matching.is_empty() {
         errors.extend(is_odd.then(|| FieldError::not_supported(MATCH, matching, &["NotOlderThan"])));
         let continues = !query.get("continue").is_empty();
@@ -99,7 +100,10 @@ mod tests {
         let lists = [
             ("", vec![]),
             ("resourceVersion=5&resourceVersionMatch=Exact", vec![]),
-            ("sendInitialEvents", vec!["sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"]),
+            (
+                "sendInitialEvents",
+                vec!["sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"],
+            ),
             (
                 "resourceVersionMatch=Nearly&continue=x",
                 vec![
