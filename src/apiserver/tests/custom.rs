@@ -144,7 +144,7 @@ async fn objects_are_defaulted_validated_and_pruned() {
     let mut wrong = foo("b", "green");
     wrong["spec"]["replicas"] = "many".into();
     assert_eq!(
-        api.post(FOOS, wrong).await.failure(),
+        api.post(FOOS, wrong.clone()).await.failure(),
         (
             422,
             r#"Foo.example.com "b" is invalid: [spec.colour: Unsupported value: "green": supported values: "red", "blue", spec.replicas: Invalid value: "string": spec.replicas in body must be of type integer: "string", .spec.replicas: Invalid value: 0: .spec.replicas accessor error: many is of the type string, expected int64]"#
