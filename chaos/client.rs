@@ -129,8 +129,8 @@ impl Client {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// One request with headers of the caller's own, and its answer, whatever it is: the code and the body. On a
-    /// connection of its own, which a server may close that does not read all of a bad request.
+    /// One request with headers of the caller's own, and its answer, whatever it is: the code, and of a failure the body.
+    /// On a connection of its own, which a server may close that does not read all of a bad request.
     ///
     /// # Errors
     /// When there is no whole answer.
@@ -150,8 +150,13 @@ impl Client {
         let exchange = async {
             let mut connection = self.connect().await.map_err(|error| unsent(&error))?;
             let response = connection.send_request(request).await.map_err(unknown)?;
-            let code = response.status().as_u16();
-            Ok((code, response.into_body().collect().await.map_err(unknown)?.to_bytes()))
+            let code = response.status();
+            // What succeeds may be a watch, and have no end.
+            let body = match code.is_success() {
+                true => Bytes::new(),
+                false => response.into_body().collect().await.map_err(unknown)?.to_bytes(),
+            };
+            Ok((code.as_u16(), body))
         };
         let answer = env::timeout(self.timeout, exchange).await;
         answer.unwrap_or_else(|_| Err(ClientError::Unknown(format!("no answer within {:?}", self.timeout))))

@@ -244,6 +244,10 @@ mod tests {
         for (body, expect) in cases {
             assert_eq!(refused(body, FieldValidation::Warn), expect);
         }
+    }
+
+    #[test]
+    fn what_a_body_does_not_say_its_path_says() {
         let maps = Resource::builtin("", "v1", "configmaps");
         for body in ["{}", "null", r#"{"kind":"ConfigMap"}"#, r#"{"apiVersion":"v1"}"#] {
             assert!(object(body.as_bytes(), Format::Json, &maps, FieldValidation::Warn).is_ok(), "{body}");

@@ -246,16 +246,18 @@ fn quantity(text: &str) -> Result<Value, TypeError> {
 /// Where it is none.
 pub(crate) fn bytes(text: String) -> Result<Value, TypeError> {
     let unwrapped = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], "") } else { text };
-    let bytes = LENIENT.decode(&unwrapped).map_err(|error| {
-        let at = match error {
-            base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-            base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
-                unwrapped.len() / 4 * 4
-            }
-        };
-        TypeError(format!("illegal base64 data at input byte {at}"))
-    })?;
+    let bytes = LENIENT.decode(&unwrapped);
+    let bytes = bytes.map_err(|error| TypeError(base64_error(&error, unwrapped.len())))?;
     Ok(STANDARD.encode(bytes).into())
+}
+
+/// Where base64 of this length breaks.
+pub(crate) fn base64_error(error: &base64::DecodeError, length: usize) -> String {
+    let at = match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => length / 4 * 4,
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 fn time(text: &str) -> Result<Value, TypeError> {

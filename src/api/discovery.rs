@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::custom::preference;
 use crate::resource::{RESOURCES, Resource};
@@ -48,9 +48,15 @@ pub fn version() -> Value {
     })
 }
 
-/// `/api`.
-pub fn legacy_versions() -> Value {
-    json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
+/// `/api`, for clients that call the server `address`.
+pub fn legacy_versions(address: &str) -> Value {
+    let everybody = json!([{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]);
+    json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": everybody})
+}
+
+/// Whether Kubernetes brings a group of this name.
+pub fn is_builtin(group: &str) -> bool {
+    !group.is_empty() && RESOURCES.iter().any(|row| row.group == group)
 }
 
 /// What is served: what Kubernetes brings, and what definitions make.
@@ -77,21 +83,22 @@ impl<'r> Served<'r> {
 
     /// `/apis/GROUP`; `None` when there is no such group.
     pub fn group(&self, name: &str) -> Option<Value> {
-        let mut body = self.group_body(name)?;
-        body["kind"] = "APIGroup".into();
-        body["apiVersion"] = "v1".into();
-        Some(body)
+        let Value::Object(group) = self.group_body(name)? else { return None };
+        let head = [("kind".to_owned(), json!("APIGroup")), ("apiVersion".to_owned(), json!("v1"))];
+        Some(head.into_iter().chain(group).collect::<Map<_, _>>().into())
     }
 
     /// `/api/v1` or `/apis/GROUP/VERSION`; `None` when it is not served.
     pub fn resources(&self, group: &str, version: &str) -> Option<Value> {
         let rows: Vec<_> = self.rows(group, version).flat_map(resource).collect();
         let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        let mut list = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": rows});
+        let mut list = json!({"kind": "APIResourceList"});
         // The legacy group is older than versions of these documents.
         if !group.is_empty() {
             list["apiVersion"] = "v1".into();
         }
+        list["groupVersion"] = group_version.into();
+        list["resources"] = rows.as_slice().into();
         (!rows.is_empty()).then_some(list)
     }
 
@@ -185,13 +192,12 @@ fn resource(row: &Resource) -> Vec<Value> {
         body["storageVersionHash"] = row.storage_hash.as_str().into();
     }
     let below = row.subresources.iter().map(|below| {
-        let mut body = json!({
-            "name": format!("{}/{}", row.plural, below.name), "singularName": "", "namespaced": row.namespaced,
-            "kind": below.kind, "verbs": below.verbs,
-        });
+        let name = format!("{}/{}", row.plural, below.name);
+        let mut body = json!({"name": name, "singularName": "", "namespaced": row.namespaced});
         if let Some((group, version)) = &below.api_version {
             (body["group"], body["version"]) = (group.as_str().into(), version.as_str().into());
         }
+        (body["kind"], body["verbs"]) = (below.kind.as_str().into(), below.verbs.as_slice().into());
         body
     });
     [body].into_iter().chain(below).collect()

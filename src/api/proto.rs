@@ -70,6 +70,9 @@ pub fn seal(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
     let mut body = MAGIC.to_vec();
     put_bytes(&mut body, 1, &type_meta);
     put_bytes(&mut body, 2, message);
+    // How the message is encoded: in no other way.
+    put_bytes(&mut body, 3, b"");
+    put_bytes(&mut body, 4, b"");
     body
 }
 

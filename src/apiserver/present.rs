@@ -90,8 +90,24 @@ pub fn encode_status(status: &Status, form: Representation) -> Bytes {
 /// The protobuf form of a `Status` in JSON.
 pub fn status_message(json: &[u8]) -> Bytes {
     let schema = schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.Status");
-    let tree: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
+    let mut tree: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
+    fill(&mut tree, &["message", "reason", "status"]);
+    for (of, names) in [
+        ("metadata", &["continue", "resourceVersion", "selfLink"][..]),
+        ("details", &["group", "kind", "name", "uid"]),
+    ] {
+        if let Some(Value::Object(map)) = tree.get_mut(of) {
+            fill(map, names);
+        }
+    }
     proto::seal("v1", "Status", &proto::message(&tree, &schema)).into()
+}
+
+/// Gives texts that are not there as empty ones, as Go's messages have them.
+fn fill(map: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        map.entry(*name).or_insert_with(|| "".into());
+    }
 }
 
 /// The message of an object, or of its metadata alone.
@@ -158,9 +174,11 @@ pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Represen
         Representation::Partial => list_head(&mut head, "PartialObjectMetadataList", "meta.k8s.io/v1", &meta),
         Representation::Table { version, .. } => table_head(&mut head, resource, version, &meta, true),
     }
+    let common = Common::of(resource);
     let length = (form == Representation::Plain && lens.is_plain()).then(|| {
         let commas = items.len().saturating_sub(1);
-        head.len() + items.iter().map(|item| item.bytes.len()).sum::<usize>() + commas + TAIL.len()
+        let items = items.iter().map(|item| common.strip(&item.bytes).map(<[u8]>::len).iter().sum::<usize>());
+        head.len() + items.sum::<usize>() + commas + TAIL.len()
     });
     let marked = match form {
         Representation::Table { .. } => resource.columns.marked(items.iter().map(|item| &*item.bytes)),
@@ -168,7 +186,7 @@ pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Represen
     };
     let items = items.into_iter();
     let now_ms = env::wall_ms();
-    let chunks = Chunks { head: Some(head), items, lens, form, marked, now_ms, is_first: true };
+    let chunks = Chunks { head: Some(head), items, lens, form, common, marked, now_ms, is_first: true };
     let mut response =
         Response::new(Body::from_stream(futures::stream::iter(chunks.map(Ok::<_, Infallible>))));
     let headers = response.headers_mut();
@@ -197,6 +215,28 @@ fn protobuf_list(meta: &ListMeta, items: &[Arc<Object>], lens: &Lens, form: Repr
     let mut response = json(200, body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
     response
+}
+
+/// What a list says for all of its items: the kind and apiVersion of what Kubernetes brings. Items begin with it as
+/// they are stored, and are shown without it.
+struct Common(Vec<u8>);
+
+impl Common {
+    fn of(resource: &Resource) -> Self {
+        if resource.custom.is_some() {
+            return Self(Vec::new());
+        }
+        let (kind, version) = (&resource.kind, resource.api_version());
+        Self(format!(r#"{{"kind":"{kind}","apiVersion":"{version}","#).into_bytes())
+    }
+
+    /// An item without it, in two pieces.
+    fn strip<'i>(&self, item: &'i [u8]) -> [&'i [u8]; 2] {
+        match item.strip_prefix(&*self.0) {
+            Some(rest) if !self.0.is_empty() => [b"{", rest],
+            _ => [b"", item],
+        }
+    }
 }
 
 const TAIL: &[u8] = b"]}\n";
@@ -238,6 +278,7 @@ struct Chunks {
     items: std::vec::IntoIter<Arc<Object>>,
     lens: Lens,
     form: Representation,
+    common: Common,
     /// The object that a table marks.
     marked: String,
     /// What ages count to.
@@ -277,7 +318,7 @@ impl Chunks {
         let bytes = seen(&item.bytes, &self.lens).unwrap_or_else(|_| item.bytes.clone());
         match self.form {
             Representation::Plain | Representation::Protobuf | Representation::PartialProtobuf => {
-                out.extend_from_slice(&bytes);
+                self.common.strip(&bytes).iter().for_each(|piece| out.extend_from_slice(piece));
             }
             Representation::Partial => table::append_partial(out, &bytes),
             Representation::Table { include, .. } => {

@@ -13,9 +13,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use base::env;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::chain::{Incoming, admit_request};
@@ -113,7 +113,10 @@ async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Res
         // Another master may have made it a moment ago.
         None => {
             let moment = context.backend.linearizable().await?;
-            context.definitions.row(&path, &moment.state).ok_or_else(Status::no_such_path)?
+            match context.definitions.row(&path, &moment.state) {
+                Some(row) => row,
+                None => return Ok(unknown(parts.uri.path())),
+            }
         }
     };
     let mut call = Call {
@@ -167,32 +170,52 @@ fn header(headers: &HeaderMap, name: http::HeaderName) -> String {
 
 /// A path that is no resource.
 async fn document(context: &Context, request: &Parts) -> Result<Response, Failure> {
+    match found(context, request).await? {
+        None => Ok(unknown(request.uri.path())),
+        Some(_) if !matches!(request.method, Method::GET | Method::HEAD) => {
+            Err(Status::no_such_method().into())
+        }
+        Some(document) => Ok(document),
+    }
+}
+
+async fn found(context: &Context, request: &Parts) -> Result<Option<Response>, Failure> {
     let path = request.uri.path();
     let query = Query::parse(request.uri.query().unwrap_or_default());
-    if !matches!(request.method.as_str(), "GET" | "HEAD") {
-        return Err(Status::failure(
-            405,
-            api::Reason::MethodNotAllowed,
-            "the server does not allow this method on the requested resource",
-        )
-        .into());
-    }
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let accept = header(&request.headers, ACCEPT);
-    let found = match parts.as_slice() {
+    Ok(match parts.as_slice() {
         ["healthz" | "livez" | "readyz"] => {
-            return Ok(health::answer(context, &format!("/{}", parts[0]), &query).await);
+            Some(health::answer(context, &format!("/{}", parts[0]), &query).await)
         }
-        ["metrics"] => return Ok(metrics(context)),
-        ["api" | "apis", rest @ ..] if rest.len() < 3 => return discovered(context, &parts, &accept).await,
+        ["metrics"] => Some(metrics(context)),
+        ["api"] if negotiate::discovery(&accept).is_none() => {
+            Some(json(200, discovery::legacy_versions(&host(request)).to_string()))
+        }
+        ["api" | "apis", rest @ ..] if rest.len() < 3 => discovered(context, &parts, &accept).await?,
         ["openapi", rest @ ..] => {
             let definitions = context.definitions.at(&context.backend.moment().state);
-            return openapi::answer(&definitions, rest, &accept, &query, &request.headers);
+            Some(openapi::answer(&definitions, rest, &accept, &query, &request.headers)?)
         }
-        ["version"] => Some(discovery::version()),
+        ["version"] => Some(json(200, format!("{:#}", discovery::version()))),
         _ => None,
-    };
-    found.map(|body| json(200, body.to_string())).ok_or_else(|| Status::no_such_path().into())
+    })
+}
+
+/// Of a path that nobody serves. Below what Kubernetes brings itself that is told as a failure of the API is; of all
+/// else nothing is known.
+fn unknown(path: &str) -> Response {
+    let of_group = |rest: &str| rest.split('/').next().is_some_and(discovery::is_builtin);
+    if path.starts_with("/api/") || path.strip_prefix("/apis/").is_some_and(of_group) {
+        return Failure::from(Status::no_such_path()).into_response();
+    }
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+/// What the client calls this server.
+fn host(request: &Parts) -> String {
+    let authority = request.uri.authority().map(|authority| authority.as_str().to_owned());
+    authority.unwrap_or_else(|| header(&request.headers, HOST))
 }
 
 fn metrics(context: &Context) -> Response {
@@ -201,33 +224,32 @@ fn metrics(context: &Context) -> Response {
 }
 
 /// What is served, as this master knows it; what it does not know, as all do.
-async fn discovered(context: &Context, parts: &[&str], accept: &str) -> Result<Response, Failure> {
+async fn discovered(context: &Context, parts: &[&str], accept: &str) -> Result<Option<Response>, Failure> {
     let mut moment = context.backend.moment();
     for is_last in [false, true] {
         let definitions = context.definitions.at(&moment.state);
         let served = Served::with(definitions.served().map(AsRef::as_ref));
         let found = match parts {
-            ["api"] => return Ok(groups(&served, true, accept)),
-            ["apis"] => return Ok(groups(&served, false, accept)),
+            ["api"] => return Ok(Some(groups(&served, true, accept))),
+            ["apis"] => return Ok(Some(groups(&served, false, accept))),
             ["api", version] => served.resources("", version),
             ["apis", group] => served.group(group),
             ["apis", group, version] => served.resources(group, version),
             _ => None,
         };
         if let Some(body) = found {
-            return Ok(json(200, body.to_string()));
+            return Ok(Some(json(200, body.to_string())));
         }
         if !is_last {
             moment = context.backend.linearizable().await?;
         }
     }
-    Err(Status::no_such_path().into())
+    Ok(None)
 }
 
 fn groups(served: &Served<'_>, legacy: bool, accept: &str) -> Response {
     let Some(form) = negotiate::discovery(accept) else {
-        let plain = if legacy { discovery::legacy_versions() } else { served.groups() };
-        return json(200, plain.to_string());
+        return json(200, served.groups().to_string());
     };
     let mut response = json(200, served.aggregated(legacy, form).to_string());
     let kind =

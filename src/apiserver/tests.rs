@@ -7,6 +7,7 @@ mod kinds;
 mod namespaces;
 mod owners;
 mod reads;
+mod requests;
 mod services;
 mod stalls;
 mod subresources;

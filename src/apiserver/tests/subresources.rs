@@ -228,8 +228,10 @@ async fn reviews_answer_and_store_nothing() {
     let other = may(&of_anybody, json!({"user": "u", "resourceAttributes": attributes})).await;
     assert_eq!(other.body["status"], json!({"allowed": false}));
     let health = json!({"verb": "get", "path": "/healthz"});
-    let other = may(&of_anybody, json!({"user": "u", "nonResourceAttributes": health})).await;
-    assert_eq!(other.body["status"], json!({"allowed": true}));
+    for (groups, expect) in [(json!([]), false), (json!(["system:authenticated"]), true)] {
+        let spec = json!({"user": "u", "groups": groups, "nonResourceAttributes": health});
+        assert_eq!(may(&of_anybody, spec).await.body["status"], json!({"allowed": expect}));
+    }
     let local = format!("{of}/namespaces/default/localsubjectaccessreviews");
     let local =
         may(&local, json!({"user": "u", "groups": ["system:masters"], "resourceAttributes": attributes}))

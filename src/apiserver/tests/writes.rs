@@ -62,7 +62,7 @@ async fn what_cannot_be_created() {
             "/api/v1/configmaps",
             json!({"metadata": {"name": "y"}}),
             405,
-            r#"create is not supported on resources of kind "configmaps""#,
+            "the server does not allow this method on the requested resource",
         ),
         ("/api/v1/parrots", json!({}), 404, "the server could not find the requested resource"),
     ];
@@ -285,7 +285,7 @@ async fn deletes_with_preconditions_and_finalizers() {
     let stated = |uid: &str| json!({"preconditions": {"uid": uid}}).to_string();
     let (code, message) = (
         409,
-        "Operation cannot be fulfilled on configmaps \"x\": the UID in the precondition (y) does not match",
+        "Operation cannot be fulfilled on ConfigMap \"x\": the UID in the precondition (y) does not match",
     );
     let refused = api.ask("DELETE", &path, &[], stated("y")).await;
     assert!(refused.failure().0 == code && refused.failure().1.starts_with(message), "{refused:?}");
