@@ -55,7 +55,7 @@ async fn every_change_after_a_revision_once_and_in_order() {
     api.config_map("b", json!({})).await;
     let mut frames = Frames::open(&api, &format!("resourceVersion={}", first.revision())).await;
     frames.expect(&[("ADDED", "b")]).await;
-    api.put(&format!("{MAPS}/a"), json!({"data": {"a": "c"}})).await;
+    api.put(&format!("{MAPS}/a"), json!({"metadata": {"name": "a"}, "data": {"a": "c"}})).await;
     api.delete(&format!("{MAPS}/a")).await;
     frames.expect(&[("MODIFIED", "a")]).await;
     let deleted = frames.next().await.expect("a frame");
@@ -99,10 +99,10 @@ async fn objects_enter_and_leave_a_selector() {
     let mut frames = Frames::open(&api, "resourceVersion=4&labelSelector=app%3Dweb").await;
     let path = format!("{MAPS}/a");
     api.config_map("a", json!({})).await;
-    api.put(&path, json!({"metadata": {"labels": {"app": "web"}}})).await;
-    api.put(&path, json!({"metadata": {"labels": {"app": "web"}}, "data": {"x": "y"}})).await;
-    let left = api.put(&path, json!({"metadata": {"labels": {"app": "db"}}})).await;
-    api.put(&path, json!({"metadata": {"labels": {"app": "web"}}})).await;
+    api.put(&path, json!({"metadata": {"name": "a", "labels": {"app": "web"}}})).await;
+    api.put(&path, json!({"metadata": {"name": "a", "labels": {"app": "web"}}, "data": {"x": "y"}})).await;
+    let left = api.put(&path, json!({"metadata": {"name": "a", "labels": {"app": "db"}}})).await;
+    api.put(&path, json!({"metadata": {"name": "a", "labels": {"app": "web"}}})).await;
     frames.expect(&[("ADDED", "a"), ("MODIFIED", "a")]).await;
     let gone = frames.next().await.expect("a frame");
     assert_eq!(gone["type"], "DELETED");
