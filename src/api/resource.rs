@@ -134,6 +134,9 @@ pub struct Particular {
     pub creates_status: bool,
     /// Fields besides name and namespace that field selectors know.
     pub selectable: &'static [Selectable],
+    /// Rules that Kubernetes states with the declarations of fields, in the order of the fields: what breaks them
+    /// is told behind all else.
+    pub declared: &'static [Declared],
     /// Its code.
     pub strategy: Strategy,
 }
@@ -148,9 +151,14 @@ impl Particular {
         counted_from: 1,
         creates_status: false,
         selectable: &[],
+        declared: &[],
         strategy: Strategy::PLAIN,
     };
 }
+
+/// A rule that stands with the declaration of a field: the field, without the numbers of items, and words of what it
+/// says; none where all that is said of the field is declared.
+pub type Declared = (&'static str, &'static str);
 
 /// Stands for all fields beside `metadata`, and for the labels.
 pub const EVERYTHING: &str = "*";

@@ -5,6 +5,7 @@ mod access;
 mod binding;
 mod eviction;
 mod identity;
+pub(crate) mod streams;
 
 use std::sync::Arc;
 

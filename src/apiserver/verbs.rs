@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use replica::Moment;
 
-use crate::acts;
+use crate::acts::{self, streams};
 use crate::backend::Backend;
 use crate::errors::Failure;
 use crate::negotiate::{self, Offer, Representation};
@@ -86,6 +86,9 @@ pub async fn run(context: Arc<Context>, verb: &str, call: Call) -> Result<Respon
         _ => !is_collection && call.is_placed(),
     };
     let below = call.row.subresource(&call.path.subresource);
+    if below.is_none() && !call.path.subresource.is_empty() {
+        return Err(call.not_found().into());
+    }
     let served = below.map_or(&call.row.verbs, |below| &below.verbs);
     // Of what hangs below, the scale and the parts of objects are written as objects are.
     let is_known = below.is_none_or(|below| {
@@ -98,6 +101,9 @@ pub async fn run(context: Arc<Context>, verb: &str, call: Call) -> Result<Respon
         .filter(|(name, _)| fits && is_known && served.iter().any(|served| served == name));
     let is_going = call.row.custom.as_ref().is_some_and(|custom| custom.is_going);
     match handler {
+        None if streams::is_one(&call) && served.iter().any(|served| served == verb) => {
+            streams::run(context, call).await
+        }
         Some((_, handler)) => handler(context, call).await,
         None if is_going && verb == "create" => {
             let why = "create not allowed while custom resource definition is terminating";

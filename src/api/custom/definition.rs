@@ -10,6 +10,7 @@ mod defaults;
 mod names;
 mod schema;
 mod selectable;
+mod shown;
 mod spec;
 mod structure;
 mod subresources;

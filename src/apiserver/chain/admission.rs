@@ -2,6 +2,10 @@
 //!
 //! Pure: an old object, a new one and a moment in, a refusal or the object to store out.
 
+mod priority;
+mod runtime_class;
+mod taints;
+
 use api::kinds::namespace;
 use api::parts::Part;
 use api::status::Cause;
@@ -32,10 +36,31 @@ pub struct Attempt<'a> {
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
+    /// What below it is written; empty for the object itself.
+    pub subresource: &'a str,
+    /// The object before an update.
+    pub old: Option<&'a Object>,
     /// On whose behalf.
     pub user: &'a User,
     /// The cluster as the attempt sees it.
     pub state: &'a State,
+}
+
+impl Attempt<'_> {
+    /// Whether it is about a whole object of this kind.
+    fn is_whole(&self, group: &str, kind: &str) -> bool {
+        self.subresource.is_empty() && self.resource.is_one_of(&[(group, kind)])
+    }
+
+    /// An object that lives in no namespace.
+    fn read(&self, row: &Resource, name: &str) -> Option<Object> {
+        let found = self.state.get(row.key("", name).as_str())?;
+        Object::read(&found.bytes, row).ok()
+    }
+
+    fn forbidden(&self, why: &str) -> Status {
+        Status::forbidden(self.resource.group_resource(), self.name, why)
+    }
 }
 
 /// A step that may change the object. Defaults are filled in again after each.
@@ -45,10 +70,19 @@ pub type MutatingStep = fn(&Attempt<'_>, &mut Object) -> Result<(), Status>;
 pub type ValidatingStep = fn(&Attempt<'_>, Option<&Object>) -> Result<(), Status>;
 
 /// Steps that change objects, in this order.
-pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[];
+pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[
+    ("TaintNodesByCondition", taints::taint),
+    ("Priority", priority::fill),
+    ("DefaultTolerationSeconds", taints::tolerate),
+    ("RuntimeClass", runtime_class::fill),
+];
 
 /// Steps that refuse, in this order: the last word before the log. Quota comes last.
-pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] = &[("NamespaceLifecycle", namespace_lifecycle)];
+pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] = &[
+    ("NamespaceLifecycle", namespace_lifecycle),
+    ("Priority", priority::check),
+    ("RuntimeClass", runtime_class::check),
+];
 
 /// Takes a new object through all stages of a create.
 ///
@@ -186,6 +220,8 @@ mod tests {
             resource: &Resource::builtin("", "v1", "secrets"),
             namespace: "default",
             name: "x",
+            subresource: "",
+            old: None,
             user: &user,
             state: &state,
         };
@@ -203,10 +239,11 @@ mod tests {
 
     #[test]
     fn the_steps_that_run() {
-        assert!(MUTATING_STEPS.is_empty());
-        assert_eq!(
-            VALIDATING_STEPS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            ["NamespaceLifecycle"]
-        );
+        fn names<S>(steps: &[(&'static str, S)]) -> Vec<&'static str> {
+            steps.iter().map(|(name, _)| *name).collect()
+        }
+        let mutating = ["TaintNodesByCondition", "Priority", "DefaultTolerationSeconds", "RuntimeClass"];
+        assert_eq!(names(MUTATING_STEPS), mutating);
+        assert_eq!(names(VALIDATING_STEPS), ["NamespaceLifecycle", "Priority", "RuntimeClass"]);
     }
 }

@@ -108,6 +108,8 @@ pub(super) fn decide(
         resource: row.stored(),
         namespace: &call.path.namespace,
         name: &call.path.name,
+        subresource: &call.path.subresource,
+        old: Some(&old),
         user: &call.user,
         state: &moment.state,
     };

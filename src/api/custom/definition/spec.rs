@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::shown;
 use crate::custom::{is, items, text};
 
 /// What several versions say alike, and what each says for itself.
@@ -68,14 +69,14 @@ impl<'d> Spec<'d> {
 
     /// The versions in the form in which texts show them.
     pub(super) fn shown_versions(&self) -> Value {
-        let or_null = |version: &'d Value, part| self.own(version, part).cloned().unwrap_or(Value::Null);
         let version = |version: &'d Value| {
             json!({
                 "Name": text(version, "name"), "Served": is(version, "served"), "Storage": is(version, "storage"),
                 "Deprecated": is(version, "deprecated"), "DeprecationWarning": version.get("deprecationWarning"),
-                "Schema": or_null(version, SCHEMA), "Subresources": or_null(version, SUBRESOURCES),
-                "AdditionalPrinterColumns": or_null(version, COLUMNS),
-                "SelectableFields": or_null(version, SELECTABLE),
+                "Schema": shown::schema(self.own(version, SCHEMA)),
+                "Subresources": shown::subresources(self.own(version, SUBRESOURCES)),
+                "AdditionalPrinterColumns": shown::columns(self.own(version, COLUMNS)),
+                "SelectableFields": shown::selectable(self.own(version, SELECTABLE)),
             })
         };
         self.versions.iter().map(version).collect()
