@@ -194,6 +194,9 @@ impl Schemas {
         if let Some(default) = default.filter(|_| self.dialect == Dialect::V3) {
             body["default"] = default;
         }
+        if self.dialect == Dialect::V3 {
+            enumerate(&mut body, field);
+        }
         merging(&mut body, field);
         body
     }
@@ -279,6 +282,22 @@ fn describe(body: &mut Value, model: &str, field: &str) {
     if let Some(text) = descriptions::of(model, field) {
         body["description"] = text.into();
     }
+}
+
+/// Says which words a field knows: once more in its description, for people.
+fn enumerate(body: &mut Value, field: &Field) {
+    if field.words.is_empty() {
+        return;
+    }
+    let words = field.words.iter().map(|word| format!("\n - `{word:?}`"));
+    let said = body["description"].as_str().unwrap_or_default().trim_end();
+    body["description"] = format!("{said}\n\nPossible enum values:{}", words.collect::<String>()).into();
+    let of = match field.shape {
+        Shape::List(_) => &mut body["items"],
+        Shape::Map(_) => &mut body["additionalProperties"],
+        _ => body,
+    };
+    of["enum"] = json!(field.words);
 }
 
 /// What a field is that Go cannot leave empty.
