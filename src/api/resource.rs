@@ -280,6 +280,8 @@ pub struct Strategy {
     pub prepare_update: fn(new: &mut Object, old: &Object),
     /// Resets in an object whose status changed what a status may not change beside the spec: new, old.
     pub prepare_status: fn(new: &mut Object, old: &Object),
+    /// Fills in since when a changed part is as it is, where nobody says: new, old, now.
+    pub stamp: fn(new: &mut Object, old: &Object, now: &str),
     /// The rules of a new object, beside those of `metadata`.
     pub validate: fn(Root<'_>),
     /// The rules of a change, all of them: new, old. Most begin with those of a new object.
@@ -301,6 +303,7 @@ impl Strategy {
         prepare_create: |_| {},
         prepare_update: |_, _| {},
         prepare_status: |_, _| {},
+        stamp: |_, _, _| {},
         validate: |_| {},
         validate_update: |_, _| {},
         validate_status: |_, _| {},

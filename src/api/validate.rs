@@ -78,6 +78,15 @@ pub fn update(new: &Object, old: &Object, resource: &Resource) -> Vec<FieldError
     declared_last(errors, resource)
 }
 
+/// What a kind itself finds wrong with an object, or with what became of `old`: nothing about its metadata.
+pub fn of_kind(new: &Object, old: Option<&Object>, resource: &Resource) -> Vec<FieldError> {
+    let strategy = resource.strategy();
+    match old {
+        None => errors_of(new, strategy.validate),
+        Some(old) => errors_of_change(new, old, strategy.validate_update),
+    }
+}
+
 /// What is wrong with a change of a part of an object.
 pub fn update_part(new: &Object, old: &Object, resource: &Resource, part: &Part) -> Vec<FieldError> {
     errors_of_change(new, old, |new, old| {

@@ -49,8 +49,9 @@ pub fn errors(definition: &Object, old: Option<&Object>) -> Vec<FieldError> {
         immutable_errors(&spec, old_spec, naming::is_true(old, "Established"), &mut errors);
     }
     let status = definition.fields.get("status").unwrap_or(&null);
-    let accepted = status.get("acceptedNames").unwrap_or(&null);
-    names_errors(accepted, "status.acceptedNames", &mut errors);
+    if old.is_some() {
+        names_errors(status.get("acceptedNames").unwrap_or(&null), "status.acceptedNames", &mut errors);
+    }
     stored_errors(status, &spec, &mut errors);
     approval::errors(definition, old, spec.group(), &mut errors);
     let was_open = old_spec.is_some_and(|old| is(old.spec, "preserveUnknownFields"));

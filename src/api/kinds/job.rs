@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{prepare_template, prepare_template_update};
 use crate::names;
 use crate::object::{Object, member};
-use crate::resource::{Particular, Strategy};
+use crate::resource::{Particular, Selectable, Strategy};
 use crate::same;
 use crate::validate::at::{At, Root};
 use crate::validate::common::selects;
@@ -32,6 +32,7 @@ pub static KIND: Particular = Particular {
     group: "batch",
     kind: "Job",
     counted: Some("spec"),
+    selectable: &[Selectable { path: "status.successful", value: |job| job.count(&["status", "succeeded"]) }],
     strategy: Strategy {
         prepare_create,
         prepare_update: |new, old| {

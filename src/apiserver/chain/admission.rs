@@ -1,6 +1,6 @@
 //! What a write's object passes: default, mutate, prepare, validate, admit.
 //!
-//! Pure: an old object, a new one and a moment in, a refusal or the object to store out.
+//! Pure but for the clock: an old object, a new one and a moment in, a refusal or the object to store out.
 
 mod priority;
 mod runtime_class;
@@ -9,11 +9,13 @@ mod taints;
 use api::kinds::namespace;
 use api::parts::Part;
 use api::status::Cause;
-use api::{Object, Resource, Status, validate, write};
+use api::{Object, Resource, Status, time, validate, write};
+use base::env;
 use serde_json::Value;
 use state::State;
 
 use crate::definitions;
+use crate::protection;
 use crate::services::{self, Companions};
 use crate::user::User;
 
@@ -74,6 +76,7 @@ pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[
     ("TaintNodesByCondition", taints::taint),
     ("Priority", priority::fill),
     ("DefaultTolerationSeconds", taints::tolerate),
+    ("StorageObjectInUseProtection", protection::keep),
     ("RuntimeClass", runtime_class::fill),
 ];
 
@@ -94,8 +97,8 @@ pub(crate) fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<Compa
     write::create(object, attempt.resource);
     services::complete(attempt.resource, object);
     name_requester(attempt, object);
-    companions.guards.extend(definitions::settle(attempt, object)?);
     refuse_if(attempt, &validate::create(object, attempt.resource))?;
+    companions.guards.extend(definitions::settle(attempt, object)?);
     admit(attempt, Some(object))?;
     Ok(companions)
 }
@@ -121,8 +124,8 @@ pub(crate) fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> R
     mutate(attempt, new, MUTATING_STEPS)?;
     let mut companions = services::reserve(attempt, new, Some(old))?;
     write::update(new, old, attempt.resource);
-    companions.guards.extend(definitions::settle(attempt, new)?);
     refuse_if(attempt, &validate::update(new, old, attempt.resource))?;
+    companions.guards.extend(definitions::settle(attempt, new)?);
     admit(attempt, Some(new))?;
     Ok(companions)
 }
@@ -134,6 +137,7 @@ pub(crate) fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> R
 pub fn update_part(attempt: &Attempt<'_>, part: &Part, new: &mut Object, old: &Object) -> Result<(), Status> {
     mutate(attempt, new, MUTATING_STEPS)?;
     write::update_part(new, old, attempt.resource, part);
+    (attempt.resource.strategy().stamp)(new, old, &time::rfc3339(env::wall_ms()));
     refuse_if(attempt, &validate::update_part(new, old, attempt.resource, part))?;
     admit(attempt, Some(new))
 }
@@ -242,7 +246,13 @@ mod tests {
         fn names<S>(steps: &[(&'static str, S)]) -> Vec<&'static str> {
             steps.iter().map(|(name, _)| *name).collect()
         }
-        let mutating = ["TaintNodesByCondition", "Priority", "DefaultTolerationSeconds", "RuntimeClass"];
+        let mutating = [
+            "TaintNodesByCondition",
+            "Priority",
+            "DefaultTolerationSeconds",
+            "StorageObjectInUseProtection",
+            "RuntimeClass",
+        ];
         assert_eq!(names(MUTATING_STEPS), mutating);
         assert_eq!(names(VALIDATING_STEPS), ["NamespaceLifecycle", "Priority", "RuntimeClass"]);
     }
