@@ -276,6 +276,9 @@ pub struct Strategy {
     pub default: fn(&mut Object),
     /// Resets what a creator may not set.
     pub prepare_create: fn(&mut Object),
+    /// Whether what was prepared is filled in once more: Kubernetes does that to all that it reads back, and of few
+    /// kinds anything is left to fill in.
+    pub fills_again: bool,
     /// Resets in the new object what an updater may not change of the old one.
     pub prepare_update: fn(new: &mut Object, old: &Object),
     /// Resets in an object whose status changed what a status may not change beside the spec: new, old.
@@ -301,6 +304,7 @@ impl Strategy {
         metadata_last: false,
         default: |_| {},
         prepare_create: |_| {},
+        fills_again: false,
         prepare_update: |_, _| {},
         prepare_status: |_, _| {},
         stamp: |_, _, _| {},

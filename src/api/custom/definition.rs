@@ -100,27 +100,8 @@ fn spec_errors(
         let path = format!("spec.versions[{at}]");
         joined(&format!("{path}.name"), text(version, "name"), "", errors);
         deprecation_errors(version, &path, errors);
+        part_errors(spec, old, Some(at), &lenience, errors);
     }
-    for (path, given) in spec.parts(SCHEMA) {
-        let has_status = |version: &Value| version.pointer("/subresources/status").is_some();
-        let at = spec.versions.iter().position(|version| {
-            path.starts_with("spec.versions") && spec.own(version, SCHEMA) == Some(given)
-        });
-        let has_status = match at {
-            Some(at) => has_status(&spec.versions[at]),
-            None => spec.versions.iter().any(has_status),
-        };
-        schema::errors(given, &path, has_status, &lenience, errors);
-    }
-    for (path, given) in spec.parts(SUBRESOURCES) {
-        subresources::errors(given, &path, errors);
-    }
-    for (path, given) in spec.parts(COLUMNS) {
-        for (at, column) in given.as_array().into_iter().flatten().enumerate() {
-            columns::errors(column, &format!("{path}[{at}]"), errors);
-        }
-    }
-    selectable::errors(spec, old, errors);
     version_errors(spec, errors);
     for name in ["plural", "singular", "kind", "listKind"] {
         if text(spec.names(), name).is_empty() {
@@ -128,7 +109,35 @@ fn spec_errors(
         }
     }
     names_errors(spec.names(), "spec.names", errors);
+    part_errors(spec, old, None, &lenience, errors);
     conversion::errors(spec, is_open, old, errors);
+}
+
+/// What is wrong with the parts that a version says for itself, or with those that all have in common.
+fn part_errors(
+    spec: &Spec<'_>,
+    old: Option<&Spec<'_>>,
+    version: Option<usize>,
+    lenience: &schema::Lenience,
+    errors: &mut Vec<FieldError>,
+) {
+    let has_status = |version: &Value| version.pointer("/subresources/status").is_some();
+    if let Some((path, given)) = spec.part(SCHEMA, version) {
+        let has_status = match version {
+            Some(at) => has_status(&spec.versions[at]),
+            None => spec.versions.iter().any(has_status),
+        };
+        schema::errors(given, &path, has_status, lenience, errors);
+    }
+    if let Some((path, given)) = spec.part(SUBRESOURCES, version) {
+        subresources::errors(given, &path, errors);
+    }
+    if let Some((path, given)) = spec.part(COLUMNS, version) {
+        for (at, column) in given.as_array().into_iter().flatten().enumerate() {
+            columns::errors(column, &format!("{path}[{at}]"), errors);
+        }
+    }
+    selectable::errors(spec, old, version, errors);
 }
 
 fn immutable_errors(spec: &Spec<'_>, old: &Spec<'_>, is_established: bool, errors: &mut Vec<FieldError>) {

@@ -35,6 +35,7 @@ pub static KIND: Particular = Particular {
     selectable: &[Selectable { path: "status.successful", value: |job| job.count(&["status", "succeeded"]) }],
     strategy: Strategy {
         prepare_create,
+        fills_again: true,
         prepare_update: |new, old| {
             drop_disabled(new.spec_mut(), old.spec());
             prepare_template_update(new, old, &["spec", "template"]);

@@ -126,10 +126,12 @@ impl Schemas {
     fn add_custom(&mut self, row: &Resource, custom: &CustomResource) {
         let mut properties = BTreeMap::new();
         self.name_kind(&mut properties);
-        properties.insert(
-            "metadata".to_owned(),
-            self.schema(&Shape::Struct(schema::builtin(&format!("{META}.ObjectMeta")))),
-        );
+        let mut metadata = self.schema(&Shape::Struct(schema::builtin(&format!("{META}.ObjectMeta"))));
+        if let Some(reference) = metadata.get("$ref").filter(|_| self.dialect == Dialect::V3) {
+            metadata = json!({"allOf": [{"$ref": reference}]});
+        }
+        describe(&mut metadata, "io.k8s.api.core.v1.Pod", "metadata");
+        properties.insert("metadata".to_owned(), metadata);
         let mut body = Value::Object(custom.props.clone());
         if self.dialect == Dialect::V2 {
             drop_junctors(&mut body);

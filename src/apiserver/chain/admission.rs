@@ -95,6 +95,9 @@ pub(crate) fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<Compa
     mutate(attempt, object, MUTATING_STEPS)?;
     let mut companions = services::reserve(attempt, object, None)?;
     write::create(object, attempt.resource);
+    if attempt.resource.strategy().fills_again {
+        object.default(attempt.resource);
+    }
     services::complete(attempt.resource, object);
     name_requester(attempt, object);
     refuse_if(attempt, &validate::create(object, attempt.resource))?;
