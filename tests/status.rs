@@ -42,7 +42,8 @@ const ANY_ORDER: &str = "# In any order";
 impl Case {
     fn is_answered_by(&self, said: &str) -> bool {
         let is_any = self.above.iter().any(|line| line.starts_with(ANY_ORDER));
-        said == self.answer || is_any && causes_of(said).is_some_and(|causes| causes_of(&self.answer) == Some(causes))
+        said == self.answer
+            || is_any && causes_of(said).is_some_and(|causes| causes_of(&self.answer) == Some(causes))
     }
 }
 

@@ -168,7 +168,8 @@ impl FieldError {
 
     /// Whether this is what a declared rule says.
     pub(crate) fn is_of(&self, (field, words): Declared) -> bool {
-        let unnumbered = |part: &str| part.trim_start_matches(|letter: char| letter.is_ascii_digit()).to_owned();
+        let unnumbered =
+            |part: &str| part.trim_start_matches(|letter: char| letter.is_ascii_digit()).to_owned();
         let mut parts = self.field.split('[');
         let first = parts.next().unwrap_or_default().to_owned();
         let place = parts.fold(first, |place, part| place + "[" + &unnumbered(part));

@@ -77,7 +77,8 @@ pub fn missing(state: &State, settings: &Settings) -> Vec<Txn> {
 
 /// The objects that are there again whenever a master starts: the namespaces first.
 fn first_objects() -> Vec<(Arc<Resource>, &'static str, Value)> {
-    let namespaces = SYSTEM_NAMESPACES.iter().map(|name| (Arc::clone(&namespace::RESOURCE), *name, json!({})));
+    let namespaces =
+        SYSTEM_NAMESPACES.iter().map(|name| (Arc::clone(&namespace::RESOURCE), *name, json!({})));
     let classes = Resource::builtin("scheduling.k8s.io", "v1", "priorityclasses");
     let class = |(name, value, description): &(&'static str, i64, &str)| {
         (Arc::clone(&classes), *name, json!({"value": value, "description": description}))

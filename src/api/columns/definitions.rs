@@ -20,7 +20,8 @@ pub(super) static KINDS: Kinds = &[(
 
 /// Those that are served, and which of them is stored.
 fn versions(row: Row<'_>, cells: &mut Cells<'_>) {
-    let served = row.object.at(&["spec", "versions"]).items().filter(|version| version.get("served").is_true());
+    let served =
+        row.object.at(&["spec", "versions"]).items().filter(|version| version.get("served").is_true());
     let mark = |is_stored: bool| if is_stored { "(storage)" } else { "" };
     let shown = served.map(|version| version.get("name").text() + mark(version.get("storage").is_true()));
     let mut shown: Vec<_> = shown.collect();

@@ -62,7 +62,7 @@ fn member<'o>(body: &'o Object, name: &str) -> Option<&'o Value> {
 fn subject(body: &Object) -> User {
     let groups = member(body, "groups").and_then(Value::as_array).into_iter().flatten();
     let groups = groups.filter_map(Value::as_str).map(str::to_owned).collect();
-    User { name: body.text(&["spec", "user"]).to_owned(), groups }
+    User { name: body.text(&["spec", "user"]).to_owned(), groups, credential: None }
 }
 
 /// A review is about a resource or about a path.

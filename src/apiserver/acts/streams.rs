@@ -41,13 +41,17 @@ pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, F
     match pod.text(&["spec", "nodeName"]) {
         "" if call.path.subresource == "log" => Ok(([(CONTENT_TYPE, "text/plain")], "").into_response()),
         "" => Err(Status::bad_request(format!("pod {name} does not have a host assigned")).into()),
-        node => Err(Status::unavailable(&format!("nothing on node {node} answers for pod {name} yet")).into()),
+        node => {
+            Err(Status::unavailable(&format!("nothing on node {node} answers for pod {name} yet")).into())
+        }
     }
 }
 
 /// A container is named by name, unless there is only one.
 fn check_container(pod: &Object, wanted: &str) -> Result<(), Status> {
-    let of = |list: &str| pod.spec().and_then(|spec| spec.get(list)).and_then(Value::as_array).into_iter().flatten();
+    let of = |list: &str| {
+        pod.spec().and_then(|spec| spec.get(list)).and_then(Value::as_array).into_iter().flatten()
+    };
     let lists = ["initContainers", "containers", "ephemeralContainers"];
     let names: Vec<_> = lists.into_iter().flat_map(of).filter_map(|one| one["name"].as_str()).collect();
     let name = &pod.meta.name;

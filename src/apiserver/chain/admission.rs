@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn mutating_steps_run_in_order_on_what_is_defaulted_before_and_after_each() {
-        let (user, state) = (User { name: "somebody".to_owned(), groups: Vec::new() }, State::default());
+        let (user, state) = (User::anonymous(), State::default());
         let attempt = Attempt {
             operation: Operation::Create,
             resource: &Resource::builtin("", "v1", "secrets"),

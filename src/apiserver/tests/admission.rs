@@ -93,7 +93,8 @@ async fn a_pod_gets_what_its_runtime_needs() {
     let spec = &made.body["spec"];
     assert_eq!(spec["overhead"], json!({"cpu": "250m"}), "{made:?}");
     assert_eq!(spec["nodeSelector"], json!({"disk": "ssd", "runtime": "sandbox"}));
-    let keys: Vec<_> = spec["tolerations"].as_array().expect("a list").iter().map(|one| &one["key"]).collect();
+    let keys: Vec<_> =
+        spec["tolerations"].as_array().expect("a list").iter().map(|one| &one["key"]).collect();
     let [not_ready, unreachable] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
     assert_eq!(keys, [not_ready, unreachable, "sandbox"]);
 
@@ -176,4 +177,27 @@ async fn a_pod_without_a_node_has_no_log_and_nothing_runs_in_it() {
     let other = api.get(&format!("{PODS}/x/log?container=d")).await;
     assert_eq!(other.failure(), (400, "container d is not valid for pod x"));
     assert_eq!(api.get(&format!("{PODS}/nothing/log")).await.code, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_phase_is_told() {
+    let api = Api::whole();
+    let volume = json!({
+        "metadata": {"name": "disk"},
+        "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/disk"},
+        },
+    });
+    let mut made = api.post("/api/v1/persistentvolumes", volume).await.body;
+    let since = made["status"]["lastPhaseTransitionTime"].clone();
+    assert!(since.is_string(), "{made}");
+    base::env::sleep(std::time::Duration::from_secs(60)).await;
+    let path = "/api/v1/persistentvolumes/disk/status";
+    made["metadata"]["resourceVersion"] = Value::Null;
+    let same = api.put(path, made.clone()).await.body;
+    assert_eq!(same["status"]["lastPhaseTransitionTime"], since);
+    made["status"]["phase"] = "Available".into();
+    let later = api.put(path, made).await.body;
+    assert_eq!(later["status"]["phase"], "Available");
+    assert_ne!(later["status"]["lastPhaseTransitionTime"], since);
 }

@@ -92,7 +92,8 @@ static SCHEMA_FIELDS: &[Field] = &[
 ];
 
 fn struct_of(of: &Value, fields: &[Field]) -> Value {
-    let field = |(go, name, show): &Field| ((*go).to_owned(), show(of.get(name).filter(|given| !given.is_null())));
+    let field =
+        |(go, name, show): &Field| ((*go).to_owned(), show(of.get(name).filter(|given| !given.is_null())));
     fields.iter().map(field).collect::<Map<_, _>>().into()
 }
 

@@ -9,8 +9,11 @@ const ONE_HANDLER: &str = "may not specify more than 1 handler type";
 /// The probes and hooks of a container that keeps running.
 pub(super) fn handlers(of: &Spec<'_>, container: At<'_>) {
     lifecycle(of, container.field("lifecycle"));
-    let probes: [(_, fn(At<'_>)); 3] =
-        [("livenessProbe", succeeds_at_once), ("readinessProbe", has_no_grace), ("startupProbe", succeeds_at_once)];
+    let probes: [(_, fn(At<'_>)); 3] = [
+        ("livenessProbe", succeeds_at_once),
+        ("readinessProbe", has_no_grace),
+        ("startupProbe", succeeds_at_once),
+    ];
     for (name, rule) in probes {
         let at = container.field(name);
         if at.is_set() {

@@ -25,7 +25,9 @@ pub(super) fn fill(attempt: &Attempt<'_>, pod: &mut Object) -> Result<(), Status
     let spec = member(&mut pod.fields, "spec");
     if let Some(old) = attempt.old {
         for field in ["priority", "preemptionPolicy"] {
-            if let Some(kept) = old.spec().and_then(|old| old.get(field)).filter(|_| !spec.contains_key(field)) {
+            if let Some(kept) =
+                old.spec().and_then(|old| old.get(field)).filter(|_| !spec.contains_key(field))
+            {
                 spec.insert(field.to_owned(), kept.clone());
             }
         }
@@ -69,7 +71,8 @@ pub(super) fn fill(attempt: &Attempt<'_>, pod: &mut Object) -> Result<(), Status
 /// The class for pods that name none; the lowest, should there be several.
 fn default_class(state: &State) -> Option<Object> {
     let prefix = CLASSES.prefix("");
-    let marked = state.range(&prefix).filter(|class| class.bytes.windows(MARK.len()).any(|part| part == MARK));
+    let marked =
+        state.range(&prefix).filter(|class| class.bytes.windows(MARK.len()).any(|part| part == MARK));
     let classes = marked.filter_map(|class| Object::read(&class.bytes, &CLASSES).ok());
     let value = |class: &Object| class.fields.get("value").and_then(Value::as_i64);
     classes.filter(is_default).min_by_key(value)
