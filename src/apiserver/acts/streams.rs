@@ -41,9 +41,7 @@ pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, F
     match pod.text(&["spec", "nodeName"]) {
         "" if call.path.subresource == "log" => Ok(([(CONTENT_TYPE, "text/plain")], "").into_response()),
         "" => Err(Status::bad_request(format!("pod {name} does not have a host assigned")).into()),
-        node => {
-            Err(Status::unavailable(&format!("nothing on node {node} answers for pod {name} yet")).into())
-        }
+        node => Err(Status::unavailable(format!("nothing on node {node} answers for pod {name} yet")).into()),
     }
 }
 
