@@ -7,6 +7,7 @@ mod autoscaling;
 mod batch;
 mod certificates;
 mod core;
+mod definitions;
 mod event;
 mod labels;
 mod networking;
@@ -305,6 +306,7 @@ static KINDS: &[Kinds] = &[
     batch::KINDS,
     certificates::KINDS,
     core::KINDS,
+    definitions::KINDS,
     event::KINDS,
     networking::KINDS,
     node::KINDS,
@@ -316,13 +318,12 @@ static KINDS: &[Kinds] = &[
 ];
 
 /// What every kind has that brings no columns.
-static PLAIN: &[Cell] = &[
-    Cell::Name,
-    Cell::Code(|row, cells| {
-        // Times are stored as they are shown.
-        cells.same_or(row.metadata.get("creationTimestamp"), "0001-01-01T00:00:00Z");
-    }),
-];
+static PLAIN: &[Cell] = &[Cell::Name, CREATED];
+
+/// When the object was created: times are stored as they are shown.
+const CREATED: Cell = Cell::Code(|row, cells| {
+    cells.same_or(row.metadata.get("creationTimestamp"), "0001-01-01T00:00:00Z");
+});
 
 static ALL: LazyLock<BTreeMap<(String, String), Arc<Columns>>> = LazyLock::new(|| {
     let rows: Vec<KindRow> = serde_json::from_str(include_str!("schema/columns.json"))

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
+use crate::resource::Declared;
 use crate::status::Cause;
 
 /// The kinds of mistakes a field can hold.
@@ -163,6 +164,16 @@ impl FieldError {
     pub fn with_detail(mut self, detail: &str) -> Self {
         detail.clone_into(&mut self.detail);
         self
+    }
+
+    /// Whether this is what a declared rule says.
+    pub(crate) fn is_of(&self, (field, words): Declared) -> bool {
+        let unnumbered =
+            |part: &str| part.trim_start_matches(|letter: char| letter.is_ascii_digit()).to_owned();
+        let mut parts = self.field.split('[');
+        let first = parts.next().unwrap_or_default().to_owned();
+        let place = parts.fold(first, |place, part| place + "[" + &unnumbered(part));
+        place == field && self.body().contains(words)
     }
 
     /// The same as the cause of a `Status`.

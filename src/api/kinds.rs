@@ -127,10 +127,13 @@ const IMMUTABLE: &str = "field is immutable when `immutable` is set";
 
 /// The keys of a map become names of files.
 pub(crate) fn file_keys(map: At<'_>) {
-    for (key, entry) in map.entries() {
-        for wrong in names::config_key(key) {
-            entry.invalid_value(key, &wrong);
-        }
+    map.entries().for_each(|(key, entry)| file_key(key, entry));
+}
+
+/// One of them.
+pub(crate) fn file_key(key: &str, entry: At<'_>) {
+    for wrong in names::config_key(key) {
+        entry.invalid_value(key, &wrong);
     }
 }
 

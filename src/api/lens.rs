@@ -6,6 +6,7 @@ use crate::field_error::FieldError;
 use crate::object::{self, Object, ReadError};
 use crate::resource::Resource;
 use crate::scale;
+use crate::validate;
 
 /// A form of a resource's objects.
 #[derive(Clone, Debug)]
@@ -78,15 +79,22 @@ impl Lens {
         })
     }
 
-    /// What a definition says is wrong with an object of a version that is not stored: the one that is does not ask.
+    /// What is wrong with an object of a form that is not stored and has rules of its own.
     fn validate(&self, object: &Object, old: Option<Object>) -> Result<(), Vec<FieldError>> {
-        let Some(custom) = self.row.custom.as_ref().filter(|custom| !custom.is_stored) else { return Ok(()) };
-        let mut object = object.clone();
-        // A status that nobody may set here is no mistake.
-        if old.is_none() && self.row.has_status() {
-            object.fields.shift_remove("status");
-        }
-        let errors = custom.errors(&object, old.as_ref());
+        let errors = match &self.row.custom {
+            Some(custom) if !custom.is_stored => {
+                let mut object = object.clone();
+                // A status that nobody may set here is no mistake.
+                if old.is_none() && self.row.has_status() {
+                    object.fields.shift_remove("status");
+                }
+                custom.errors(&object, old.as_ref())
+            }
+            None if !std::ptr::eq(self.row.particular, self.row.stored().particular) => {
+                validate::of_kind(object, old.as_ref(), &self.row)
+            }
+            _ => return Ok(()),
+        };
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 

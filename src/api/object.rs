@@ -132,10 +132,17 @@ impl Object {
 
     /// Text at a path of members, empty when there is none: `text(&["status", "phase"])`.
     pub fn text(&self, path: &[&str]) -> &str {
-        let Some((first, rest)) = path.split_first() else { return "" };
-        let value =
-            rest.iter().try_fold(self.fields.get(*first), |value, name| Some(value?.get(name))).flatten();
-        value.and_then(Value::as_str).unwrap_or_default()
+        self.at(path).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The whole number at a path of members as text; `0` when there is none.
+    pub fn count(&self, path: &[&str]) -> String {
+        self.at(path).and_then(Value::as_i64).unwrap_or_default().to_string()
+    }
+
+    fn at(&self, path: &[&str]) -> Option<&Value> {
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(self.fields.get(*first)?, |value, name| value.get(*name))
     }
 }
 

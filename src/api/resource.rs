@@ -134,6 +134,9 @@ pub struct Particular {
     pub creates_status: bool,
     /// Fields besides name and namespace that field selectors know.
     pub selectable: &'static [Selectable],
+    /// Rules that Kubernetes states with the declarations of fields, in the order of the fields: what breaks them
+    /// is told behind all else.
+    pub declared: &'static [Declared],
     /// Its code.
     pub strategy: Strategy,
 }
@@ -148,9 +151,14 @@ impl Particular {
         counted_from: 1,
         creates_status: false,
         selectable: &[],
+        declared: &[],
         strategy: Strategy::PLAIN,
     };
 }
+
+/// A rule that stands with the declaration of a field: the field, without the numbers of items, and words of what it
+/// says; none where all that is said of the field is declared.
+pub type Declared = (&'static str, &'static str);
 
 /// Stands for all fields beside `metadata`, and for the labels.
 pub const EVERYTHING: &str = "*";
@@ -268,10 +276,15 @@ pub struct Strategy {
     pub default: fn(&mut Object),
     /// Resets what a creator may not set.
     pub prepare_create: fn(&mut Object),
+    /// Whether what was prepared is filled in once more: Kubernetes does that to all that it reads back, and of few
+    /// kinds anything is left to fill in.
+    pub fills_again: bool,
     /// Resets in the new object what an updater may not change of the old one.
     pub prepare_update: fn(new: &mut Object, old: &Object),
     /// Resets in an object whose status changed what a status may not change beside the spec: new, old.
     pub prepare_status: fn(new: &mut Object, old: &Object),
+    /// Fills in since when a changed part is as it is, where nobody says: new, old, now.
+    pub stamp: fn(new: &mut Object, old: &Object, now: &str),
     /// The rules of a new object, beside those of `metadata`.
     pub validate: fn(Root<'_>),
     /// The rules of a change, all of them: new, old. Most begin with those of a new object.
@@ -291,8 +304,10 @@ impl Strategy {
         metadata_last: false,
         default: |_| {},
         prepare_create: |_| {},
+        fills_again: false,
         prepare_update: |_, _| {},
         prepare_status: |_, _| {},
+        stamp: |_, _, _| {},
         validate: |_| {},
         validate_update: |_, _| {},
         validate_status: |_, _| {},

@@ -121,6 +121,8 @@ pub struct Field {
     pub required: bool,
     /// What it is when it is not given.
     pub default: Option<Value>,
+    /// The words that the documentation knows for it, or for its items; none: any.
+    pub words: Box<[&'static str]>,
     /// How server-side apply merges it.
     pub merge: Merge,
     /// How a strategic merge patch merges it.

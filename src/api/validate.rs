@@ -32,7 +32,7 @@ pub use common::IMMUTABLE;
 
 /// What is wrong with a new object. Its name has been generated already, if it asked for that.
 pub fn create(object: &Object, resource: &Resource) -> Vec<FieldError> {
-    errors_of(object, |root| {
+    let errors = errors_of(object, |root| {
         let strategy = resource.strategy();
         if strategy.metadata_last {
             (strategy.validate)(root);
@@ -44,7 +44,17 @@ pub fn create(object: &Object, resource: &Resource) -> Vec<FieldError> {
         meta::create(root, resource);
         (strategy.validate)(root);
         report(root, resource, |custom| custom.errors(object, None));
-    })
+    });
+    declared_last(errors, resource)
+}
+
+/// Puts what breaks declared rules behind all else, in the order of the rules.
+fn declared_last(mut errors: Vec<FieldError>, resource: &Resource) -> Vec<FieldError> {
+    let declared = resource.particular.declared;
+    if !declared.is_empty() {
+        errors.sort_by_cached_key(|error| declared.iter().position(|rule| error.is_of(*rule)));
+    }
+    errors
 }
 
 /// Tells what a definition says is wrong.
@@ -63,11 +73,21 @@ pub fn embedded(meta: ObjectMeta, path: &str) -> Vec<FieldError> {
 
 /// What is wrong with a change of an object.
 pub fn update(new: &Object, old: &Object, resource: &Resource) -> Vec<FieldError> {
-    errors_of_change(new, old, |new, old| {
+    let errors = errors_of_change(new, old, |new, old| {
         meta::update(new, old.meta(), resource);
         (resource.strategy().validate_update)(new, old);
         report(new, resource, |custom| custom.errors(new.object, Some(old.object)));
-    })
+    });
+    declared_last(errors, resource)
+}
+
+/// What a kind itself finds wrong with an object, or with what became of `old`: nothing about its metadata.
+pub fn of_kind(new: &Object, old: Option<&Object>, resource: &Resource) -> Vec<FieldError> {
+    let strategy = resource.strategy();
+    match old {
+        None => errors_of(new, strategy.validate),
+        Some(old) => errors_of_change(new, old, strategy.validate_update),
+    }
 }
 
 /// What is wrong with a change of a part of an object.

@@ -5,6 +5,7 @@ mod access;
 mod binding;
 mod eviction;
 mod identity;
+pub(crate) mod streams;
 mod token;
 
 use std::sync::Arc;

@@ -1,10 +1,13 @@
-//! What every cluster has from its first moment: the system namespaces, and ranges for Services.
+//! What every cluster has from its first moment: the system's namespaces and PriorityClasses, and ranges for Services.
+
+use std::sync::Arc;
 
 use api::kinds::namespace::{self, SYSTEM_NAMESPACES};
-use api::{Key, Object, ObjectMeta, time};
+use api::kinds::priority_class::SYSTEM_CLASSES;
+use api::{Key, Object, ObjectMeta, Resource, time, write};
 use base::env;
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 use state::{Guard, State, Txn};
 
 use crate::services::{Cidr, NodePorts, default_cidr, first_range, node_port_record};
@@ -59,10 +62,9 @@ impl Default for Settings {
 /// One transaction for each thing that is missing: to be proposed by the first master, and harmless when somebody was
 /// faster.
 pub fn missing(state: &State, settings: &Settings) -> Vec<Txn> {
-    let row = &namespace::RESOURCE;
     let is_missing = |key: &Key| state.get(key.as_str()).is_none();
-    let names = SYSTEM_NAMESPACES.iter().filter(|name| is_missing(&row.key("", name)));
-    let mut txns: Vec<_> = names.map(|name| create(name)).collect();
+    let objects = first_objects().into_iter().filter(|(row, name, _)| is_missing(&row.key("", name)));
+    let mut txns: Vec<_> = objects.map(|(row, name, fields)| create(&row, name, fields)).collect();
     let (key, write) = node_port_record(settings.node_ports);
     // The record tells that there was a first time: a range that was deleted later does not come back.
     if is_missing(&key) {
@@ -73,17 +75,28 @@ pub fn missing(state: &State, settings: &Settings) -> Vec<Txn> {
     txns
 }
 
-fn create(name: &str) -> Txn {
-    let row = &namespace::RESOURCE;
+/// The objects that are there again whenever a master starts: the namespaces first.
+fn first_objects() -> Vec<(Arc<Resource>, &'static str, Value)> {
+    let namespaces =
+        SYSTEM_NAMESPACES.iter().map(|name| (Arc::clone(&namespace::RESOURCE), *name, json!({})));
+    let classes = Resource::builtin("scheduling.k8s.io", "v1", "priorityclasses");
+    let class = |(name, value, description): &(&'static str, i64, &str)| {
+        (Arc::clone(&classes), *name, json!({"value": value, "description": description}))
+    };
+    namespaces.chain(SYSTEM_CLASSES.iter().map(class)).collect()
+}
+
+fn create(row: &Resource, name: &str, fields: Value) -> Txn {
     let meta = ObjectMeta {
         name: name.to_owned(),
         uid: uid(env::random_u128()),
         creation_timestamp: time::rfc3339(env::wall_ms()),
         ..ObjectMeta::default()
     };
-    let mut object = Object { meta, fields: Map::new() };
+    let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
+    let mut object = Object { meta, fields };
     object.default(row);
-    (row.strategy().prepare_create)(&mut object);
+    write::create(&mut object, row);
     let key = row.key("", name);
     let write = put(key.clone(), &object.prepare(row));
     transaction(ACTOR, vec![Guard::Absent { key }], vec![write])

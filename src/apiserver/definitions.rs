@@ -76,13 +76,15 @@ impl Registry {
         Arc::clone(&known)
     }
 
-    /// The row that a path names in a State, if it is served there.
+    /// The row that a path names in a State, if it is served there. What hangs below objects of a definition is looked
+    /// for in the objects.
     pub fn row(&self, path: &ResourcePath, state: &State) -> Option<Arc<Resource>> {
         let row = path.builtin().or_else(|| {
             let wanted = (path.group.as_str(), path.version.as_str(), path.resource.as_str());
             self.at(state).served().find(|row| place(row) == wanted).cloned()
         })?;
-        (path.subresource.is_empty() || row.subresource(&path.subresource).is_some()).then_some(row)
+        let is_below = path.subresource.is_empty() || row.subresource(&path.subresource).is_some();
+        (is_below || row.custom.is_some()).then_some(row)
     }
 }
 

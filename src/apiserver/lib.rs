@@ -18,6 +18,7 @@ pub mod namespaces;
 pub mod negotiate;
 mod openapi;
 mod present;
+mod protection;
 pub mod request;
 mod reshape;
 mod routes;

@@ -16,6 +16,7 @@ use state::{Guard, Outcome, State, Write};
 use crate::backend::Backend;
 use crate::definitions::{self, Definitions, Registry};
 use crate::limits::{NAMESPACE_SWEEP_BYTES, NAMESPACE_SWEEP_INTERVAL, NAMESPACE_SWEEP_OBJECTS};
+use crate::protection::{CLAIMS, VOLUMES};
 use crate::services;
 use crate::verbs::write::{put, transaction};
 
@@ -60,7 +61,24 @@ async fn all_sweeps(backend: &dyn Backend) {
         waiting: definitions::waiting,
         plan: definitions::plan,
     };
-    tokio::join!(again_and_again(backend, &namespaces), again_and_again(backend, &definitions));
+    let claims = Sweep {
+        prefix: CLAIMS.row.prefix(""),
+        actor: CLAIMS.actor,
+        waiting: |state| CLAIMS.waiting(state),
+        plan: |state, _, key, _| CLAIMS.plan(state, key),
+    };
+    let volumes = Sweep {
+        prefix: VOLUMES.row.prefix(""),
+        actor: VOLUMES.actor,
+        waiting: |state| VOLUMES.waiting(state),
+        plan: |state, _, key, _| VOLUMES.plan(state, key),
+    };
+    tokio::join!(
+        again_and_again(backend, &namespaces),
+        again_and_again(backend, &definitions),
+        again_and_again(backend, &claims),
+        again_and_again(backend, &volumes),
+    );
 }
 
 async fn again_and_again(backend: &dyn Backend, what: &Sweep) {

@@ -140,7 +140,9 @@ async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Res
         let is_final = answer.is_ok() || answer.as_ref().is_err_and(|Failure(status)| status.code == 504);
         let stale = again.filter(|again| !is_final && !definitions::is_current(&again.row, &moment.state));
         let Some(mut again) = stale else {
-            return answer.map(|response| with_warnings(response, warning.as_slice()));
+            // Who is refused is warned as well.
+            let response = answer.unwrap_or_else(IntoResponse::into_response);
+            return Ok(with_warnings(response, warning.as_slice()));
         };
         let row = context.definitions.row(&again.path, &moment.state).ok_or_else(Status::no_such_path)?;
         (again.lens, again.row) = (Lens::of(&row, &again.path.subresource), row);

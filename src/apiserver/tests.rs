@@ -1,5 +1,6 @@
 //! The whole router over a cluster in memory.
 
+mod admission;
 mod apply;
 mod bounds;
 mod custom;

@@ -1,5 +1,6 @@
 //! Who makes a request.
 
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Everybody who proved who they are is in this group.
@@ -21,6 +22,8 @@ pub struct User {
     pub name: String,
     /// Groups.
     pub groups: Vec<String>,
+    /// What proved who they are, as audits name it: `X509SHA256=...`; nothing where nothing did.
+    pub credential: Option<String>,
 }
 
 /// The identity that a connection's client certificate proved; absent without one.
@@ -31,12 +34,12 @@ impl User {
     /// A user with these groups, authenticated.
     pub fn authenticated(name: &str, groups: impl IntoIterator<Item = String>) -> Self {
         let groups = groups.into_iter().chain([AUTHENTICATED.to_owned()]).collect();
-        Self { name: name.to_owned(), groups }
+        Self { name: name.to_owned(), groups, credential: None }
     }
 
     /// Nobody in particular.
     pub fn anonymous() -> Self {
-        Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()] }
+        Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], credential: None }
     }
 
     /// The subject of a verified client certificate: CN is the name, each O a group. `None` when the
@@ -46,7 +49,8 @@ impl User {
         let subject = certificate.subject();
         let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
         let groups = subject.iter_organization().filter_map(|group| group.as_str().ok()).map(str::to_owned);
-        (!name.is_empty()).then(|| Self::authenticated(&name, groups))
+        let credential = Some(format!("X509SHA256={:x}", Sha256::digest(der)));
+        (!name.is_empty()).then(|| Self { credential, ..Self::authenticated(&name, groups) })
     }
 
     /// Whether the user is in a group.

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use replica::Moment;
 
-use crate::acts;
+use crate::acts::{self, streams};
 use crate::backend::Backend;
 use crate::errors::Failure;
 use crate::negotiate::{self, Offer, Representation};
@@ -95,6 +95,7 @@ pub async fn run(context: Arc<Context>, verb: &str, call: Call) -> Result<Respon
             || below.kind == call.lens.shown.kind && below.kind == "Scale"
     });
     match VERBS.iter().find(|(name, _)| *name == verb) {
+        _ if streams::is_one(&call) => streams::run(context, call).await,
         Some((_, handler)) if is_known => handler(context, call).await,
         _ => Err(Status::no_such_method().into()),
     }

@@ -28,6 +28,7 @@ const VOLATILE: &[(&str, &str)] = &[
     (r"https://(\d+\.\d+\.\d+\.\d+|localhost):\d+", "https://SERVER"),
     (r"(host |tcp )(\d+\.\d+\.\d+\.\d+):\d+", "${1}SERVER"),
     (r"\b(?:\d+[smhd]){1,2} \(x(\d+) over (?:\d+[smhd]){1,2}\)", "AGE (x$1 over AGE)"),
+    (r"\bX509SHA256=[0-9a-f]{64}\b", "X509SHA256=HASH"),
     // Programs say which build they are: what counts is the version of the API.
     (r#"(GitCommit|GitTreeState|GoVersion|Compiler):"[^"]*""#, r#"$1:"BUILD""#),
     (r"((Client|Kustomize) Version: ).*", "${1}VERSION"),

@@ -29,6 +29,7 @@ fn field(name: &str, shape: Shape, merge: Merge, required: bool) -> Field {
         null: false,
         required,
         default: None,
+        words: Box::default(),
         merge,
         patch: PatchStrategy::default(),
     }

@@ -10,6 +10,7 @@ mod defaults;
 mod names;
 mod schema;
 mod selectable;
+mod shown;
 mod spec;
 mod structure;
 mod subresources;
@@ -48,8 +49,9 @@ pub fn errors(definition: &Object, old: Option<&Object>) -> Vec<FieldError> {
         immutable_errors(&spec, old_spec, naming::is_true(old, "Established"), &mut errors);
     }
     let status = definition.fields.get("status").unwrap_or(&null);
-    let accepted = status.get("acceptedNames").unwrap_or(&null);
-    names_errors(accepted, "status.acceptedNames", &mut errors);
+    if old.is_some() {
+        names_errors(status.get("acceptedNames").unwrap_or(&null), "status.acceptedNames", &mut errors);
+    }
     stored_errors(status, &spec, &mut errors);
     approval::errors(definition, old, spec.group(), &mut errors);
     let was_open = old_spec.is_some_and(|old| is(old.spec, "preserveUnknownFields"));
@@ -98,27 +100,8 @@ fn spec_errors(
         let path = format!("spec.versions[{at}]");
         joined(&format!("{path}.name"), text(version, "name"), "", errors);
         deprecation_errors(version, &path, errors);
+        part_errors(spec, old, Some(at), &lenience, errors);
     }
-    for (path, given) in spec.parts(SCHEMA) {
-        let has_status = |version: &Value| version.pointer("/subresources/status").is_some();
-        let at = spec.versions.iter().position(|version| {
-            path.starts_with("spec.versions") && spec.own(version, SCHEMA) == Some(given)
-        });
-        let has_status = match at {
-            Some(at) => has_status(&spec.versions[at]),
-            None => spec.versions.iter().any(has_status),
-        };
-        schema::errors(given, &path, has_status, &lenience, errors);
-    }
-    for (path, given) in spec.parts(SUBRESOURCES) {
-        subresources::errors(given, &path, errors);
-    }
-    for (path, given) in spec.parts(COLUMNS) {
-        for (at, column) in given.as_array().into_iter().flatten().enumerate() {
-            columns::errors(column, &format!("{path}[{at}]"), errors);
-        }
-    }
-    selectable::errors(spec, old, errors);
     version_errors(spec, errors);
     for name in ["plural", "singular", "kind", "listKind"] {
         if text(spec.names(), name).is_empty() {
@@ -126,7 +109,35 @@ fn spec_errors(
         }
     }
     names_errors(spec.names(), "spec.names", errors);
+    part_errors(spec, old, None, &lenience, errors);
     conversion::errors(spec, is_open, old, errors);
+}
+
+/// What is wrong with the parts that a version says for itself, or with those that all have in common.
+fn part_errors(
+    spec: &Spec<'_>,
+    old: Option<&Spec<'_>>,
+    version: Option<usize>,
+    lenience: &schema::Lenience,
+    errors: &mut Vec<FieldError>,
+) {
+    let has_status = |version: &Value| version.pointer("/subresources/status").is_some();
+    if let Some((path, given)) = spec.part(SCHEMA, version) {
+        let has_status = match version {
+            Some(at) => has_status(&spec.versions[at]),
+            None => spec.versions.iter().any(has_status),
+        };
+        schema::errors(given, &path, has_status, lenience, errors);
+    }
+    if let Some((path, given)) = spec.part(SUBRESOURCES, version) {
+        subresources::errors(given, &path, errors);
+    }
+    if let Some((path, given)) = spec.part(COLUMNS, version) {
+        for (at, column) in given.as_array().into_iter().flatten().enumerate() {
+            columns::errors(column, &format!("{path}[{at}]"), errors);
+        }
+    }
+    selectable::errors(spec, old, version, errors);
 }
 
 fn immutable_errors(spec: &Spec<'_>, old: &Spec<'_>, is_established: bool, errors: &mut Vec<FieldError>) {

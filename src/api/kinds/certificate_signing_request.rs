@@ -26,6 +26,7 @@ pub static KIND: Particular = Particular {
         prepare_create: forget_user,
         prepare_update: |new, old| new.fields.clone_from(&old.fields),
         prepare_status: keep_approval,
+        stamp,
         validate: |new| validate(new, None),
         validate_update: |new, old| change(new, old, Through::Itself),
         validate_status: |new, old| change(new, old, Through::Status),
@@ -97,6 +98,23 @@ fn keep_approval(new: &mut Object, old: &Object) {
         let list = list.and_then(Value::as_array_mut).into_iter().flatten();
         for (now, before) in list.filter(|condition| condition["type"] == kind).zip(before) {
             *now = before;
+        }
+    }
+}
+
+/// Fills in when conditions were written, and since when they hold.
+fn stamp(new: &mut Object, old: &Object, now: &str) {
+    const SINCE: &str = "lastTransitionTime";
+    let list = new.fields.get_mut("status").and_then(|status| status.get_mut("conditions"));
+    for condition in list.and_then(Value::as_array_mut).into_iter().flatten() {
+        let is_same =
+            |before: &&Value| ["type", "status"].iter().all(|field| before[*field] == condition[*field]);
+        let since = conditions(old).iter().filter(is_same).find_map(|before| before.get(SINCE).cloned());
+        let Some(condition) = condition.as_object_mut() else { continue };
+        for (field, time) in [("lastUpdateTime", None), (SINCE, since)] {
+            if condition.get(field).is_none_or(Value::is_null) {
+                condition.insert(field.to_owned(), time.unwrap_or_else(|| now.into()));
+            }
         }
     }
 }

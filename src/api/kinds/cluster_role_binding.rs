@@ -8,6 +8,7 @@ use crate::resource::{Particular, Strategy};
 pub static KIND: Particular = Particular {
     group: "rbac.authorization.k8s.io",
     kind: "ClusterRoleBinding",
+    declared: &[("subjects[].name", "Required value"), ("roleRef.name", "Required value")],
     strategy: Strategy {
         name: names::path_segment,
         validate: |new| binding(new, false),

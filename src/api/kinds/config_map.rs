@@ -1,6 +1,6 @@
 //! `v1 ConfigMap`: configuration as text or bytes.
 
-use super::{DATA_BYTES_MAX, decoded_bytes, file_keys, stays_immutable};
+use super::{DATA_BYTES_MAX, decoded_bytes, file_key, file_keys, stays_immutable};
 use crate::resource::{Particular, Strategy};
 use crate::validate::at::{At, Root};
 
@@ -20,9 +20,11 @@ pub static KIND: Particular = Particular {
 
 fn validate(root: Root<'_>) {
     let (data, binary) = (root.field("data"), root.field("binaryData"));
-    file_keys(data);
-    for (key, entry) in data.entries().filter(|(key, _)| binary.key(key).is_set()) {
-        entry.invalid_value(key, "duplicate of key present in binaryData");
+    for (key, entry) in data.entries() {
+        file_key(key, entry);
+        if binary.key(key).is_set() {
+            entry.invalid_value(key, "duplicate of key present in binaryData");
+        }
     }
     file_keys(binary);
     let values = |map: At<'_>, size: fn(&str) -> usize| {

@@ -18,6 +18,7 @@ pub static KIND: Particular = Particular {
     group: "batch",
     kind: "CronJob",
     counted: Some("spec"),
+    declared: &[("spec.schedule", "Required value")],
     strategy: Strategy {
         prepare_create: |object| {
             job::drop_disabled(job_spec_mut(object), None);

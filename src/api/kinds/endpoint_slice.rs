@@ -15,6 +15,11 @@ pub static KIND: Particular = Particular {
     group: "discovery.k8s.io",
     kind: "EndpointSlice",
     counted: Some(EVERYTHING),
+    declared: &[
+        ("addressType", ""),
+        ("endpoints[].addresses", "Required value"),
+        ("endpoints[].addresses", "must have at most"),
+    ],
     strategy: Strategy {
         prepare_create: |object| {
             drop_topology(object);

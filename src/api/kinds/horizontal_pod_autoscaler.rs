@@ -16,6 +16,7 @@ pub static KIND: Particular = Particular {
     group: "autoscaling",
     kind: "HorizontalPodAutoscaler",
     counted: Some("spec"),
+    declared: &[("spec.maxReplicas", "Required value"), ("spec.maxReplicas", "greater than or equal to 1")],
     strategy: Strategy {
         validate: |root| spec(root.field("spec"), None),
         validate_update: |new, old| spec(new.field("spec"), Some(old.field("spec"))),

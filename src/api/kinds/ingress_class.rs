@@ -10,6 +10,7 @@ pub static KIND: Particular = Particular {
     group: "networking.k8s.io",
     kind: "IngressClass",
     counted: Some("spec"),
+    declared: &[("spec.parameters.kind", "Required value"), ("spec.parameters.name", "Required value")],
     strategy: Strategy {
         validate,
         validate_update: |new, old| {

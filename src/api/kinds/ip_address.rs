@@ -9,6 +9,11 @@ use crate::validate::text;
 pub static KIND: Particular = Particular {
     group: "networking.k8s.io",
     kind: "IPAddress",
+    declared: &[
+        ("spec.parentRef", ""),
+        ("spec.parentRef.resource", "Required value"),
+        ("spec.parentRef.name", "Required value"),
+    ],
     strategy: Strategy {
         name: |name, _| text::ip(name),
         validate,

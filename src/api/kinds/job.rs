@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{prepare_template, prepare_template_update};
 use crate::names;
 use crate::object::{Object, member};
-use crate::resource::{Particular, Strategy};
+use crate::resource::{Particular, Selectable, Strategy};
 use crate::same;
 use crate::validate::at::{At, Root};
 use crate::validate::common::selects;
@@ -32,8 +32,10 @@ pub static KIND: Particular = Particular {
     group: "batch",
     kind: "Job",
     counted: Some("spec"),
+    selectable: &[Selectable { path: "status.successful", value: |job| job.count(&["status", "succeeded"]) }],
     strategy: Strategy {
         prepare_create,
+        fills_again: true,
         prepare_update: |new, old| {
             drop_disabled(new.spec_mut(), old.spec());
             prepare_template_update(new, old, &["spec", "template"]);

@@ -10,6 +10,10 @@ pub static KIND: Particular = Particular {
     group: "networking.k8s.io",
     kind: "NetworkPolicy",
     counted: Some("spec"),
+    declared: &[
+        ("spec.ingress[].from[].ipBlock.cidr", "Required value"),
+        ("spec.egress[].to[].ipBlock.cidr", "Required value"),
+    ],
     strategy: Strategy {
         validate: |new| spec(new.field("spec"), &Tolerated::default()),
         validate_update: |new, old| spec(new.field("spec"), &Tolerated::of(old.field("spec"))),
@@ -57,10 +61,12 @@ fn peers<'a>(spec: At<'a>) -> impl Iterator<Item = At<'a>> {
 
 fn spec(spec: At<'_>, tolerated: &Tolerated<'_>) {
     tolerated.check_selector(spec.field("podSelector"));
-    for (rules, _) in DIRECTIONS {
-        spec.field(rules).items().flat_map(|rule| rule.field("ports").items()).for_each(port);
+    for (rules, side) in DIRECTIONS {
+        for rule in spec.field(rules).items() {
+            rule.field("ports").items().for_each(port);
+            rule.field(side).items().for_each(|each| peer(each, tolerated));
+        }
     }
-    peers(spec).for_each(|each| peer(each, tolerated));
     let types = spec.field("policyTypes");
     if types.count() > 2 {
         return types.invalid("may not specify more than two policyTypes");
@@ -95,14 +101,14 @@ fn peer(peer: At<'_>, tolerated: &Tolerated<'_>) {
     for selector in selectors {
         tolerated.check_selector(selector);
     }
+    if block.is_set() {
+        ip_block(block, tolerated);
+    }
     let has_selector = selectors.iter().any(|selector| selector.is_set());
     match (has_selector, block.is_set()) {
         (false, false) => peer.required("must specify a peer"),
         (true, true) => peer.forbidden("may not specify both ipBlock and another peer"),
         _ => {}
-    }
-    if block.is_set() {
-        ip_block(block, tolerated);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::validate::volume;
 /// What is particular.
 pub static KIND: Particular = Particular {
     kind: "PersistentVolume",
-    strategy: Strategy { prepare_create, prepare_status, validate, validate_update, ..Strategy::PLAIN },
+    strategy: Strategy { prepare_create, stamp, validate, validate_update, ..Strategy::PLAIN },
     ..Particular::NONE
 };
 
@@ -36,14 +36,17 @@ fn prepare_create(object: &mut Object) {
 }
 
 /// The time of a phase stays with the phase.
-fn prepare_status(new: &mut Object, old: &Object) {
-    let since = "lastPhaseTransitionTime";
+fn stamp(new: &mut Object, old: &Object, now: &str) {
+    const SINCE: &str = "lastPhaseTransitionTime";
     let is_same_phase = new.text(&["status", "phase"]) == old.text(&["status", "phase"]);
-    let before = old.fields.get("status").and_then(|status| status.get(since)).cloned();
-    if let (Some(Value::Object(status)), Some(before), true) =
-        (new.fields.get_mut("status"), before, is_same_phase)
-    {
-        status.entry(since).or_insert(before);
+    let (given, before) = (new.text(&["status", SINCE]), old.text(&["status", SINCE]).to_owned());
+    let since = match is_same_phase {
+        true if given.is_empty() => before,
+        false if given.is_empty() || given == before => now.to_owned(),
+        _ => return,
+    };
+    if let Some(Value::Object(status)) = new.fields.get_mut("status").filter(|_| !since.is_empty()) {
+        status.insert(SINCE.to_owned(), since.into());
     }
 }
 

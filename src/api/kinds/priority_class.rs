@@ -17,10 +17,22 @@ pub static KIND: Particular = Particular {
 /// The highest value that is not the system's.
 const VALUE_MAX: i64 = 1_000_000_000;
 
-/// Names with this start are the system's, and only these exist.
+/// Names with this start are the system's, and only [`SYSTEM_CLASSES`] exist.
 const SYSTEM: &str = "system-";
-const SYSTEM_CLASSES: &[(&str, i64)] =
-    &[("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+
+/// The classes that every cluster begins with: name, value, description.
+pub const SYSTEM_CLASSES: &[(&str, i64, &str)] = &[
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+];
 
 fn validate(new: Root<'_>) {
     let (name, value, policy) = (new.meta().name.as_str(), new.field("value"), new.field("preemptionPolicy"));
@@ -39,7 +51,7 @@ fn validate(new: Root<'_>) {
 
 fn wrong_system_class(new: Root<'_>) -> Option<String> {
     let name = new.meta().name.as_str();
-    let Some((_, value)) = SYSTEM_CLASSES.iter().find(|(known, _)| *known == name) else {
+    let Some((_, value, _)) = SYSTEM_CLASSES.iter().find(|(known, ..)| *known == name) else {
         return Some(format!("{name} is not a known system priority class"));
     };
     if new.field("value").number() != *value {

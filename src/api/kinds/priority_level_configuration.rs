@@ -9,6 +9,15 @@ pub static KIND: Particular = Particular {
     group: "flowcontrol.apiserver.k8s.io",
     kind: "PriorityLevelConfiguration",
     counted: Some("spec"),
+    declared: &[
+        ("spec.exempt", "Forbidden"),
+        ("spec.limited", "Forbidden"),
+        ("spec.limited", "Required value"),
+        ("spec.type", "Required value"),
+        ("spec.limited.limitResponse.queuing", "Forbidden"),
+        ("spec.limited.limitResponse.queuing", "Required value"),
+        ("spec.limited.limitResponse.type", "Required value"),
+    ],
     strategy: Strategy {
         validate,
         validate_update: |new, _| validate(new),

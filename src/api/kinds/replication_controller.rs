@@ -1,7 +1,7 @@
 //! `v1 ReplicationController`: what ReplicaSets were before.
 
 use super::{prepare_template, prepare_template_update};
-use crate::resource::{Particular, Strategy};
+use crate::resource::{Particular, Selectable, Strategy};
 use crate::validate::at::At;
 use crate::validate::internal;
 use crate::validate::pod::template;
@@ -11,6 +11,11 @@ use crate::validate::workload::{counts, parts_of_replicas};
 pub static KIND: Particular = Particular {
     kind: "ReplicationController",
     counted: Some("spec"),
+    selectable: &[Selectable {
+        path: "status.replicas",
+        value: |object| object.count(&["status", "replicas"]),
+    }],
+    declared: &[("spec.replicas", ""), ("spec.minReadySeconds", "")],
     strategy: Strategy {
         prepare_create: |object| prepare_template(object, &["spec", "template"]),
         prepare_update: |new, old| prepare_template_update(new, old, &["spec", "template"]),

@@ -8,6 +8,7 @@ use crate::validate::at::{At, Root};
 pub static KIND: Particular = Particular {
     group: "rbac.authorization.k8s.io",
     kind: "Role",
+    declared: &[("rules[].verbs", "Required value")],
     strategy: Strategy {
         name: names::path_segment,
         validate: |new| rules(new, true),

@@ -11,6 +11,7 @@ use crate::validate::at::{At, Root};
 pub static KIND: Particular = Particular {
     group: GROUP,
     kind: "RoleBinding",
+    declared: &[("subjects[].name", "Required value"), ("roleRef.name", "Required value")],
     strategy: Strategy {
         name: names::path_segment,
         validate: |new| binding(new, true),

@@ -11,6 +11,7 @@ use crate::validate::pod::{resources, scheduling};
 pub static KIND: Particular = Particular {
     group: "node.k8s.io",
     kind: "RuntimeClass",
+    declared: &[("handler", "")],
     strategy: Strategy {
         validate: |new| validate(new, "63 bytes"),
         validate_update: |new, old| {

@@ -5,9 +5,12 @@ mod rules;
 
 use serde_json::{Map, Value, json};
 
+use crate::field_error::FieldError;
+use crate::meta::ObjectMeta;
 use crate::names;
 use crate::object::Object;
 use crate::resource::{Particular, Strategy, selectable};
+use crate::validate::at::errors_of_change;
 
 /// What is particular.
 pub static KIND: Particular = Particular {
@@ -75,6 +78,18 @@ impl<'s> Spec<'s> {
         let port = |port: &Value| port.get("nodePort").and_then(Value::as_i64).filter(|port| *port != 0);
         self.list("ports").iter().filter_map(port).collect()
     }
+}
+
+/// What is wrong with the addresses that a spec asks for, and with their families.
+pub fn address_errors(spec: &Map<String, Value>, old: Option<&Map<String, Value>>) -> Vec<FieldError> {
+    let object = |spec: &Map<String, Value>| {
+        let fields = Map::from_iter([("spec".to_owned(), Value::Object(spec.clone()))]);
+        Object { meta: ObjectMeta::default(), fields }
+    };
+    let (new, old) = (object(spec), old.map(object));
+    errors_of_change(&new, old.as_ref().unwrap_or(&new), |new, before| {
+        addresses::validate(new.field("spec"), old.as_ref().map(|_| before.field("spec")));
+    })
 }
 
 /// A change of the type leaves fields behind that the server filled in for the old one. What the client did not change

@@ -11,6 +11,13 @@ use crate::validate::at::{At, Root};
 pub static KIND: Particular = Particular {
     group: "storage.k8s.io",
     kind: "StorageClass",
+    declared: &[
+        ("provisioner", "Required value"),
+        ("provisioner", "field is immutable"),
+        ("parameters", "field is immutable"),
+        ("reclaimPolicy", "field is immutable"),
+        ("volumeBindingMode", "field is immutable"),
+    ],
     strategy: Strategy {
         validate,
         validate_update: |new, old| {

@@ -13,6 +13,7 @@ use crate::validate::{text, volume};
 pub static KIND: Particular = Particular {
     group: "storage.k8s.io",
     kind: "VolumeAttachment",
+    declared: &[("spec", "field is immutable"), ("spec.attacher", "")],
     strategy: Strategy {
         validate: |new| validate(new, attacher),
         validate_update,

@@ -10,7 +10,7 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// In what forms objects are sent.
 const MEDIA: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
-/// In what forms patches are.
+/// In what forms patches are; the last is for types that say how they merge.
 const PATCHES: &[&str] = &[
     "application/apply-patch+yaml",
     "application/json-patch+json",
@@ -231,11 +231,12 @@ impl Builder<'_> {
             operations.push(("get", self.write(&plain())));
         }
         if has(verbs, "patch") {
+            let forms = if self.row.custom.is_some() { &PATCHES[..PATCHES.len() - 1] } else { PATCHES };
             let operation = Operation {
                 word: "patch",
                 action: "patch",
                 options: parameters::PATCH,
-                body: Some((format!("{META}.Patch"), PATCHES)),
+                body: Some((format!("{META}.Patch"), forms)),
                 codes: &["200", "201"],
                 ..plain()
             };

@@ -126,10 +126,12 @@ impl Schemas {
     fn add_custom(&mut self, row: &Resource, custom: &CustomResource) {
         let mut properties = BTreeMap::new();
         self.name_kind(&mut properties);
-        properties.insert(
-            "metadata".to_owned(),
-            self.schema(&Shape::Struct(schema::builtin(&format!("{META}.ObjectMeta")))),
-        );
+        let mut metadata = self.schema(&Shape::Struct(schema::builtin(&format!("{META}.ObjectMeta"))));
+        if let Some(reference) = metadata.get("$ref").filter(|_| self.dialect == Dialect::V3) {
+            metadata = json!({"allOf": [{"$ref": reference}]});
+        }
+        describe(&mut metadata, "io.k8s.api.core.v1.Pod", "metadata");
+        properties.insert("metadata".to_owned(), metadata);
         let mut body = Value::Object(custom.props.clone());
         if self.dialect == Dialect::V2 {
             drop_junctors(&mut body);
@@ -193,6 +195,9 @@ impl Schemas {
         let default = field.default.clone().or_else(|| implied_default(field));
         if let Some(default) = default.filter(|_| self.dialect == Dialect::V3) {
             body["default"] = default;
+        }
+        if self.dialect == Dialect::V3 {
+            enumerate(&mut body, field);
         }
         merging(&mut body, field);
         body
@@ -279,6 +284,22 @@ fn describe(body: &mut Value, model: &str, field: &str) {
     if let Some(text) = descriptions::of(model, field) {
         body["description"] = text.into();
     }
+}
+
+/// Says which words a field knows: once more in its description, for people.
+fn enumerate(body: &mut Value, field: &Field) {
+    if field.words.is_empty() {
+        return;
+    }
+    let words = field.words.iter().map(|word| format!("\n - `{word:?}`"));
+    let said = body["description"].as_str().unwrap_or_default().trim_end();
+    body["description"] = format!("{said}\n\nPossible enum values:{}", words.collect::<String>()).into();
+    let of = match field.shape {
+        Shape::List(_) => &mut body["items"],
+        Shape::Map(_) => &mut body["additionalProperties"],
+        _ => body,
+    };
+    of["enum"] = json!(field.words);
 }
 
 /// What a field is that Go cannot leave empty.

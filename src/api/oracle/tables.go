@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	crdv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	definitions "k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition/tableconvertor"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -47,7 +50,9 @@ func table(asked request) (*meta.Table, error) {
 	switch kind.Kind {
 	case "APIService":
 		return service(asked)
-	case "ClusterRole", "CustomResourceDefinition", "LimitRange", "Role":
+	case "CustomResourceDefinition":
+		return definition(asked)
+	case "ClusterRole", "LimitRange", "Role":
 		object := &meta.PartialObjectMetadata{}
 		if err := json.Unmarshal(asked.Object, object); err != nil {
 			return nil, err
@@ -59,6 +64,19 @@ func table(asked request) (*meta.Table, error) {
 		return nil, err
 	}
 	return tables.GenerateTable(object, printers.GenerateOptions{Wide: true})
+}
+
+// definition is printed by the server of definitions.
+func definition(asked request) (*meta.Table, error) {
+	object := &crdv1.CustomResourceDefinition{}
+	if err := json.Unmarshal(asked.Object, object); err != nil {
+		return nil, err
+	}
+	internal := &apiextensions.CustomResourceDefinition{}
+	if err := crdv1.Convert_v1_CustomResourceDefinition_To_apiextensions_CustomResourceDefinition(object, internal, nil); err != nil {
+		return nil, err
+	}
+	return definitions.New().ConvertToTable(context.Background(), internal, nil)
 }
 
 // service is printed by the aggregator, which has types of its own.

@@ -73,6 +73,8 @@ struct FieldRow {
     #[serde(default)]
     patch: &'static str,
     patch_key: Option<String>,
+    #[serde(default)]
+    r#enum: Vec<&'static str>,
 }
 
 impl FieldRow {
@@ -94,6 +96,7 @@ impl FieldRow {
             null: self.null,
             required: self.required,
             default: self.default,
+            words: self.r#enum.into(),
         }
     }
 }

@@ -46,6 +46,7 @@ fn essence(of: &Value) -> Value {
             name.as_str(),
             "description"
                 | "default"
+                | "enum"
                 | "x-kubernetes-unions"
                 | "x-kubernetes-map-type"
                 | "x-kubernetes-group-version-kind"

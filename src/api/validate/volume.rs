@@ -72,36 +72,55 @@ pub fn is_source(field: &str) -> bool {
 
 /// A spec; with `inline`, one that stands in an attachment and not in a volume.
 pub fn spec(spec: At<'_>, name: &str, inline: bool) {
-    claim::access_modes(spec.field("accessModes"), "");
-    let affinity = spec.field("nodeAffinity");
     if inline {
-        no_place_inline(spec);
-    } else {
-        capacity(spec.field("capacity"));
-        if affinity.is_set() {
-            let required = affinity.field("required");
-            if required.is_set() {
-                node_selector(required);
-            } else {
-                required.required("must specify required node constraints");
-            }
+        not_inline(spec, &["claimRef", "capacity"]);
+        if !spec.field("csi").is_set() {
+            spec.field("csi").required("has to be specified in the context of inline volumes");
         }
     }
+    claim::access_modes(spec.field("accessModes"), "");
+    if !inline {
+        capacity(spec.field("capacity"));
+    }
+    reclaim_policy(spec.field("persistentVolumeReclaimPolicy"), inline);
+    if inline {
+        not_inline(spec, &["nodeAffinity"]);
+    } else {
+        node_affinity(spec.field("nodeAffinity"));
+    }
     sources(spec, name);
-    if spec.field("local").is_set() && !affinity.is_set() && first_source(spec) == Some("local") {
-        affinity.required("Local volume requires node affinity");
+    if spec.field("local").is_set()
+        && !spec.field("nodeAffinity").is_set()
+        && first_source(spec) == Some("local")
+    {
+        spec.field("nodeAffinity").required("Local volume requires node affinity");
     }
     rest(spec, inline);
 }
 
-fn no_place_inline(spec: At<'_>) {
-    for field in ["claimRef", "capacity", "nodeAffinity", "storageClassName"].map(|field| spec.field(field)) {
+fn not_inline(spec: At<'_>, fields: &[&'static str]) {
+    for field in fields.iter().map(|field| spec.field(field)) {
         if field.is_set() && !(field.is_empty() && field.map().is_none()) {
             field.forbidden(INLINE);
         }
     }
-    if !spec.field("csi").is_set() {
-        spec.field("csi").required("has to be specified in the context of inline volumes");
+}
+
+fn reclaim_policy(policy: At<'_>, inline: bool) {
+    match policy.text() {
+        "" => {}
+        "Retain" if inline => {}
+        _ if inline => policy.forbidden("may only be Retain in the context of inline volumes"),
+        _ => policy.one_of(&["Delete", "Recycle", "Retain"]),
+    }
+}
+
+fn node_affinity(affinity: At<'_>) {
+    let required = affinity.field("required");
+    if required.is_set() {
+        node_selector(required);
+    } else if affinity.is_set() {
+        required.required("must specify required node constraints");
     }
 }
 
@@ -164,28 +183,23 @@ fn rest(spec: At<'_>, inline: bool) {
         spec.field("volumeMode"),
         spec.field("storageClassName"),
     );
+    if policy.text() == "Recycle" && is_root(spec.field("hostPath")) {
+        policy.forbidden("may not be 'recycle' for a hostPath mount of '/'");
+    }
     if inline {
-        if !matches!(policy.text(), "" | "Retain") {
-            policy.forbidden("may only be Retain in the context of inline volumes");
-        }
+        not_inline(spec, &["storageClassName"]);
         if mode.is_set() && mode.text() != "Filesystem" {
             mode.forbidden(
                 "may not specify volumeMode other than Filesystem in the context of inline volumes",
             );
         }
     } else {
-        if !policy.is_empty() {
-            policy.one_of(&["Delete", "Recycle", "Retain"]);
+        if !class.is_empty() {
+            class.check_name(names::dns_subdomain);
         }
         if mode.is_set() {
             mode.one_of(&["Block", "Filesystem"]);
         }
-        if !class.is_empty() {
-            class.check_name(names::dns_subdomain);
-        }
-    }
-    if policy.text() == "Recycle" && is_root(spec.field("hostPath")) {
-        policy.forbidden("may not be 'recycle' for a hostPath mount of '/'");
     }
     let attributes = spec.field("volumeAttributesClassName");
     if attributes.is_set() && !inline {

@@ -1,6 +1,6 @@
 //! May they? The reviews of `authorization.k8s.io`: the authorizer's own answer, as an object.
 
-use api::{FieldError, Object, Status};
+use api::{FieldError, GroupResource, Object, Status};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -13,13 +13,15 @@ use crate::verbs::Call;
 /// Whether anybody may.
 pub(super) async fn anybody(call: Call, body: Object) -> Result<Response, Failure> {
     let user = subject(&body);
-    answer(call, body, &user, Vec::new(), true)
+    let errors = wrong_attributes(&body).into_iter().chain(wrong_user(&user)).collect();
+    answer(call, body, &user, errors)
 }
 
 /// Whether anybody may in this namespace.
 pub(super) async fn local(call: Call, body: Object) -> Result<Response, Failure> {
     let user = subject(&body);
-    let mut errors = Vec::new();
+    let mut errors = wrong_attributes(&body);
+    errors.extend(wrong_user(&user));
     let within = body.text(&["spec", "resourceAttributes", "namespace"]);
     if member(&body, "resourceAttributes").is_some() && within != call.path.namespace {
         let field = "spec.resourceAttributes.namespace";
@@ -27,15 +29,16 @@ pub(super) async fn local(call: Call, body: Object) -> Result<Response, Failure>
     }
     if let Some(given) = member(&body, "nonResourceAttributes") {
         let why = "disallowed on this kind of request";
-        errors.push(FieldError::invalid("spec.nonResourceAttributes", given.clone(), why));
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", shown(given), why));
     }
-    answer(call, body, &user, errors, true)
+    answer(call, body, &user, errors)
 }
 
 /// Whether who asks may.
 pub(super) async fn own(call: Call, body: Object) -> Result<Response, Failure> {
     let user = call.user.clone();
-    answer(call, body, &user, Vec::new(), false)
+    let errors = wrong_attributes(&body);
+    answer(call, body, &user, errors)
 }
 
 /// All that who asks may do in a namespace.
@@ -65,27 +68,35 @@ fn member<'o>(body: &'o Object, name: &str) -> Option<&'o Value> {
 fn subject(body: &Object) -> User {
     let groups = member(body, "groups").and_then(Value::as_array).into_iter().flatten();
     let groups = groups.filter_map(Value::as_str).map(str::to_owned).collect();
-    User { name: body.text(&["spec", "user"]).to_owned(), groups }
+    User { name: body.text(&["spec", "user"]).to_owned(), groups, credential: None }
 }
 
-fn answer(
-    call: Call,
-    body: Object,
-    user: &User,
-    mut errors: Vec<FieldError>,
-    names_user: bool,
-) -> Result<Response, Failure> {
-    let attributes = [member(&body, "resourceAttributes"), member(&body, "nonResourceAttributes")];
-    if attributes.iter().flatten().count() != 1 {
-        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        let given = attributes[1].cloned().unwrap_or_default();
-        errors.insert(0, FieldError::invalid("spec", given, why));
+/// A review is about a resource or about a path.
+fn wrong_attributes(body: &Object) -> Vec<FieldError> {
+    const WHY: &str = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+    let path = member(body, "nonResourceAttributes");
+    if member(body, "resourceAttributes").is_some() != path.is_some() {
+        return Vec::new();
     }
-    if names_user && user.name.is_empty() && user.groups.is_empty() {
-        errors.push(FieldError::invalid("spec.user", "", "at least one of user or group must be specified"));
-    }
+    vec![FieldError::invalid("spec", path.map(shown).unwrap_or_default(), WHY)]
+}
+
+fn wrong_user(user: &User) -> Option<FieldError> {
+    let is_nobody = user.name.is_empty() && user.groups.is_empty();
+    is_nobody.then(|| FieldError::invalid("spec.user", "", "at least one of user or group must be specified"))
+}
+
+/// A path and a verb as Go writes them.
+fn shown(attributes: &Value) -> Value {
+    let text = |field: &str| attributes[field].as_str().unwrap_or_default();
+    json!({"Path": text("path"), "Verb": text("verb")})
+}
+
+fn answer(call: Call, body: Object, user: &User, errors: Vec<FieldError>) -> Result<Response, Failure> {
     if !errors.is_empty() {
-        return Err(Status::invalid(call.row.group_kind(), "", &errors).into());
+        // Nobody says which kind it is that is wrong.
+        let kind = GroupResource { group: &call.row.group, resource: "" };
+        return Err(Status::invalid(kind, "", &errors).into());
     }
     let status = json!({"allowed": authorize::is_allowed(user, &target(&body))});
     super::answered(&call, body, status)

@@ -8,9 +8,15 @@ use serde_json::json;
 use crate::errors::Failure;
 use crate::verbs::Call;
 
+/// Under this name it is told what proved who asks.
+const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
+
 /// Tells who asks.
 pub(super) async fn of_self(call: Call, mut body: Object) -> Result<Response, Failure> {
-    let user = json!({"username": call.user.name, "groups": call.user.groups});
+    let mut user = json!({"username": call.user.name, "groups": call.user.groups});
+    if let Some(credential) = &call.user.credential {
+        user["extra"] = json!({CREDENTIAL: [credential]});
+    }
     body.meta = api::ObjectMeta { creation_timestamp: time::rfc3339(env::wall_ms()), ..Default::default() };
     super::answered(&call, body, json!({"userInfo": user}))
 }

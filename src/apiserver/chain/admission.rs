@@ -1,15 +1,21 @@
 //! What a write's object passes: default, mutate, prepare, validate, admit.
 //!
-//! Pure: an old object, a new one and a moment in, a refusal or the object to store out.
+//! Pure but for the clock: an old object, a new one and a moment in, a refusal or the object to store out.
+
+mod priority;
+mod runtime_class;
+mod taints;
 
 use api::kinds::namespace;
 use api::parts::Part;
 use api::status::Cause;
-use api::{Object, Resource, Status, validate, write};
+use api::{Object, Resource, Status, time, validate, write};
+use base::env;
 use serde_json::Value;
 use state::State;
 
 use crate::definitions;
+use crate::protection;
 use crate::services::{self, Companions};
 use crate::user::User;
 
@@ -32,10 +38,31 @@ pub struct Attempt<'a> {
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
+    /// What below it is written; empty for the object itself.
+    pub subresource: &'a str,
+    /// The object before an update.
+    pub old: Option<&'a Object>,
     /// On whose behalf.
     pub user: &'a User,
     /// The cluster as the attempt sees it.
     pub state: &'a State,
+}
+
+impl Attempt<'_> {
+    /// Whether it is about a whole object of this kind.
+    fn is_whole(&self, group: &str, kind: &str) -> bool {
+        self.subresource.is_empty() && self.resource.is_one_of(&[(group, kind)])
+    }
+
+    /// An object that lives in no namespace.
+    fn read(&self, row: &Resource, name: &str) -> Option<Object> {
+        let found = self.state.get(row.key("", name).as_str())?;
+        Object::read(&found.bytes, row).ok()
+    }
+
+    fn forbidden(&self, why: &str) -> Status {
+        Status::forbidden(self.resource.group_resource(), self.name, why)
+    }
 }
 
 /// A step that may change the object. Defaults are filled in again after each.
@@ -45,13 +72,20 @@ pub type MutatingStep = fn(&Attempt<'_>, &mut Object) -> Result<(), Status>;
 pub type ValidatingStep = fn(&Attempt<'_>, Option<&Object>) -> Result<(), Status>;
 
 /// Steps that change objects, in this order.
-pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[];
+pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[
+    ("TaintNodesByCondition", taints::taint),
+    ("Priority", priority::fill),
+    ("DefaultTolerationSeconds", taints::tolerate),
+    ("StorageObjectInUseProtection", protection::keep),
+    ("RuntimeClass", runtime_class::fill),
+];
 
 /// Steps that refuse before an object is looked at, in this order.
 pub static FIRST_STEPS: &[(&str, ValidatingStep)] = &[("NamespaceLifecycle", namespace_lifecycle)];
 
 /// Steps that refuse, in this order: the last word before the log. Quota comes last.
-pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] = &[];
+pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] =
+    &[("Priority", priority::check), ("RuntimeClass", runtime_class::check)];
 
 /// Takes a new object through all stages of a create.
 ///
@@ -62,10 +96,13 @@ pub(crate) fn create(attempt: &Attempt<'_>, object: &mut Object) -> Result<Compa
     mutate(attempt, object, MUTATING_STEPS)?;
     let mut companions = services::reserve(attempt, object, None)?;
     write::create(object, attempt.resource);
+    if attempt.resource.strategy().fills_again {
+        object.default(attempt.resource);
+    }
     services::complete(attempt.resource, object);
     name_requester(attempt, object);
-    companions.guards.extend(definitions::settle(attempt, object)?);
     refuse_if(attempt, &validate::create(object, attempt.resource))?;
+    companions.guards.extend(definitions::settle(attempt, object)?);
     ask(VALIDATING_STEPS, attempt, Some(object))?;
     Ok(companions)
 }
@@ -92,8 +129,8 @@ pub(crate) fn update(attempt: &Attempt<'_>, new: &mut Object, old: &Object) -> R
     mutate(attempt, new, MUTATING_STEPS)?;
     let mut companions = services::reserve(attempt, new, Some(old))?;
     write::update(new, old, attempt.resource);
-    companions.guards.extend(definitions::settle(attempt, new)?);
     refuse_if(attempt, &validate::update(new, old, attempt.resource))?;
+    companions.guards.extend(definitions::settle(attempt, new)?);
     ask(VALIDATING_STEPS, attempt, Some(new))?;
     Ok(companions)
 }
@@ -106,6 +143,7 @@ pub fn update_part(attempt: &Attempt<'_>, part: &Part, new: &mut Object, old: &O
     ask(FIRST_STEPS, attempt, Some(new))?;
     mutate(attempt, new, MUTATING_STEPS)?;
     write::update_part(new, old, attempt.resource, part);
+    (attempt.resource.strategy().stamp)(new, old, &time::rfc3339(env::wall_ms()));
     refuse_if(attempt, &validate::update_part(new, old, attempt.resource, part))?;
     ask(VALIDATING_STEPS, attempt, Some(new))
 }
@@ -191,12 +229,14 @@ mod tests {
 
     #[test]
     fn mutating_steps_run_in_order_on_what_is_defaulted_before_and_after_each() {
-        let (user, state) = (User { name: "somebody".to_owned(), groups: Vec::new() }, State::default());
+        let (user, state) = (User::anonymous(), State::default());
         let attempt = Attempt {
             operation: Operation::Create,
             resource: &Resource::builtin("", "v1", "secrets"),
             namespace: "default",
             name: "x",
+            subresource: "",
+            old: None,
             user: &user,
             state: &state,
         };
@@ -214,8 +254,18 @@ mod tests {
 
     #[test]
     fn the_steps_that_run() {
-        assert!(MUTATING_STEPS.is_empty());
-        assert_eq!(FIRST_STEPS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["NamespaceLifecycle"]);
-        assert!(VALIDATING_STEPS.is_empty());
+        fn names<S>(steps: &[(&'static str, S)]) -> Vec<&'static str> {
+            steps.iter().map(|(name, _)| *name).collect()
+        }
+        let mutating = [
+            "TaintNodesByCondition",
+            "Priority",
+            "DefaultTolerationSeconds",
+            "StorageObjectInUseProtection",
+            "RuntimeClass",
+        ];
+        assert_eq!(names(MUTATING_STEPS), mutating);
+        assert_eq!(names(FIRST_STEPS), ["NamespaceLifecycle"]);
+        assert_eq!(names(VALIDATING_STEPS), ["Priority", "RuntimeClass"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use api::FieldError;
 use api::Status;
+use api::kinds::service;
 use serde_json::{Value, json};
 
 use super::addresses::Ranges;
@@ -91,7 +92,11 @@ pub(super) fn choose(holder: &Holder<'_>, spec: &mut Spec, old: Option<&Spec>) -
     let is_free = text(spec, "clusterIP") == "None" && !spec.get("selector").is_some_and(has_members);
     let policy = policy(spec, old, is_free).to_owned();
     spec.insert("ipFamilyPolicy".to_owned(), policy.as_str().into());
-    let mut errors = Vec::new();
+    // What follows may count on well formed addresses and families.
+    let mut errors = service::address_errors(spec, old);
+    if !errors.is_empty() {
+        return Err(holder.invalid(&errors));
+    }
     if let Some(old) = old {
         shrink(spec, old, &policy, &mut errors);
     }

@@ -183,5 +183,7 @@ async fn who_uses_what_is_deprecated_is_warned() {
     let listed = api.get("/api/v1/namespaces/default/endpoints").await;
     let text = "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
     assert_eq!((listed.code, &*listed.warnings), (200, &[text.to_owned()][..]));
+    let missing = api.get("/api/v1/namespaces/default/endpoints/x").await;
+    assert_eq!((missing.code, &*missing.warnings), (404, &[text.to_owned()][..]));
     assert!(api.get(&deployments()).await.warnings.is_empty());
 }

@@ -242,7 +242,7 @@ async fn reviews_answer_and_store_nothing() {
         none.failure(),
         (
             422,
-            "SubjectAccessReview.authorization.k8s.io \"\" is invalid: spec: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            ".authorization.k8s.io \"\" is invalid: spec: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
         )
     );
     let rules = may(&format!("{of}/selfsubjectrulesreviews"), json!({"namespace": "default"})).await;

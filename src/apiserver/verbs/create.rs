@@ -85,6 +85,8 @@ pub(super) fn decide(
         resource: row,
         namespace: within,
         name: &name,
+        subresource: "",
+        old: None,
         user: &call.user,
         state: &moment.state,
     };

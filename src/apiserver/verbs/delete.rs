@@ -43,6 +43,8 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
         resource: row,
         namespace: &call.path.namespace,
         name: &call.path.name,
+        subresource: "",
+        old: None,
         user: &call.user,
         state: &moment.state,
     })?;

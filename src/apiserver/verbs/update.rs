@@ -125,7 +125,8 @@ pub(super) fn decide(
     call.lens.default(&mut given);
     let scale_owners =
         call.lens.is_scale().then(|| managed::of_scaled(call, &old, &given.meta.managed_fields));
-    let wrong = |errors: Vec<_>| Status::invalid(call.lens.shown.group_kind(), &call.path.name, &errors);
+    let of = if call.lens.is_scale() { &*call.lens.shown } else { row.stored() };
+    let wrong = |errors: Vec<_>| Status::invalid(of.group_kind(), &call.path.name, &errors);
     let mut new = call.lens.store(given, Some(&old)).map_err(wrong)?;
     if let Some(owners) = scale_owners {
         new.meta.managed_fields = owners;
@@ -141,6 +142,8 @@ pub(super) fn decide(
         resource: row.stored(),
         namespace: &call.path.namespace,
         name: &call.path.name,
+        subresource: &call.path.subresource,
+        old: Some(&old),
         user: &call.user,
         state: &moment.state,
     };

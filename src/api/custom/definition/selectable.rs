@@ -10,32 +10,28 @@ use crate::field_error::FieldError;
 /// How many fields of one version selectors may know.
 const SELECTABLE_MAX: usize = 8;
 
-pub(super) fn errors(spec: &Spec<'_>, old: Option<&Spec<'_>>, errors: &mut Vec<FieldError>) {
-    for (path, given) in spec.parts(SELECTABLE) {
-        let fields = given.as_array().map_or(&[][..], Vec::as_slice);
-        if fields.is_empty() {
-            continue;
-        }
-        let is_above = !path.starts_with("spec.versions");
-        let version = spec.versions.iter().find(|version| version.get("selectableFields") == Some(given));
-        let schema = match version {
-            _ if is_above => spec.above(SCHEMA),
-            Some(version) => spec.own(version, SCHEMA),
-            None => None,
-        };
-        let Some(props) = schema.and_then(|schema| schema.get("openAPIV3Schema")).and_then(Value::as_object)
-        else {
-            let why = if is_above {
-                "may only be set when validations.schema is included"
-            } else {
-                "may only be set when `version.schema.openAPIV3Schema` is not included"
-            };
-            errors.push(FieldError::invalid(&path, "", why));
-            continue;
-        };
-        let was_there = old.is_some_and(|old| old.parts(SELECTABLE).iter().any(|(_, known)| *known == given));
-        each_selectable(fields, props, &path, was_there, errors);
+pub(super) fn errors(
+    spec: &Spec<'_>,
+    old: Option<&Spec<'_>>,
+    version: Option<usize>,
+    errors: &mut Vec<FieldError>,
+) {
+    let Some((path, given)) = spec.part(SELECTABLE, version) else { return };
+    let fields = given.as_array().map_or(&[][..], Vec::as_slice);
+    if fields.is_empty() {
+        return;
     }
+    let schema = spec.part(SCHEMA, version).and_then(|(_, schema)| schema.get("openAPIV3Schema"));
+    let Some(props) = schema.and_then(Value::as_object) else {
+        let why = if version.is_none() {
+            "may only be set when validations.schema is included"
+        } else {
+            "may only be set when `version.schema.openAPIV3Schema` is not included"
+        };
+        return errors.push(FieldError::invalid(&path, "", why));
+    };
+    let was_there = old.is_some_and(|old| old.parts(SELECTABLE).any(|known| known == given));
+    each_selectable(fields, props, &path, was_there, errors);
 }
 
 fn each_selectable(

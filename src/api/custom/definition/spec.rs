@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::shown;
 use crate::custom::{is, items, text};
 
 /// What several versions say alike, and what each says for itself.
@@ -52,13 +53,19 @@ impl<'d> Spec<'d> {
         version.get(PARTS[part].0).filter(|_| !self.common[part])
     }
 
-    /// Every part of this kind, with its place.
-    pub(super) fn parts(&self, part: usize) -> Vec<(String, &'d Value)> {
-        let own = self.versions.iter().enumerate().filter_map(|(at, version)| {
-            Some((format!("spec.versions[{at}].{}", PARTS[part].0), self.own(version, part)?))
-        });
-        let above = self.above(part).map(|given| (format!("spec.{}", PARTS[part].1), given));
-        own.chain(above).collect()
+    /// The part of this kind that a version says for itself, or that all have in common, with its place.
+    pub(super) fn part(&self, part: usize, version: Option<usize>) -> Option<(String, &'d Value)> {
+        let (name, name_above) = PARTS[part];
+        match version {
+            Some(at) => Some((format!("spec.versions[{at}].{name}"), self.own(&self.versions[at], part)?)),
+            None => Some((format!("spec.{name_above}"), self.above(part)?)),
+        }
+    }
+
+    /// Every part of this kind.
+    pub(super) fn parts(&self, part: usize) -> impl Iterator<Item = &'d Value> {
+        let own = self.versions.iter().filter_map(move |version| self.own(version, part));
+        own.chain(self.above(part))
     }
 
     /// Every schema that there is.
@@ -68,14 +75,14 @@ impl<'d> Spec<'d> {
 
     /// The versions in the form in which texts show them.
     pub(super) fn shown_versions(&self) -> Value {
-        let or_null = |version: &'d Value, part| self.own(version, part).cloned().unwrap_or(Value::Null);
         let version = |version: &'d Value| {
             json!({
                 "Name": text(version, "name"), "Served": is(version, "served"), "Storage": is(version, "storage"),
                 "Deprecated": is(version, "deprecated"), "DeprecationWarning": version.get("deprecationWarning"),
-                "Schema": or_null(version, SCHEMA), "Subresources": or_null(version, SUBRESOURCES),
-                "AdditionalPrinterColumns": or_null(version, COLUMNS),
-                "SelectableFields": or_null(version, SELECTABLE),
+                "Schema": shown::schema(self.own(version, SCHEMA)),
+                "Subresources": shown::subresources(self.own(version, SUBRESOURCES)),
+                "AdditionalPrinterColumns": shown::columns(self.own(version, COLUMNS)),
+                "SelectableFields": shown::selectable(self.own(version, SELECTABLE)),
             })
         };
         self.versions.iter().map(version).collect()

@@ -1,5 +1,7 @@
 //! The versions of a definition, and those that objects are stored in.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::names::joined;
@@ -67,18 +69,19 @@ pub(super) fn stored_errors(status: &Value, spec: &Spec<'_>, errors: &mut Vec<Fi
     if stored.is_empty() {
         return errors.push(FieldError::invalid(field, Value::Null, "must have at least one stored version"));
     }
-    let names: Vec<&str> = spec.versions.iter().map(|version| text(version, "name")).collect();
-    for version in spec.versions.iter().filter(|version| is(version, "storage")) {
+    // Each accounts for one version of its name.
+    let mut left: BTreeMap<&str, usize> = stored.iter().enumerate().map(|(at, name)| (&**name, at)).collect();
+    for version in spec.versions {
         let name = text(version, "name");
-        if !stored.iter().any(|known| known == name) {
+        if left.remove(name).is_none() && is(version, "storage") {
             let why = format!("must have the storage version {name}");
             errors.push(FieldError::invalid(field, stored.clone(), &why));
         }
     }
-    for (at, version) in stored.iter().enumerate().filter(|(_, version)| !names.contains(&version.as_str())) {
+    for (version, at) in left {
         let why = format!(
             "missing from spec.versions; {version} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {version} and removes {version} from status.storedVersions"
         );
-        errors.push(FieldError::invalid(&format!("{field}[{at}]"), version.as_str(), &why));
+        errors.push(FieldError::invalid(&format!("{field}[{at}]"), version, &why));
     }
 }

@@ -12,6 +12,8 @@ import (
 	"sort"
 	"strings"
 
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	"k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition/tableconvertor"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kube-aggregator/pkg/apis/apiregistration"
 	"k8s.io/kube-aggregator/pkg/registry/apiservice/etcd"
@@ -56,6 +58,10 @@ func readColumns(resources []resourceRow) []columnsRow {
 	table, err := (&etcd.REST{}).ConvertToTable(context.Background(), &apiregistration.APIServiceList{}, nil)
 	check(err)
 	found["apiregistration.APIService"] = table.ColumnDefinitions
+	// As does the server of definitions.
+	table, err = tableconvertor.New().ConvertToTable(context.Background(), &apiextensions.CustomResourceDefinitionList{}, nil)
+	check(err)
+	found["apiextensions.CustomResourceDefinition"] = table.ColumnDefinitions
 	var rows []columnsRow
 	seen := map[string]bool{}
 	for _, resource := range resources {

@@ -26,6 +26,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	apiregistration "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+	"k8s.io/kubernetes/pkg/generated/openapi"
 	metrics "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
@@ -58,6 +61,7 @@ type fieldRow struct {
 	Keys     []string        `json:"keys,omitempty"`
 	Patch    string          `json:"patch,omitempty"`
 	PatchKey string          `json:"patchKey,omitempty"`
+	Enum     []any           `json:"enum,omitempty"`
 }
 
 type property struct {
@@ -120,7 +124,7 @@ func collect(documents map[string]property, resources []resourceRow) []typeRow {
 	} {
 		check(add(types))
 	}
-	walk := walker{documents: documents, seen: map[reflect.Type]bool{}}
+	walk := walker{documents: documents, defined: definitions(), seen: map[reflect.Type]bool{}}
 	for _, kind := range metaKinds {
 		walk.add(reflect.TypeOf(kind))
 	}
@@ -135,8 +139,26 @@ func collect(documents map[string]property, resources []resourceRow) []typeRow {
 
 type walker struct {
 	documents map[string]property
+	defined   map[string]common.OpenAPIDefinition
 	seen      map[reflect.Type]bool
 	rows      []typeRow
+}
+
+// definitions are what the server's own documents are made of: the published ones leave out which words a field knows.
+func definitions() map[string]common.OpenAPIDefinition {
+	return openapi.GetOpenAPIDefinitions(func(path string) spec.Ref { return spec.MustCreateRef(path) })
+}
+
+// words are those that a field knows, or its items.
+func (w *walker) words(model, field string) []any {
+	property := w.defined[model].Schema.Properties[field]
+	switch {
+	case property.Items != nil && property.Items.Schema != nil:
+		return property.Items.Schema.Enum
+	case property.AdditionalProperties != nil && property.AdditionalProperties.Schema != nil:
+		return property.AdditionalProperties.Schema.Enum
+	}
+	return property.Enum
 }
 
 func (w *walker) add(of reflect.Type) {
@@ -178,7 +200,7 @@ func (w *walker) fields(of reflect.Type, document property, into *[]fieldRow) {
 		row := fieldRow{
 			Name: name, Number: number(of, field), Type: w.typeName(field.Type), Go: goName(field.Type), Presence: presence(field.Type, options),
 			Null: isNull(field.Type, options), Required: required[name], Default: defaultOf(property, field.Type), List: property.List, Keys: property.Keys,
-			Patch: property.Patch, PatchKey: property.PatchKey,
+			Patch: property.Patch, PatchKey: property.PatchKey, Enum: w.words(modelName(of), name),
 		}
 		if row.List == "" {
 			row.List = property.Map

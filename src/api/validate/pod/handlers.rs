@@ -9,21 +9,29 @@ const ONE_HANDLER: &str = "may not specify more than 1 handler type";
 /// The probes and hooks of a container that keeps running.
 pub(super) fn handlers(of: &Spec<'_>, container: At<'_>) {
     lifecycle(of, container.field("lifecycle"));
-    let (liveness, readiness, startup) = (
-        container.field("livenessProbe"),
-        container.field("readinessProbe"),
-        container.field("startupProbe"),
-    );
-    for at in [liveness, readiness, startup].iter().filter(|probe| probe.is_set()) {
-        probe(of, *at);
-    }
-    for at in [liveness, startup].iter().filter(|probe| probe.is_set()) {
-        let threshold = at.field("successThreshold");
-        if threshold.number() != 1 {
-            threshold.invalid_value(threshold.number(), "must be 1");
+    let probes: [(_, fn(At<'_>)); 3] = [
+        ("livenessProbe", succeeds_at_once),
+        ("readinessProbe", has_no_grace),
+        ("startupProbe", succeeds_at_once),
+    ];
+    for (name, rule) in probes {
+        let at = container.field(name);
+        if at.is_set() {
+            probe(of, at);
+            rule(at);
         }
     }
-    let grace = readiness.field("terminationGracePeriodSeconds");
+}
+
+fn succeeds_at_once(probe: At<'_>) {
+    let threshold = probe.field("successThreshold");
+    if threshold.number() != 1 {
+        threshold.invalid_value(threshold.number(), "must be 1");
+    }
+}
+
+fn has_no_grace(probe: At<'_>) {
+    let grace = probe.field("terminationGracePeriodSeconds");
     if grace.is_set() {
         grace.invalid("must not be set for readinessProbes");
     }

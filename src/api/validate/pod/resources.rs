@@ -153,13 +153,16 @@ fn huge_pages(place: At<'_>, name: &str) {
 
 fn requirements(of: &Spec<'_>, resources: At<'_>, check_name: fn(At<'_>, &str)) {
     let (limits, requests) = (resources.field("limits"), resources.field("requests"));
-    for (name, place) in limits.entries().chain(requests.entries()) {
+    for (name, place) in limits.entries() {
         check_name(place, name);
         amount(place, name);
         huge_pages(place, name);
     }
-    for (name, request) in requests.entries() {
-        at_most_limit(requests, limits, name, request);
+    for (name, place) in requests.entries() {
+        check_name(place, name);
+        amount(place, name);
+        at_most_limit(requests, limits, name, place);
+        huge_pages(place, name);
     }
     let has =
         |wanted: fn(&str) -> bool| limits.entries().chain(requests.entries()).any(|(name, _)| wanted(name));
