@@ -110,7 +110,7 @@ pub(super) fn decide(
     }
     let prepared = object.prepare(row);
     writes.push(write::put_wanted(key, &prepared)?);
-    Ok(Decision::Propose(Plan { guards, writes, answer: Answer::Written(201, prepared) }))
+    Ok(Decision::Propose(Plan { guards, writes, answer: Answer::Written(201, prepared, None) }))
 }
 
 /// A name that begins with `prefix`, cut so that every kind takes its length.

@@ -83,7 +83,8 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
             }
             // Who asked in the old way that nothing stays is told that the end is still to come.
             let code = if options.cascades { 202 } else { 200 };
-            plan(Companions::default(), write::put(key.clone(), &prepared), Answer::Written(code, prepared))
+            let write = write::put(key.clone(), &prepared);
+            plan(Companions::default(), write, Answer::Written(code, prepared, Some(found.revision)))
         }
     }
 }

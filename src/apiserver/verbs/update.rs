@@ -136,5 +136,6 @@ pub(super) fn decide(
     let Companions { mut guards, mut writes } = companions;
     guards.push(Guard::AtRevision { key: key.clone(), revision: found.revision });
     writes.push(if is_released { Write::Delete { key } } else { write::put_wanted(key, &prepared)? });
-    Ok(Decision::Propose(Plan { guards, writes, answer: Answer::Written(200, prepared) }))
+    let answer = Answer::Written(200, prepared, Some(found.revision));
+    Ok(Decision::Propose(Plan { guards, writes, answer }))
 }

@@ -41,8 +41,8 @@ pub(crate) struct Plan {
 pub(crate) enum Answer {
     /// An object that is stored already.
     Stored(Bytes),
-    /// The object that was written, with this code.
-    Written(u16, Prepared),
+    /// The object that was written, with this code; it was there at this revision before, or is new.
+    Written(u16, Prepared, Option<u64>),
     /// Success without an object.
     Done(Box<Status>),
 }
@@ -124,18 +124,24 @@ pub(crate) fn transaction(actor: &str, guards: Vec<Guard>, writes: Vec<Write>) -
 /// The answer to a write at this revision.
 fn respond(answer: Answer, revision: u64, lens: &Lens, form: Representation) -> Result<Response, Failure> {
     match answer {
-        Answer::Written(code, prepared) => {
+        Answer::Written(code, prepared, _) => {
             present::object(code, &prepared.at_revision(revision).into(), lens, form)
         }
         other => respond_unwritten(other, lens, form),
     }
 }
 
-/// The answer when nothing was written: an object that would have been has no revision.
+/// The answer when nothing was written: an object that would have been is shown at the revision that it has, if any.
 fn respond_unwritten(answer: Answer, lens: &Lens, form: Representation) -> Result<Response, Failure> {
     match answer {
         Answer::Stored(bytes) => present::object(200, &bytes, lens, form),
-        Answer::Written(code, prepared) => present::object(code, &prepared.body.into(), lens, form),
+        Answer::Written(code, prepared, previous) => {
+            let body = match previous {
+                Some(revision) => prepared.at_revision(revision),
+                None => prepared.body,
+            };
+            present::object(code, &body.into(), lens, form)
+        }
         Answer::Done(status) => Ok(present::status(&status)),
     }
 }
