@@ -1,6 +1,7 @@
 //! Power cuts, full disks and disks that hang: what was acknowledged is there afterwards. And the proof that the power
 //! cuts would find a master that does not sync: two mutants that they must catch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use chaos::faults::power_cut::{self, Course, Tally};
 use chaos::faults::{disk_full, hung_disk};
 use chaos::lossy::Mercy;
 use chaos::traffic::{Plan, Traffic};
-use chaos::{Cluster, Disks, Need, Options, process, scenario};
+use chaos::{Cluster, Disks, Machine, Need, Options, process, scenario};
 
 /// Power cuts of one run, each at another point: half of them on masters as they are, half on masters with
 /// small stores. `KEELSON_POWER_CUTS` asks for another number.
@@ -86,7 +87,7 @@ fn power_cuts_on_all_masters_lose_nothing() {
 
 #[test]
 fn power_cuts_on_masters_that_flush_and_purge_all_the_time_lose_nothing() {
-    let course = |seed| Course { fails_again: seed % 10 == 0, lags: seed % 20 == 0, mercy: mercy(seed) };
+    let course = |seed| Course { fails_again: seed % 10 == 0, lags: seed % 20 == 0, mercy: mercy(seed), ..Course::default() };
     let tally = check_power_cuts(&power_cut::SMALL_STORES, course);
     if let Some(tally) = tally {
         tally.check_complete().expect("the cuts fall into everything that masters do");
@@ -105,7 +106,9 @@ enum Verdict {
 
 /// Cuts the power once. That something went wrong is not enough: the loss must be what was found.
 async fn judge_mutant(cluster: &Cluster, seed: u64) -> Verdict {
-    match power_cut::once(cluster, seed, Course::default()).await {
+    // Disks that are merciful may keep what they were not told to keep, and then nothing is lost.
+    let course = Course { mercy: Mercy::None, leaves_traces: true, ..Course::default() };
+    match power_cut::once(cluster, seed, course).await {
         Ok(cut) => match scenario::judge(&cut.evidence) {
             Ok(()) => Verdict::Survived,
             Err(lost) => Verdict::Caught(format!("{lost:#}")),
@@ -120,12 +123,20 @@ async fn judge_mutant(cluster: &Cluster, seed: u64) -> Verdict {
     }
 }
 
+/// Masters that misbehave, of which all is durable that they did until now: their stores were opened again, and an open
+/// syncs what it finds.
+async fn start_mutants(machine: &Arc<Machine>, mutant: &str) -> Result<Cluster> {
+    let environment = vec![(MUTANT.to_owned(), mutant.to_owned())];
+    let cluster = Cluster::start(machine, Options { environment, ..on(Disks::Lossy) }).await?;
+    cluster.down().await?;
+    cluster.up().await?;
+    Ok(cluster)
+}
+
 /// Cuts the power of masters that misbehave until something acknowledged is lost.
 fn check_mutant(mutant: &str) {
     chaos::run(&chaos::programs!(), &[Need::Fuse], async |machine| {
-        let environment = vec![(MUTANT.to_owned(), mutant.to_owned())];
-        let options = Options { environment, ..on(Disks::Lossy) };
-        let mut cluster = Cluster::start(machine, options.clone()).await?;
+        let mut cluster = start_mutants(machine, mutant).await?;
         for seed in 0..MUTANT_CUTS_MAX {
             match judge_mutant(&cluster, seed).await {
                 Verdict::Caught(how) => {
@@ -136,7 +147,7 @@ fn check_mutant(mutant: &str) {
                 Verdict::Accident(what) => {
                     println!("mutant {mutant}: power cut {seed} proves nothing: {what:#}");
                     drop(cluster);
-                    cluster = Cluster::start(machine, options.clone()).await?;
+                    cluster = start_mutants(machine, mutant).await?;
                 }
             }
         }

@@ -60,6 +60,8 @@ pub struct Course {
     pub fails_again: bool,
     /// What the disks keep of what was not synced.
     pub mercy: Mercy,
+    /// The power fails only once an object is acknowledged that stays: a loss of all that was written is seen.
+    pub leaves_traces: bool,
 }
 
 /// What one power cut did.
@@ -89,7 +91,8 @@ pub async fn once(cluster: &Cluster, seed: u64, course: Course) -> Result<Cut> {
         ..Plan::default()
     };
     let traffic = Traffic::start(cluster, &plan).await?;
-    traffic.progress(1, START_TIMEOUT).await?;
+    let writes = if course.leaves_traces { plan.writes_until_one_stays() } else { 1 };
+    traffic.progress(writes, START_TIMEOUT).await?;
     let mut running = cluster.masters();
     if course.lags {
         let late = lose_follower(cluster, &mut random).await?;

@@ -213,7 +213,7 @@ fn write_wrapped(out: &mut String, text: &str) {
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
-    let mut flush = |line: &mut String, lines: &mut Vec<String>| {
+    let flush = |line: &mut String, lines: &mut Vec<String>| {
         if !line.is_empty() {
             lines.push(std::mem::take(line));
         }

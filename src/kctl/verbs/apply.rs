@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Validate::Strict, num_args = 0..=1, default_missing_value = "strict", value_name = "HOW")]
     validate: Validate,
     #[command(flatten)]
-    prune: prune::Args,
+    prune: prune::Options,
 }
 
 /// Where an object remembers what was applied last.

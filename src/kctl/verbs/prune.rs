@@ -39,7 +39,7 @@ const USUAL: &[(&str, &str)] = &[
 
 /// Whether to prune, and what.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct Options {
     /// Delete what was applied before and is in the files no more. With -l, or with --all.
     #[arg(long, conflicts_with_all = ["force", "server_side"])]
     prune: bool,
@@ -69,7 +69,7 @@ pub struct Pruning {
     uids: BTreeSet<String>,
 }
 
-impl Args {
+impl Options {
     /// What of the files is meant.
     ///
     /// # Errors
