@@ -61,7 +61,7 @@ fn check_set(set: &Set<'_>) {
 }
 
 /// Fields of kinds of which some follow from others whenever they are read: not all stays as it was applied.
-const ENTANGLED: &[(&str, &str)] = &[("Pod", "status")];
+const ENTANGLED: &[(&str, &str)] = &[("Node", "spec"), ("Pod", "status")];
 
 /// An object that managers write in turns: of which kind, by whom and what, the bytes decide.
 pub fn check_apply(bytes: &[u8]) {
