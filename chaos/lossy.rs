@@ -10,5 +10,15 @@ pub mod names;
 
 pub use mount::LossyMount;
 
+/// How much of what was not synced a power cut leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mercy {
+    /// A random part.
+    #[default]
+    Random,
+    /// Nothing: the disk had not begun to write any of it.
+    None,
+}
+
 #[cfg(test)]
 mod tests;

@@ -67,6 +67,14 @@ impl Default for Plan {
     }
 }
 
+impl Plan {
+    /// Of so many acknowledged writes one made an object that stays. A writer deletes its first object with its third
+    /// write and keeps its second one, and of what is deleted nobody would see that it was lost.
+    pub fn writes_until_one_stays(&self) -> u64 {
+        self.writers as u64 * 3 + 1
+    }
+}
+
 /// Load that runs.
 pub struct Traffic {
     shared: Arc<Shared>,

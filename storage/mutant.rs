@@ -1,7 +1,24 @@
 //! Deliberate faults, in builds made for testing the tests: the power cuts of `tests/durability.rs`, the
 //! kills of `storage/tests/kill.rs`, the comparison of masters in `tests/membership.rs` or the first start in
 //! `tests/bootstrap.rs` must find them.
-//! `KEELSON_MUTANT` names one; without the feature `mutants` there are none.
+//! `KEELSON_MUTANT` names one; without the feature `mutants` there are none, and [`check`] says so.
+
+/// Names the fault that a process is to have.
+const VARIABLE: &str = "KEELSON_MUTANT";
+
+/// Whether the process has the fault that it is to have, if any.
+///
+/// # Errors
+/// When it is to have one and was built without any: whoever waits for the fault would wait in vain.
+pub fn check() -> Result<(), String> {
+    match std::env::var(VARIABLE) {
+        Ok(name) if !cfg!(feature = "mutants") => Err(format!(
+            "{VARIABLE}={name} asks for a fault, and this program was built without any: build it with \
+             --features storage/mutants, or unset {VARIABLE}"
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// `no-fsync`: a sync of the log writes nothing to disk.
 pub(crate) fn skips_sync() -> bool {
@@ -35,5 +52,5 @@ pub fn panics() -> bool {
 }
 
 fn is_on(name: &str) -> bool {
-    cfg!(feature = "mutants") && std::env::var_os("KEELSON_MUTANT").is_some_and(|mutant| mutant == name)
+    cfg!(feature = "mutants") && std::env::var_os(VARIABLE).is_some_and(|mutant| mutant == name)
 }

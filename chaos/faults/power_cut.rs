@@ -1,5 +1,5 @@
-//! The power fails for all masters at once: processes end, and disks keep what was synced and a random
-//! part of everything else.
+//! The power fails for all masters at once: processes end, and disks keep what was synced and, with some mercy, a
+//! random part of everything else.
 //!
 //! What masters do now and then is cut as well: with [`SMALL_STORES`] each of it happens in every run,
 //! and a [`Tally`] counts it.
@@ -17,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::cluster::Cluster;
 use crate::evidence::Evidence;
+use crate::lossy::Mercy;
 use crate::scenario;
 use crate::traffic::{Plan, Traffic};
 
@@ -57,6 +58,10 @@ pub struct Course {
     pub lags: bool,
     /// The power fails once more, while the masters start.
     pub fails_again: bool,
+    /// What the disks keep of what was not synced.
+    pub mercy: Mercy,
+    /// The power fails only once an object is acknowledged that stays: a loss of all that was written is seen.
+    pub leaves_traces: bool,
 }
 
 /// What one power cut did.
@@ -86,7 +91,8 @@ pub async fn once(cluster: &Cluster, seed: u64, course: Course) -> Result<Cut> {
         ..Plan::default()
     };
     let traffic = Traffic::start(cluster, &plan).await?;
-    traffic.progress(1, START_TIMEOUT).await?;
+    let writes = if course.leaves_traces { plan.writes_until_one_stays() } else { 1 };
+    traffic.progress(writes, START_TIMEOUT).await?;
     let mut running = cluster.masters();
     if course.lags {
         let late = lose_follower(cluster, &mut random).await?;
@@ -97,10 +103,10 @@ pub async fn once(cluster: &Cluster, seed: u64, course: Course) -> Result<Cut> {
     }
     env::sleep(RUN_MAX.mul_f64(random.random_range(0.0..1.0))).await;
     let flushed_bytes = flushed(cluster, &running).await?;
-    let mut dirty_files = fail(cluster, &running, seed).await?;
+    let mut dirty_files = fail(cluster, &running, course.mercy, seed).await?;
     let halted = traffic.halt().await;
     if course.fails_again {
-        dirty_files += fail_while_starting(cluster, &mut random, !seed).await?;
+        dirty_files += fail_while_starting(cluster, &mut random, course.mercy, !seed).await?;
     }
     cluster.up().await.with_context(|| format!("start after power cut {seed}"))?;
     cluster.wait_ready(READY_TIMEOUT).await.with_context(|| format!("after power cut {seed}"))?;
@@ -147,19 +153,24 @@ fn flushed_by(line: &str) -> Option<(&str, u64)> {
 }
 
 /// Cuts the power of all masters, of which `running` run; how many files held unsynced bytes.
-async fn fail(cluster: &Cluster, running: &[String], seed: u64) -> Result<usize> {
+async fn fail(cluster: &Cluster, running: &[String], mercy: Mercy, seed: u64) -> Result<usize> {
     cluster.kill(running).await?;
     let mut dirty_files = 0;
     for (at, name) in cluster.masters().iter().enumerate() {
         let disk = cluster.disk(name)?;
         dirty_files += disk.dirty_files();
-        disk.power_cut(seed.wrapping_mul(31).wrapping_add(at as u64));
+        disk.power_cut(mercy, seed.wrapping_mul(31).wrapping_add(at as u64));
     }
     Ok(dirty_files)
 }
 
 /// Starts the masters, and cuts the power while they open their stores, elect a leader or catch up.
-async fn fail_while_starting(cluster: &Cluster, random: &mut SmallRng, seed: u64) -> Result<usize> {
+async fn fail_while_starting(
+    cluster: &Cluster,
+    random: &mut SmallRng,
+    mercy: Mercy,
+    seed: u64,
+) -> Result<usize> {
     let mut up = cluster.up_command();
     up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let mut starting = up.spawn().context("run keelson up")?;
@@ -169,7 +180,7 @@ async fn fail_while_starting(cluster: &Cluster, random: &mut SmallRng, seed: u64
     starting.kill().await.context("kill keelson up")?;
     let mut running = cluster.masters();
     running.retain(|name| cluster.pid(name).is_ok());
-    fail(cluster, &running, seed).await
+    fail(cluster, &running, mercy, seed).await
 }
 
 /// What power cuts fell into.

@@ -6,6 +6,8 @@ use std::ops::Range;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
+use super::Mercy;
+
 /// What a disk writes as one piece when it writes pages in no order: a page of the page cache.
 pub const PAGE_BYTES: usize = 4096;
 
@@ -36,7 +38,10 @@ enum Survival {
 }
 
 impl Survival {
-    fn draw(random: &mut SmallRng) -> Self {
+    fn draw(mercy: Mercy, random: &mut SmallRng) -> Self {
+        if mercy == Mercy::None {
+            return Self::Nothing;
+        }
         match random.random_range(0..4) {
             0 => Self::Nothing,
             1 => Self::Everything,
@@ -104,13 +109,13 @@ impl Content {
         }
     }
 
-    /// Loses power: of what was not synced, nothing, everything, a prefix or random pages survive.
-    /// What is left is durable.
-    pub fn cut(&mut self, random: &mut SmallRng) {
+    /// Loses power: of what was not synced, nothing, everything, a prefix or random pages survive, as far as there is
+    /// mercy. What is left is durable.
+    pub fn cut(&mut self, mercy: Mercy, random: &mut SmallRng) {
         if !self.is_dirty() {
             return;
         }
-        let (survival, new_len) = (Survival::draw(random), self.bytes.len());
+        let (survival, new_len) = (Survival::draw(mercy, random), self.bytes.len());
         let old_or_new = if random.random_bool(0.5) { self.durable_len } else { new_len };
         let (stop, len) = match survival {
             Survival::Nothing => (0, self.durable_len),
@@ -165,7 +170,7 @@ mod tests {
     fn outcomes(content: &Content) -> std::collections::BTreeSet<Vec<u8>> {
         let cut = |seed| {
             let mut left = content.clone();
-            left.cut(&mut SmallRng::seed_from_u64(seed));
+            left.cut(Mercy::Random, &mut SmallRng::seed_from_u64(seed));
             assert!(!left.is_dirty(), "what a cut leaves is durable");
             left.bytes
         };
@@ -193,6 +198,17 @@ mod tests {
         assert!(outcomes.len() > 5, "{} outcomes are too few to test anything", outcomes.len());
         assert!(outcomes.iter().all(|bytes| bytes[..5000] == [1; 5000] && bytes.len() <= 14_000));
         assert!(outcomes.contains(&vec![1; 5000]) && outcomes.iter().any(|bytes| bytes.len() == 14_000));
+    }
+
+    #[test]
+    fn without_mercy_only_what_was_synced_survives() {
+        let mut content = synced(&[1; 5000]);
+        content.write(0, &[2; 9000]);
+        for seed in 0..100 {
+            let mut left = content.clone();
+            left.cut(Mercy::None, &mut SmallRng::seed_from_u64(seed));
+            assert_eq!(left.bytes, [1; 5000]);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::Mercy;
 use super::content::Content;
 use super::names::{Edit, Ino, Names};
 
@@ -252,12 +253,12 @@ impl Disk {
     }
 
     /// Loses power. The same seed on the same disk leaves the same.
-    pub fn power_cut(&mut self, seed: u64) {
+    pub fn power_cut(&mut self, mercy: Mercy, seed: u64) {
         let mut random = SmallRng::seed_from_u64(seed);
-        self.names.cut(&mut random);
+        self.names.cut(mercy, &mut random);
         for inode in self.inodes.values_mut() {
             if let Kind::File(content) = &mut inode.kind {
-                content.cut(&mut random);
+                content.cut(mercy, &mut random);
             }
         }
         self.collect();

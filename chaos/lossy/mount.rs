@@ -18,6 +18,7 @@ use fuser::{
 };
 use parking_lot::{Mutex, MutexGuard};
 
+use super::Mercy;
 use super::content::PAGE_BYTES;
 use super::disk::{Disk, Inode, Kind, ROOT, Refusal};
 use super::names::Ino;
@@ -54,8 +55,8 @@ impl LossyMount {
     }
 
     /// Loses power; see [`Disk::power_cut`]. No process may have a file open.
-    pub fn power_cut(&self, seed: u64) {
-        self.shared.disk.lock().power_cut(seed);
+    pub fn power_cut(&self, mercy: Mercy, seed: u64) {
+        self.shared.disk.lock().power_cut(mercy, seed);
     }
 
     /// How many files hold bytes that a power cut may take.

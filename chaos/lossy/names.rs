@@ -6,6 +6,8 @@ use std::ffi::{OsStr, OsString};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
+use super::Mercy;
+
 /// An inode's number. Never reused within one disk.
 pub type Ino = u64;
 
@@ -94,9 +96,12 @@ impl Names {
         }
     }
 
-    /// Loses power: a random prefix of the pending operations survives, then programs see the disk.
-    pub fn cut(&mut self, random: &mut SmallRng) {
-        let surviving = random.random_range(0..=self.pending.len());
+    /// Loses power: a random prefix of the pending operations survives, or none, then programs see the disk.
+    pub fn cut(&mut self, mercy: Mercy, random: &mut SmallRng) {
+        let surviving = match mercy {
+            Mercy::Random => random.random_range(0..=self.pending.len()),
+            Mercy::None => 0,
+        };
         for operation in std::mem::take(&mut self.pending).iter().take(surviving) {
             apply(&mut self.durable, operation);
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::LossyMount;
+use super::{LossyMount, Mercy};
 
 /// A directory and the mount on it, which a caller's bindings drop first; `None`, with a message, where FUSE
 /// cannot be used.
@@ -155,7 +155,7 @@ fn outcomes(prepare: impl Fn(&Path), look: impl Fn(&Path) -> String) -> std::col
     for seed in 0..60 {
         let Some((_directory, mount)) = mount() else { return seen };
         prepare(mount.path());
-        mount.power_cut(seed);
+        mount.power_cut(Mercy::Random, seed);
         seen.insert(look(mount.path()));
     }
     seen

@@ -6,13 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use k8s_openapi::api;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
-use k8s_openapi::apimachinery::pkg::apis::meta;
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
-use k8s_openapi::schemars::SchemaGenerator;
+/// By type, then by field; what is said of the type itself stands under the empty name.
+type Texts = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Adds the schemas of kinds, and of all that they are made of.
+#[cfg(feature = "descriptions")]
 macro_rules! add {
     ($generator:ident, $($($part:ident)::+ { $($kind:ident),* })*) => {
         $({
@@ -24,6 +22,24 @@ macro_rules! add {
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    let folder = std::env::var("OUT_DIR").expect("cargo names a folder for what is generated");
+    let json = serde_json::to_vec(&published()).expect("maps of text are JSON");
+    std::fs::write(Path::new(&folder).join("descriptions.json"), json).expect("the folder can be written");
+}
+
+#[cfg(not(feature = "descriptions"))]
+fn published() -> Texts {
+    Texts::new()
+}
+
+#[cfg(feature = "descriptions")]
+fn published() -> Texts {
+    use k8s_openapi::api;
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
+    use k8s_openapi::apimachinery::pkg::apis::meta;
+    use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
+    use k8s_openapi::schemars::SchemaGenerator;
+
     let mut generator = SchemaGenerator::default();
     add!(generator,
         api::admissionregistration::v1 {
@@ -62,8 +78,7 @@ fn main() {
         apiregistration::v1 { APIService }
         meta::v1 { APIResourceList, DeleteOptions, Status }
     );
-    // By type, then by field; what is said of the type itself stands under the empty name.
-    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut found = Texts::new();
     for (model, schema) in generator.take_definitions(true) {
         let text = |of: &serde_json::Value| of["description"].as_str().map(str::to_owned);
         let of_type = found.entry(model).or_default();
@@ -71,7 +86,5 @@ fn main() {
         let fields = schema["properties"].as_object().into_iter().flatten();
         of_type.extend(fields.filter_map(|(name, field)| Some((name.clone(), text(field)?))));
     }
-    let folder = std::env::var("OUT_DIR").expect("cargo names a folder for what is generated");
-    let json = serde_json::to_vec(&found).expect("maps of text are JSON");
-    std::fs::write(Path::new(&folder).join("descriptions.json"), json).expect("the folder can be written");
+    found
 }

@@ -30,6 +30,17 @@ pub struct Target {
 }
 
 impl Target {
+    /// All objects of a kind in a namespace; empty: in all of them.
+    pub fn all(kind: &Arc<Kind>, namespace: &str) -> Self {
+        Self {
+            kind: Arc::clone(kind),
+            namespace: namespace.to_owned(),
+            name: String::new(),
+            object: None,
+            source: String::new(),
+        }
+    }
+
     /// Where it stands.
     pub fn path(&self) -> String {
         self.kind.path(&self.namespace, &self.name)
@@ -137,9 +148,7 @@ pub async fn objects(given: Given<'_>, server: &Server) -> Result<Vec<Target>, F
         if !target.name.is_empty() {
             targets.push(target);
         } else if given.select.is_given() || given.all {
-            for object in list(server, &target, given.select).await? {
-                targets.push(of_listed(&target.kind, object));
-            }
+            targets.extend(listed(server, &target, given.select).await?);
         } else {
             return Err(Failure::Usage(
                 "resource(s) were provided, but no name was specified: add names, a selector (-l) or --all"
@@ -150,14 +159,16 @@ pub async fn objects(given: Given<'_>, server: &Server) -> Result<Vec<Target>, F
     Ok(targets)
 }
 
-fn of_listed(kind: &Arc<Kind>, object: Value) -> Target {
-    Target {
-        kind: Arc::clone(kind),
-        namespace: manifest::namespace(&object).to_owned(),
-        name: manifest::name(&object).to_owned(),
-        object: Some(object),
-        source: String::new(),
-    }
+/// The objects that a target without a name stands for, each by its name.
+///
+/// # Errors
+/// When the server does not tell.
+pub async fn listed(server: &Server, all: &Target, select: &Select) -> Result<Vec<Target>, Failure> {
+    let of = |object: Value| {
+        let all = Target::all(&all.kind, manifest::namespace(&object));
+        Target { name: manifest::name(&object).to_owned(), object: Some(object), ..all }
+    };
+    Ok(list(server, all, select).await?.into_iter().map(of).collect())
 }
 
 /// All objects that a target without a name stands for.

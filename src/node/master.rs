@@ -60,6 +60,7 @@ const HAND_OVER_DEADLINE: Duration = Duration::from_secs(1);
 /// # Errors
 /// When it cannot start, or something it cannot live without failed.
 pub fn run(directory: &Path, wanted: Wanted, sizes: Sizes) -> anyhow::Result<()> {
+    storage::mutant::check().map_err(anyhow::Error::msg)?;
     failure::exit_on_core_panic();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     // A connection that was told of one answer waits its turn behind the requests that were answered with

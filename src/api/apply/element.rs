@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::encode;
 
@@ -161,10 +161,7 @@ fn compare_keys(a: &[Key<'_>], b: &[Key<'_>]) -> Ordering {
 /// An order of all values: numbers, text, booleans, lists, objects, null.
 pub(super) fn compare_values(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => match (a.as_i64(), b.as_i64()) {
-            (Some(a), Some(b)) => a.cmp(&b),
-            _ => a.as_f64().unwrap_or_default().total_cmp(&b.as_f64().unwrap_or_default()),
-        },
+        (Value::Number(a), Value::Number(b)) => compare_numbers(a, b),
         (Value::String(a), Value::String(b)) => a.cmp(b),
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
         (Value::Array(a), Value::Array(b)) => {
@@ -183,6 +180,22 @@ pub(super) fn compare_values(a: &Value, b: &Value) -> Ordering {
         }
         (a, b) => rank(a).cmp(&rank(b)),
     }
+}
+
+/// By what they count, exactly: what is not whole has a part beside the whole one. Rounded, two whole numbers could be
+/// the same as a third and not as each other, and that is no order.
+fn compare_numbers(a: &Number, b: &Number) -> Ordering {
+    let parts = |number: &Number| match number.as_i64() {
+        Some(whole) => (i128::from(whole), 0.0),
+        None => {
+            let number = number.as_f64().unwrap_or_default();
+            // Beyond what an i128 holds the rest tells them apart.
+            let whole = number.trunc() as i128;
+            (whole, number - whole as f64)
+        }
+    };
+    let (a, b) = (parts(a), parts(b));
+    a.0.cmp(&b.0).then(a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal))
 }
 
 fn rank(value: &Value) -> u8 {

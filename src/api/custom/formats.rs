@@ -71,6 +71,11 @@ fn find(format: &str) -> Option<Check> {
     FORMATS.iter().find(|(known, _)| *known == name).map(|(_, check)| *check)
 }
 
+/// All formats of text, dashes left out.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|(name, _)| *name)
+}
+
 /// Whether a format is one of text that can be checked.
 pub fn is_of_text(format: &str) -> bool {
     find(format).is_some()

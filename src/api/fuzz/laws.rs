@@ -1,18 +1,22 @@
-//! What holds for everything that a client may send: checked on the committed corpus.
+//! What holds for everything that a client may send. Fuzzing and the committed corpus run the same checks.
 
 #![allow(dead_code, reason = "each user runs some of these")]
 
 use std::sync::Arc;
 
 use api::codec::{self, FieldValidation, Format};
+use api::custom::formats;
+use api::custom::json_path::JsonPath;
+use api::custom::pattern::{self, Pattern};
 use api::field_selector::FieldSelector;
 use api::lens::Lens;
 use api::selector::Selector;
 use api::token::ContinueToken;
 use api::{
-    Object, RESOURCES, Resource, decode, duration, names, patch, proto, quantity, time, validate, write,
+    Key, Object, RESOURCES, Resource, cron, decode, duration, names, patch, proto, quantity, time, validate,
+    write,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The first byte chooses a resource, the second a format; the rest is a body. It is refused, or becomes an object
 /// that reads back as it was written, in every form.
@@ -111,6 +115,10 @@ pub fn check_words(bytes: &[u8]) {
     if let Ok(token) = ContinueToken::decode(word) {
         assert_eq!(ContinueToken::decode(&token.encode()).as_ref(), Ok(&token), "{word:?}");
     }
+    if let Ok(key) = Key::parse(word) {
+        assert_eq!(key.as_str(), word);
+        let _ = (key.collection(), key.parent(), key.namespace(), key.name());
+    }
     if let Some(span) = duration::parse(word) {
         assert_eq!(duration::parse(&duration::text(span)), Some(span), "{word:?}");
     }
@@ -118,4 +126,12 @@ pub fn check_words(bytes: &[u8]) {
         let _ = (check(word, false), check(word, true));
     }
     let _ = (names::qualified(word), names::label_value(word), names::config_key(word));
+    let _ = (cron::check(word), cron::is_time_zone(word));
+    let matches = Pattern::new(word).matches("a pattern");
+    assert!(!matches || pattern::error(word).is_none(), "{word:?}");
+    for format in formats::names() {
+        let _ = formats::holds(format, word);
+    }
+    let tree = json!({"a": [{"b": 1}, {"b": "x"}], "b": {"a": null}});
+    let _ = JsonPath::parse(word).map(|path| path.find(&tree).map(|found| found.len()));
 }

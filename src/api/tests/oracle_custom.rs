@@ -2,117 +2,13 @@
 
 mod common;
 
-use std::sync::Arc;
-
-use api::custom::{self, columns};
-use api::kinds::custom_resource_definition::RESOURCE;
-use api::{Object, Resource};
+use api::Object;
+use api::custom::columns;
 use common::Dice;
-use common::custom::{NAMES, chance, ours, pick, schema, theirs};
+use common::causes::{ours, theirs};
 use common::oracle::Oracle;
-use serde_json::{Map, Value, json};
-
-/// Any value at all.
-fn anything(dice: &mut Dice, depth: usize) -> Value {
-    match dice.below(if depth > 3 { 6 } else { 9 }) {
-        0 => Value::Null,
-        1 => true.into(),
-        2 => (dice.below(9) as i64 - 2).into(),
-        3 => [json!(1.5), json!(2.0), json!(-3.25), json!(1e10), json!(5_000_000_000_i64)]
-            [dice.below(5) as usize]
-            .clone(),
-        4 | 5 => {
-            pick(dice, &["", "a", "bb", "12", "x y", "2026-01-01", "10.0.0.1", "YQ==", "1h", "\u{e4}\n"])
-                .into()
-        }
-        6 => (0..dice.below(3)).map(|_| anything(dice, depth + 1)).collect(),
-        _ => {
-            let mut map = Map::new();
-            for name in NAMES {
-                if chance(dice, 3) {
-                    map.insert(name.into(), anything(dice, depth + 1));
-                }
-            }
-            map.into()
-        }
-    }
-}
-
-/// A value that mostly fits a schema.
-fn instance(props: &Value, dice: &mut Dice, depth: usize) -> Value {
-    if chance(dice, 12) && depth > 0 {
-        return anything(dice, depth);
-    }
-    let at = |value: &Value, name: &str| value.get(name).cloned();
-    if at(props, "x-kubernetes-embedded-resource").is_some() {
-        let metas = [
-            json!({"name": "x", "labels": {"a": "b"}}),
-            json!({"name": "a/b", "odd": 1, "labels": {}}),
-            json!({}),
-        ];
-        let mut object =
-            json!({"apiVersion": "v1", "kind": "Thing", "metadata": metas[dice.below(3) as usize], "x": 1});
-        if chance(dice, 4) {
-            object
-                .as_object_mut()
-                .expect("an object")
-                .shift_remove(pick(dice, &["kind", "apiVersion", "metadata"]));
-        }
-        return object;
-    }
-    match props["type"].as_str().unwrap_or_default() {
-        "object" => {
-            let mut map = Map::new();
-            for (name, of) in props["properties"].as_object().into_iter().flatten() {
-                if !chance(dice, 3) {
-                    map.insert(name.clone(), instance(of, dice, depth + 1));
-                }
-            }
-            if let Some(of @ Value::Object(_)) = props.get("additionalProperties") {
-                for name in ["k", "l.m"] {
-                    if chance(dice, 2) {
-                        map.insert(name.into(), instance(of, dice, depth + 1));
-                    }
-                }
-            }
-            if chance(dice, 4) {
-                map.insert("odd".into(), anything(dice, 2));
-            }
-            map.into()
-        }
-        "array" => (0..dice.below(4)).map(|_| instance(&props["items"], dice, depth + 1)).collect(),
-        "string" => pick(dice, &["", "a", "bb", "12", "abc", "2026-01-01", "10.0.0.1", "YQ=="]).into(),
-        "integer" => (dice.below(9) as i64 - 2).into(),
-        "number" => [json!(1.5), json!(2), json!(-3.25), json!(2.0)][dice.below(4) as usize].clone(),
-        "boolean" => true.into(),
-        _ => anything(dice, depth + 1),
-    }
-}
-
-/// An established definition of this schema, and its row.
-fn row(props: &Value) -> Arc<Resource> {
-    let definition = json!({
-        "metadata": {"name": "foos.example.com"},
-        "spec": {
-            "group": "example.com", "scope": "Namespaced",
-            "names": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": props}}],
-        },
-        "status": {
-            "acceptedNames": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
-            "conditions": [{"type": "Established", "status": "True"}], "storedVersions": ["v1"],
-        },
-    });
-    let definition = Object::from_tree(definition, &RESOURCE).expect("conforms").0;
-    custom::rows(&definition, 1).remove(0)
-}
-
-fn whole(fields: Map<String, Value>, name: &str) -> Value {
-    let mut tree =
-        json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": name, "namespace": "ns"}});
-    tree.as_object_mut().expect("an object").extend(fields);
-    tree
-}
+use common::schemas::{NAMES, anything, instance, row, schema, whole};
+use serde_json::{Value, json};
 
 /// A value with its members in order, as bytes.
 fn canonical(value: &Value) -> String {
@@ -140,10 +36,10 @@ fn objects_of_definitions_are_pruned_defaulted_and_validated_as_in_kubernetes() 
         let Value::Object(fields) = instance(&props, &mut dice, 0) else { continue };
         let mut question =
             json!({"operation": "custom-object", "modified": props, "object": whole(fields.clone(), "x")});
-        let old = (chance(&mut dice, 3)).then(|| {
+        let old = (dice.chance(3)).then(|| {
             let mut old = fields.clone();
-            if chance(&mut dice, 2) {
-                old.insert(pick(&mut dice, &NAMES).into(), anything(&mut dice, 2));
+            if dice.chance(2) {
+                old.insert(dice.one_of(&NAMES).into(), anything(&mut dice, 2));
             }
             old
         });

@@ -6,8 +6,9 @@ use api::custom::definition;
 use api::kinds::custom_resource_definition::RESOURCE;
 use api::{Object, validate};
 use common::Dice;
-use common::custom::{chance, ours, pick, schema, theirs};
+use common::causes::{Cause, ours, theirs};
 use common::oracle::Oracle;
+use common::schemas::schema;
 use serde_json::{Value, json};
 
 /// What may stand in place of a word.
@@ -97,7 +98,7 @@ fn spoil(definition: &mut Value, dice: &mut Dice) {
     let at = all[dice.below(all.len() as u64) as usize].clone();
     let extras = extras();
     let is_schema = at.contains("openAPIV3Schema");
-    if is_schema && chance(dice, 2) {
+    if is_schema && dice.chance(2) {
         let schemas: Vec<&String> = all
             .iter()
             .filter(|at| definition.pointer(at).is_some_and(|value| value.get("type").is_some()))
@@ -113,7 +114,7 @@ fn spoil(definition: &mut Value, dice: &mut Dice) {
     let name = name.replace("~1", "/").replace("~0", "~");
     let Some(Value::Object(map)) = definition.pointer_mut(above) else { return };
     let replaced = match map.get(&name) {
-        Some(Value::String(_)) if !chance(dice, 3) => Some(json!(pick(dice, &WORDS))),
+        Some(Value::String(_)) if !dice.chance(3) => Some(json!(dice.one_of(&WORDS))),
         Some(Value::Bool(given)) => Some((!given).into()),
         _ => None,
     };
@@ -124,7 +125,7 @@ fn spoil(definition: &mut Value, dice: &mut Dice) {
 }
 
 /// Without the values in texts: those of whole lists and schemas are shown in a form of their own.
-fn bare(mut causes: Vec<(String, String, String)>) -> Vec<(String, String, String)> {
+fn bare(mut causes: Vec<Cause>) -> Vec<Cause> {
     for (field, _, message) in &mut causes {
         if message.starts_with("Invalid value: [") || message.starts_with("Invalid value: {") {
             let tail = message.rsplit_once("]: ").or(message.rsplit_once("}: "));
@@ -145,11 +146,11 @@ fn definitions_are_defaulted_and_validated_as_in_kubernetes() {
     for seed in 0..1_500 {
         let mut dice = Dice::new(seed + 50_000);
         let mut tree = good(&mut dice);
-        if chance(&mut dice, 3) {
+        if dice.chance(3) {
             let mut second = tree["spec"]["versions"][0].clone();
             second["name"] = "v1beta1".into();
             second["storage"] = false.into();
-            if chance(&mut dice, 2) {
+            if dice.chance(2) {
                 second["schema"]["openAPIV3Schema"]["description"] = "another".into();
             }
             tree["spec"]["versions"].as_array_mut().expect("a list").push(second);
@@ -211,7 +212,7 @@ fn changes_of_definitions_are_judged_as_in_kubernetes() {
         let mut old = good(&mut dice);
         old["status"] = json!({
             "acceptedNames": {"plural": "foos", "kind": "Foo"}, "storedVersions": ["v1"],
-            "conditions": [{"type": "Established", "status": if chance(&mut dice, 2) { "True" } else { "False" }}],
+            "conditions": [{"type": "Established", "status": if dice.chance(2) { "True" } else { "False" }}],
         });
         let mut new = old.clone();
         for _ in 0..1 + dice.below(2) {
@@ -231,7 +232,7 @@ fn changes_of_definitions_are_judged_as_in_kubernetes() {
         (RESOURCE.strategy().prepare_update)(&mut object, &before);
         let errors = definition::errors(&object, Some(&before));
         let (mut ours, mut theirs) = (bare(ours(&errors)), bare(theirs(&told)));
-        let is_meta = |(field, ..): &(String, String, String)| field.starts_with("metadata");
+        let is_meta = |(field, ..): &Cause| field.starts_with("metadata");
         ours.retain(|cause| !is_meta(cause));
         theirs.retain(|cause| !is_meta(cause));
         if theirs

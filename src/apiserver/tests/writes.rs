@@ -110,7 +110,7 @@ async fn names_are_generated() {
 async fn a_dry_run_writes_nothing() {
     let api = Api::new();
     let created = api.post(&format!("{MAPS}?dryRun=All"), json!({"metadata": {"name": "x"}})).await;
-    assert_eq!(created.code, 201);
+    assert_eq!((created.code, &created.body["metadata"]["resourceVersion"]), (201, &Value::Null));
     assert_eq!(api.get(&format!("{MAPS}/x")).await.code, 404);
     assert_eq!(api.post(&format!("{MAPS}?dryRun=Some"), json!({"metadata": {"name": "x"}})).await.code, 422);
 }
@@ -216,6 +216,8 @@ async fn a_guard_that_the_client_did_not_state_is_retried() {
     let merge = [("content-type", "application/merge-patch+json")];
     let patched = api.ask("PATCH", &format!("{MAPS}/x"), &merge, r#"{"data":{"mine":"1"}}"#).await;
     assert_eq!((patched.code, &patched.body["data"]), (200, &json!({"mine": "1", "other": "1"})));
+    let live = api.get(&format!("{MAPS}/x")).await;
+    assert_eq!(patched.revision(), live.revision(), "the revision that is there still");
 }
 
 #[tokio::test]
@@ -275,6 +277,8 @@ async fn a_dry_run_shows_what_the_newest_state_would_become() {
     let path = format!("{MAPS}/x?dryRun=All");
     let patched = api.ask("PATCH", &path, &merge, r#"{"data":{"mine":"1"}}"#).await;
     assert_eq!((patched.code, &patched.body["data"]), (200, &json!({"mine": "1", "other": "1"})));
+    let live = api.get(&format!("{MAPS}/x")).await;
+    assert_eq!(patched.revision(), live.revision(), "the revision that is there still");
 }
 
 #[tokio::test]

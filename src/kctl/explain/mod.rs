@@ -1,6 +1,7 @@
 //! `kctl explain`: what the server's OpenAPI says of a kind and its fields.
 
 mod schema;
+mod v2;
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -31,22 +32,33 @@ pub struct Args {
 enum Output {
     /// Text for people.
     Plaintext,
+    /// The same from OpenAPI v2, in its own form.
+    PlaintextOpenapiv2,
 }
 
 /// Runs the verb.
 pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Failure> {
-    let Output::Plaintext = args.output;
     let (kind, fields) = named(&args.path, server)?;
     let api_version = args.api_version.clone().unwrap_or_else(|| kind.api_version());
-    let place =
-        if api_version.contains('/') { format!("apis/{api_version}") } else { format!("api/{api_version}") };
-    let index = server.json(Call::get("/openapi/v3")).await?;
     let missing = || {
         Failure::Refused(format!(
             "couldn't find resource for \"{api_version}, Kind={}\": `kctl api-versions` lists the versions that there are",
             kind.kind
         ))
     };
+    if let Output::PlaintextOpenapiv2 = args.output {
+        let document = v2::Document::new(server.json(Call::get("/openapi/v2")).await?);
+        let question = v2::Question {
+            api_version: &api_version,
+            kind: &kind.kind,
+            fields: &fields,
+            recursive: args.recursive,
+        };
+        return screen.print(&document.explained(&question).ok_or_else(missing)??);
+    }
+    let place =
+        if api_version.contains('/') { format!("apis/{api_version}") } else { format!("api/{api_version}") };
+    let index = server.json(Call::get("/openapi/v3")).await?;
     let url = index["paths"][&place]["serverRelativeURL"].as_str().ok_or_else(missing)?;
     let document = Document::new(server.json(Call::get(url)).await?);
     let root = document.of_kind(&api_version, &kind.kind).ok_or_else(missing)?;

@@ -16,13 +16,8 @@ impl Document {
 
     /// The schema of a kind.
     pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Value> {
-        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-        let is_it =
-            |named: &Value| named["group"] == group && named["version"] == version && named["kind"] == kind;
         let schemas = self.0["components"]["schemas"].as_object()?;
-        schemas.values().find(|schema| {
-            schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten().any(is_it)
-        })
+        schemas.values().find(|schema| is_of_kind(schema, api_version, kind))
     }
 
     /// What a reference leads to, by itself or as the only one of all; anything else is itself.
@@ -88,4 +83,11 @@ impl Document {
             (own, inner) => format!("{own}\n{inner}"),
         }
     }
+}
+
+/// Whether a schema is that of a kind.
+pub fn is_of_kind(schema: &Value, api_version: &str, kind: &str) -> bool {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let mut named = schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten();
+    named.any(|named| named["group"] == group && named["version"] == version && named["kind"] == kind)
 }

@@ -69,7 +69,9 @@ impl Form {
             "custom-columns" => custom::Columns::parse(rest).map_err(usage).map(Self::Columns),
             "custom-columns-file" => custom::Columns::parse_file(&file()?).map_err(usage).map(Self::Columns),
             "go-template" | "go-template-file" | "template" | "templatefile" => Err(usage(
-                "kctl has no Go templates: say the same with -o jsonpath=TEMPLATE, or use -o json".to_owned(),
+                "kctl has no Go templates: say the same with -o jsonpath='{.metadata.name}' or \
+                 -o custom-columns=NAME:.metadata.name, or use -o json"
+                    .to_owned(),
             )),
             _ => Err(usage(format!("there is no such form: allowed are {FORMS}"))),
         }

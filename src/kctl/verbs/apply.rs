@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::prune;
 use super::written::Report;
 use crate::failure::{Failure, Refusal, Tally};
 use crate::flags::{DryRun, Files, Validate, Writing};
@@ -37,6 +38,8 @@ pub struct Args {
     /// What to do about fields that the server does not know.
     #[arg(long, value_enum, default_value_t = Validate::Strict, num_args = 0..=1, default_missing_value = "strict", value_name = "HOW")]
     validate: Validate,
+    #[command(flatten)]
+    prune: prune::Options,
 }
 
 /// Where an object remembers what was applied last.
@@ -54,14 +57,22 @@ pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Fai
     let mut tally = Tally::default();
     let none = crate::flags::Select::default();
     let given = targets::Given { words: &[], files: &args.files, select: &none, all: false };
-    for target in targets::resolve(given, server)? {
+    let mut pruning = args.prune.begin(server)?;
+    for target in args.prune.selected(targets::resolve(given, server)?)? {
         let outcome = one(args, &target, server).await;
         if let Some((done, object)) = tally.take(outcome)? {
+            if let Some(pruning) = &mut pruning {
+                pruning.keep(&target, &object);
+            }
             report.add(&target, done, object)?;
         }
     }
     report.close()?;
-    tally.close()
+    tally.close()?;
+    let Some(pruning) = pruning else { return Ok(()) };
+    let mut pruned = Report::new(&args.writing, screen)?;
+    pruning.finish(server, args.writing.dry_run, &mut pruned).await?;
+    pruned.close()
 }
 
 async fn one(args: &Args, target: &Target, server: &Server) -> Result<(&'static str, Value), Failure> {

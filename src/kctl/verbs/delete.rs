@@ -128,13 +128,7 @@ async fn delete(args: &Args, target: &Target, server: &Server) -> Result<Option<
                 () if args.force && args.grace_period < 0 => 0,
                 () => args.grace_period,
             };
-            let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": args.cascade.policy()});
-            if grace >= 0 {
-                options["gracePeriodSeconds"] = json!(grace);
-            }
-            if args.dry_run == DryRun::Server {
-                options["dryRun"] = json!(["All"]);
-            }
+            let options = options(args.cascade, Some(grace).filter(|grace| *grace >= 0), args.dry_run);
             server.json(Call::new(Method::DELETE, target.path()).body("application/json", &options)).await
         }
     };
@@ -144,6 +138,19 @@ async fn delete(args: &Args, target: &Target, server: &Server) -> Result<Option<
         Err(failure) if args.ignore_not_found && failure.is("NotFound") => Ok(None),
         Err(failure) => Err(failure),
     }
+}
+
+/// The body of a DELETE; without a grace period the object's own counts.
+pub fn options(cascade: Cascade, grace_seconds: Option<i64>, dry_run: DryRun) -> Value {
+    let mut options =
+        json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": cascade.policy()});
+    if let Some(seconds) = grace_seconds {
+        options["gracePeriodSeconds"] = json!(seconds);
+    }
+    if dry_run == DryRun::Server {
+        options["dryRun"] = json!(["All"]);
+    }
+    options
 }
 
 fn uid(answer: &Value) -> &str {
@@ -175,7 +182,7 @@ async fn wait_gone(target: &Target, uid: &str, server: &Server) -> Result<(), Fa
 
 /// Deletes an object, if it is there, and waits until it is gone.
 pub async fn gone(target: &Target, server: &Server) -> Result<(), Failure> {
-    let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "gracePeriodSeconds": 0});
+    let options = options(Cascade::Background, Some(0), DryRun::None);
     match server.json(Call::new(Method::DELETE, target.path()).body("application/json", &options)).await {
         Ok(answer) => wait_gone(target, uid(&answer), server).await,
         Err(failure) if failure.is("NotFound") => Ok(()),

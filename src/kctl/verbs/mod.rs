@@ -14,6 +14,7 @@ mod get;
 mod label;
 mod marks;
 mod patch;
+mod prune;
 mod replace;
 mod version;
 mod wait;
@@ -39,7 +40,7 @@ pub enum Verb {
     ApiResources(api_resources::Args),
     /// List the groups and versions that the server has.
     ApiVersions,
-    /// Make objects be as files say; what was there before and is in no file stays.
+    /// Make objects be as files say; what was there before and is in no file stays, but with --prune.
     Apply(apply::Args),
     /// Who you are to the server.
     Auth(auth::Args),
