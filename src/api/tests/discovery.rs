@@ -79,7 +79,7 @@ fn groups_are_told_as_kubernetes_tells_them() {
         assert_eq!(Served::builtin().group(name), served_group(file), "{name}");
     }
     let legacy = read(&folder, "api/discovery/api.json");
-    assert_eq!(discovery::legacy_versions()["versions"], legacy["versions"]);
+    assert_eq!(discovery::legacy_versions("")["versions"], legacy["versions"]);
 }
 
 /// The aggregator leaves out which group and version the kinds of its own resources are of.
