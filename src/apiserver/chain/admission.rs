@@ -1,4 +1,4 @@
-//! What a write's object passes: default, mutate, prepare, validate, admit.
+//! What a write's object passes, filled in: mutate, prepare, validate, admit.
 //!
 //! Pure: an old object, a new one and a moment in, a refusal or the object to store out.
 
@@ -113,8 +113,8 @@ pub fn delete(attempt: &Attempt<'_>) -> Result<(), Status> {
     admit(attempt, None)
 }
 
+/// Takes an object that is filled in through the steps.
 fn mutate(attempt: &Attempt<'_>, object: &mut Object, steps: &[(&str, MutatingStep)]) -> Result<(), Status> {
-    object.default(attempt.resource);
     for (_, step) in steps {
         step(attempt, object)?;
         object.default(attempt.resource);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn mutating_steps_run_in_order_on_what_is_defaulted_before_and_after_each() {
+    fn mutating_steps_run_in_order_and_what_they_leave_out_is_filled_in() {
         let (user, state) = (User { name: "somebody".to_owned(), groups: Vec::new() }, State::default());
         let attempt = Attempt {
             operation: Operation::Create,
@@ -189,14 +189,18 @@ mod tests {
             user: &user,
             state: &state,
         };
-        let mut object =
-            Object::from_tree(json!({}), &Resource::builtin("", "v1", "secrets")).expect("conforms").0;
+        let filled = || {
+            let row = Resource::builtin("", "v1", "secrets");
+            let mut object = Object::from_tree(json!({}), &row).expect("conforms").0;
+            object.default(&row);
+            object
+        };
+        let mut object = filled();
         mutate(&attempt, &mut object, &[("Meddle", meddle)]).expect("allowed");
         let expected = json!({"type": "Opaque", "data": {"key": "dGV4dA=="}});
         assert_eq!(json!(object.fields), expected);
 
-        let mut object =
-            Object::from_tree(json!({}), &Resource::builtin("", "v1", "secrets")).expect("conforms").0;
+        let mut object = filled();
         let refused = mutate(&attempt, &mut object, &[("Meddle", meddle), ("Refuse", refuse)]);
         assert_eq!(refused.expect_err("refused").code, 403);
     }

@@ -14,7 +14,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     let form = call.form()?;
     let moment = moment_for(&*context.backend, revision(call.query.get("resourceVersion"))?).await?;
     match moment.state.get(call.key().as_str()) {
-        Some(found) => present::object(200, &found.bytes, &call.lens, form),
+        Some(found) => present::object(200, &found.bytes.to_bytes(), &call.lens, form),
         None => Err(call.not_found().into()),
     }
 }

@@ -63,6 +63,7 @@ fn patched(
     apply(&mut tree, call).map_err(|error| refusal(&error))?;
     let (mut object, _) = codec::from_tree(tree, Vec::new(), &call.lens.shown, validation)
         .map_err(|refused| unusable(call, &refused.message))?;
+    call.lens.default(&mut object);
     managed::track(call, Some(before.object), &mut object);
     Ok(object)
 }
