@@ -32,7 +32,7 @@ mod versions;
 
 pub use applied::{Applied, apply};
 pub use element::Element;
-pub use entry::{Entry, Fields};
+pub use entry::Entry;
 pub use fields_v1::{read, write};
 pub use scale::{Mappings, of_parent, to_parent};
 pub use set::{Node, Set};

@@ -62,7 +62,7 @@ impl Lens {
         })
     }
 
-    /// The object to be stored for one in the form that is shown; `old` is the one that is stored.
+    /// The object to be stored for one in the form that is shown, filled in; `old` is the one that is stored.
     ///
     /// # Errors
     /// What is wrong with a scale.
@@ -74,7 +74,11 @@ impl Lens {
             self.validate(&object, old.map(|old| (storage.show)(old.clone(), &self.row)))?;
         }
         Ok(match &self.row.storage {
-            Some(storage) => (storage.store)(object, &storage.row),
+            Some(storage) => {
+                let mut stored = (storage.store)(object, &storage.row);
+                stored.default(&storage.row);
+                stored
+            }
             None => object,
         })
     }
@@ -103,10 +107,10 @@ impl Lens {
         self.row.scale.is_some() && self.shown.kind == "Scale"
     }
 
-    /// Fills in what was left out, in the form that is shown, when it is not the one that is stored.
+    /// Fills in what was left out, in the form that is shown. A scale is no more than it says.
     pub fn default(&self, object: &mut Object) {
-        if self.row.storage.is_some() {
-            object.default(&self.row);
+        if !self.is_scale() {
+            object.default(&self.shown);
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::apply::Entry;
 use crate::conform::{TypeError, conform};
 use crate::decode::{self, DecodeError};
 use crate::defaults;
 use crate::encode::{self, Members};
 use crate::meta::ObjectMeta;
 use crate::resource::Resource;
+use crate::view::View;
 
 /// An object, decoded: `metadata`, and the other fields of its type by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +83,13 @@ impl Object {
     /// # Errors
     /// When the bytes are not an object of this resource.
     pub fn read(bytes: &[u8], resource: &Resource) -> Result<Self, ReadError> {
-        Ok(Self::from_tree(decode::json(bytes)?.value, resource)?.0)
+        // Half of an object are sets of fields, which few that read it look into.
+        let Some((rest, entries)) = without_entries(bytes) else {
+            return Ok(Self::from_tree(decode::json(bytes)?.value, resource)?.0);
+        };
+        let (mut object, _) = Self::from_tree(decode::json(&rest)?.value, resource)?;
+        object.meta.managed_fields = entries;
+        Ok(object)
     }
 
     /// Builds the stored form. The object needs a creationTimestamp: what follows the place of the
@@ -144,6 +152,19 @@ impl Object {
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(self.fields.get(*first)?, |value, name| value.get(*name))
     }
+}
+
+/// Stored bytes without `metadata.managedFields`, and these; `None`: there are none, or not as they are stored.
+fn without_entries(bytes: &[u8]) -> Option<(Vec<u8>, Vec<Entry>)> {
+    const MEMBER: &[u8] = br#","managedFields":"#;
+    let list = View::new(bytes).at(&["metadata", "managedFields"]).bytes();
+    if list.is_empty() {
+        return None;
+    }
+    let from = list.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
+    let head = bytes.get(..from)?.strip_suffix(MEMBER)?;
+    let entries = Entry::all_of(list).filter(|entries| !entries.is_empty())?;
+    Some(([head, &bytes[from + list.len()..]].concat(), entries))
 }
 
 /// The object that is a member of another; an empty one is put where there is none.

@@ -8,12 +8,13 @@ mod write;
 
 use read::tree as read_tree;
 use serde_json::Value;
-use wire::{Wire, each, put_bytes, put_number, utf8};
+use wire::{Wire, each, nested, put_bytes, put_length, put_number, utf8};
 
 pub use wire::ProtoError;
 pub use write::message;
 
 use crate::schema::Type;
+use crate::view::View;
 
 /// What every body begins with.
 const MAGIC: &[u8] = b"k8s\0";
@@ -64,15 +65,20 @@ pub fn open(body: &[u8]) -> Result<Envelope<'_>, ProtoError> {
 
 /// Closes the envelope around a message.
 pub fn seal(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
-    let mut type_meta = Vec::new();
-    put_bytes(&mut type_meta, 1, api_version.as_bytes());
-    put_bytes(&mut type_meta, 2, kind.as_bytes());
-    let mut body = MAGIC.to_vec();
-    put_bytes(&mut body, 1, &type_meta);
+    let mut body = envelope_head(api_version, kind);
     put_bytes(&mut body, 2, message);
     // How the message is encoded: in no other way.
     put_bytes(&mut body, 3, b"");
     put_bytes(&mut body, 4, b"");
+    body
+}
+
+fn envelope_head(api_version: &str, kind: &str) -> Vec<u8> {
+    let mut body = MAGIC.to_vec();
+    nested(&mut body, 1, |out| {
+        put_bytes(out, 1, api_version.as_bytes());
+        put_bytes(out, 2, kind.as_bytes());
+    });
     body
 }
 
@@ -87,23 +93,25 @@ pub struct ListMeta<'m> {
     pub remaining: Option<u64>,
 }
 
-/// A whole list of these messages, in its envelope.
-pub fn list<'m>(
-    api_version: &str,
-    kind: &str,
-    meta: ListMeta<'_>,
-    items: impl Iterator<Item = &'m [u8]>,
-) -> Vec<u8> {
-    let mut metadata = Vec::new();
-    put_bytes(&mut metadata, 2, meta.resource_version.as_bytes());
-    put_bytes(&mut metadata, 3, meta.continue_token.as_bytes());
-    if let Some(remaining) = meta.remaining {
-        put_number(&mut metadata, 4, remaining);
-    }
+/// Appends the message of an object, given as canonical JSON, to the items of a list.
+pub fn append_item(items: &mut Vec<u8>, json: &[u8], of: &Type) {
+    nested(items, 2, |out| write::append(out, View::new(json), of));
+}
+
+/// What comes before the items of a list: its envelope, and what it says of itself.
+pub fn list_head(api_version: &str, kind: &str, meta: ListMeta<'_>, items_bytes: usize) -> Vec<u8> {
     let mut message = Vec::new();
-    put_bytes(&mut message, 1, &metadata);
-    items.for_each(|item| put_bytes(&mut message, 2, item));
-    seal(api_version, kind, &message)
+    nested(&mut message, 1, |out| {
+        put_bytes(out, 2, meta.resource_version.as_bytes());
+        put_bytes(out, 3, meta.continue_token.as_bytes());
+        if let Some(remaining) = meta.remaining {
+            put_number(out, 4, remaining);
+        }
+    });
+    let mut head = envelope_head(api_version, kind);
+    put_length(&mut head, 2, message.len() + items_bytes);
+    head.extend_from_slice(&message);
+    head
 }
 
 /// One frame of a watch: an event of this type with a sealed object, behind its length.

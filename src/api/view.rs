@@ -69,6 +69,11 @@ impl<'b> View<'b> {
         self.raw().map(|(key, value)| (unescaped(key), value))
     }
 
+    /// The members of an object, with their names as they are written: escaped, where that is needed.
+    pub fn raw_members(self) -> impl Iterator<Item = (&'b [u8], Self)> {
+        self.raw()
+    }
+
     fn raw(self) -> Members<'b> {
         Members { bytes: self.0, at: 0 }
     }
@@ -80,7 +85,7 @@ impl<'b> View<'b> {
 
     /// How many members or items there are.
     pub fn count(self) -> usize {
-        if self.0.first() == Some(&b'[') { self.items().count() } else { self.raw().count() }
+        if self.is_list() { self.items().count() } else { self.raw().count() }
     }
 
     /// Whether it is text, be it empty.
@@ -106,6 +111,31 @@ impl<'b> View<'b> {
     /// The whole number that it is.
     pub fn number(self) -> Option<i64> {
         std::str::from_utf8(self.0).ok()?.parse().ok()
+    }
+
+    /// Whether it is an object.
+    pub fn is_object(self) -> bool {
+        self.0.first() == Some(&b'{')
+    }
+
+    /// Whether it is a list.
+    pub fn is_list(self) -> bool {
+        self.0.first() == Some(&b'[')
+    }
+
+    /// Whether it is a number.
+    pub fn is_number(self) -> bool {
+        self.0.first().is_some_and(|byte| matches!(byte, b'-' | b'0'..=b'9'))
+    }
+
+    /// Whether it is `true` or `false`.
+    pub fn is_bool(self) -> bool {
+        self.is_true() || self.0 == b"false"
+    }
+
+    /// Whether it is `null`.
+    pub fn is_null(self) -> bool {
+        self.0 == b"null"
     }
 
     /// Whether it is `true`.

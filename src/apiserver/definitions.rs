@@ -37,9 +37,9 @@ impl Definitions {
     /// Those of a State.
     pub fn of(state: &State) -> Self {
         let prefix = RESOURCE.prefix("");
-        let rows = state
-            .range(&prefix)
-            .filter_map(|found| Some((Object::read(&found.bytes, &RESOURCE).ok()?, found.revision)));
+        let rows = state.range(&prefix).filter_map(|found| {
+            Some((Object::read(&found.bytes.to_bytes(), &RESOURCE).ok()?, found.revision))
+        });
         let mut rows: Vec<_> =
             rows.flat_map(|(definition, revision)| custom::rows(&definition, revision)).collect();
         rows.sort_by(|one, other| place(one).cmp(&place(other)));
@@ -148,8 +148,9 @@ fn unwritten(state: &State) -> Guard {
 }
 
 fn all(state: &State) -> Result<Vec<Object>, String> {
-    let read =
-        |found: &Arc<state::Object>| Object::read(&found.bytes, &RESOURCE).map_err(|error| error.to_string());
+    let read = |found: &Arc<state::Object>| {
+        Object::read(&found.bytes.to_bytes(), &RESOURCE).map_err(|error| error.to_string())
+    };
     state.range(&RESOURCE.prefix("")).map(read).collect()
 }
 
@@ -158,7 +159,7 @@ pub(crate) fn waiting(state: &State) -> Vec<String> {
     let all = state.range(&RESOURCE.prefix(""));
     let waits = |found: &&Arc<state::Object>| {
         let is_refused = |object: Object| !naming::is_true(&object, "NamesAccepted");
-        found.meta.deleting || Object::read(&found.bytes, &RESOURCE).is_ok_and(is_refused)
+        found.meta.deleting || Object::read(&found.bytes.to_bytes(), &RESOURCE).is_ok_and(is_refused)
     };
     all.filter(waits).map(|found| found.key.name().to_owned()).collect()
 }
@@ -166,7 +167,7 @@ pub(crate) fn waiting(state: &State) -> Vec<String> {
 /// The next step for the definition `name`, when there is one to take now.
 pub(crate) fn plan(state: &State, definitions: &Definitions, name: &str, now_ms: u64) -> Option<Step> {
     let found = state.get(RESOURCE.key("", name).as_str())?;
-    let definition = Object::read(&found.bytes, &RESOURCE).ok()?;
+    let definition = Object::read(&found.bytes.to_bytes(), &RESOURCE).ok()?;
     let at_revision = Guard::AtRevision { key: found.key.clone(), revision: found.revision };
     if !found.meta.deleting {
         let mut settled = definition.clone();

@@ -43,7 +43,7 @@ impl Filter {
     pub fn matches(&self, object: &Object) -> bool {
         (self.labels.is_empty() || self.labels.matches(|key| object.labels().get(key)))
             && (self.fields.is_empty()
-                || self.fields.matches(&object.key, || self.lens.read(&object.bytes).ok()))
+                || self.fields.matches(&object.key, || self.lens.read(&object.bytes.to_bytes()).ok()))
     }
 
     /// The only name that can pass, if there is one.

@@ -196,14 +196,14 @@ pub(crate) fn empty(state: &State, row: &Resource, prefix: &str, now_ms: u64) ->
         }
         let key = object.key.clone();
         let write = if object.meta.finalizers {
-            let Ok(mut marked) = Object::read(&object.bytes, row) else { continue };
+            let Ok(mut marked) = Object::read(&object.bytes.to_bytes(), row) else { continue };
             mark(&mut marked, row, now_ms);
             let prepared = marked.prepare(row);
             bytes += prepared.body.len();
             put(key.clone(), &prepared)
         } else {
             if services::holds(row) {
-                let Ok(read) = Object::read(&object.bytes, row) else { continue };
+                let Ok(read) = Object::read(&object.bytes.to_bytes(), row) else { continue };
                 let held = services::release(state, row, &read);
                 step.guards.extend(held.guards);
                 step.writes.extend(held.writes);
@@ -219,7 +219,7 @@ pub(crate) fn empty(state: &State, row: &Resource, prefix: &str, now_ms: u64) ->
 /// The namespace is empty: it goes, unless finalizers of its own keep it.
 fn finish(found: &state::Object, mut guards: Vec<Guard>) -> Option<Step> {
     let row = &namespace::RESOURCE;
-    let mut object = Object::read(&found.bytes, row).ok()?;
+    let mut object = Object::read(&found.bytes.to_bytes(), row).ok()?;
     let before = namespace::finalizers(&object).len();
     namespace::release(&mut object);
     let is_held = (row.strategy().is_held)(&object) || !object.meta.finalizers.is_empty();

@@ -100,7 +100,7 @@ pub fn status_message(json: &[u8]) -> Bytes {
             fill(map, names);
         }
     }
-    proto::seal("v1", "Status", &proto::message(&tree, &schema)).into()
+    proto::seal("v1", "Status", &proto::message(json!(tree).to_string().as_bytes(), &schema)).into()
 }
 
 /// Gives texts that are not there as empty ones, as Go's messages have them.
@@ -112,16 +112,16 @@ fn fill(map: &mut Map<String, Value>, names: &[&str]) {
 
 /// The message of an object, or of its metadata alone.
 fn message(stored: &[u8], resource: &Resource, form: Representation) -> Vec<u8> {
-    // What is stored was written by this program, and decodes.
-    let tree = |json: &[u8]| serde_json::from_slice::<Map<String, Value>>(json).unwrap_or_default();
     if form != Representation::PartialProtobuf {
-        return proto::message(&tree(stored), &resource.schema);
+        return proto::message(stored, &resource.schema);
     }
-    let schema = schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata");
     let mut partial = Vec::new();
     table::append_partial(&mut partial, stored);
-    proto::message(&tree(&partial), &schema)
+    proto::message(&partial, &schema::builtin(PARTIAL))
 }
+
+/// What an object's metadata alone is.
+const PARTIAL: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata";
 
 /// The object of a bookmark: nothing but a revision, in the wanted form.
 pub fn bookmark(revision: u64, initial_events_end: bool, resource: &Resource, form: Representation) -> Bytes {
@@ -177,11 +177,11 @@ pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Represen
     let common = Common::of(resource);
     let length = (form == Representation::Plain && lens.is_plain()).then(|| {
         let commas = items.len().saturating_sub(1);
-        let items = items.iter().map(|item| common.strip(&item.bytes).map(<[u8]>::len).iter().sum::<usize>());
+        let items = items.iter().map(|item| item.bytes.len() - common.saved_bytes(item.bytes.own()));
         head.len() + items.sum::<usize>() + commas + TAIL.len()
     });
     let marked = match form {
-        Representation::Table { .. } => resource.columns.marked(items.iter().map(|item| &*item.bytes)),
+        Representation::Table { .. } => resource.columns.marked(items.iter().map(|item| item.bytes.own())),
         _ => String::new(),
     };
     let items = items.into_iter();
@@ -200,20 +200,34 @@ pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Represen
 /// In protobuf a list says its length first, so it is made as a whole.
 fn protobuf_list(meta: &ListMeta, items: &[Arc<Object>], lens: &Lens, form: Representation) -> Response {
     let resource = &*lens.shown;
-    let one = |item: &Arc<Object>| message(&seen(&item.bytes, lens).unwrap_or_default(), resource, form);
-    let messages: Vec<Vec<u8>> = items.iter().map(one).collect();
-    let head = proto::ListMeta {
+    let is_partial = form == Representation::PartialProtobuf;
+    let schema = if is_partial { schema::builtin(PARTIAL) } else { Arc::clone(&resource.schema) };
+    let mut body = Vec::new();
+    for item in items {
+        let seen = seen(&item.bytes.to_bytes(), lens).unwrap_or_default();
+        if is_partial {
+            let mut partial = Vec::new();
+            table::append_partial(&mut partial, &seen);
+            proto::append_item(&mut body, &partial, &schema);
+        } else {
+            proto::append_item(&mut body, &seen, &schema);
+        }
+    }
+    let list = proto::ListMeta {
         resource_version: &meta.revision.to_string(),
         continue_token: &meta.continue_token,
         remaining: meta.remaining,
     };
-    let (version, kind) = match form {
-        Representation::PartialProtobuf => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
-        _ => (resource.api_version(), &*resource.kind),
+    let (version, kind) = match is_partial {
+        true => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
+        false => (resource.api_version(), &*resource.kind),
     };
-    let body = proto::list(&version, &format!("{kind}List"), head, messages.iter().map(Vec::as_slice));
-    let mut response = json(200, body);
+    let head = proto::list_head(&version, &format!("{kind}List"), list, body.len());
+    let length = head.len() + body.len();
+    let pieces = [Bytes::from(head), Bytes::from(body)].map(Ok::<_, Infallible>);
+    let mut response = Response::new(Body::from_stream(futures::stream::iter(pieces)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 
@@ -230,12 +244,22 @@ impl Common {
         Self(format!(r#"{{"kind":"{kind}","apiVersion":"{version}","#).into_bytes())
     }
 
-    /// An item without it, in two pieces.
-    fn strip<'i>(&self, item: &'i [u8]) -> [&'i [u8]; 2] {
-        match item.strip_prefix(&*self.0) {
-            Some(rest) if !self.0.is_empty() => [b"{", rest],
-            _ => [b"", item],
+    /// How much shorter an item is without it.
+    fn saved_bytes(&self, item: &[u8]) -> usize {
+        if item.starts_with(&self.0) { self.0.len().saturating_sub(1) } else { 0 }
+    }
+
+    /// Appends an item without it, in pieces as it is held.
+    fn append<'i>(&self, out: &mut Vec<u8>, mut item: impl Iterator<Item = &'i [u8]>) {
+        let first = item.next().unwrap_or_default();
+        match self.saved_bytes(first) {
+            0 => out.extend_from_slice(first),
+            saved => {
+                out.push(b'{');
+                out.extend_from_slice(&first[saved + 1..]);
+            }
         }
+        item.for_each(|piece| out.extend_from_slice(piece));
     }
 }
 
@@ -315,10 +339,14 @@ impl Iterator for Chunks {
 
 impl Chunks {
     fn append(&self, out: &mut Vec<u8>, item: &Object) {
-        let bytes = seen(&item.bytes, &self.lens).unwrap_or_else(|_| item.bytes.clone());
+        if self.form == Representation::Plain && self.lens.is_plain() {
+            return self.common.append(out, item.bytes.pieces());
+        }
+        let whole = item.bytes.to_bytes();
+        let bytes = seen(&whole, &self.lens).unwrap_or(whole);
         match self.form {
             Representation::Plain | Representation::Protobuf | Representation::PartialProtobuf => {
-                self.common.strip(&bytes).iter().for_each(|piece| out.extend_from_slice(piece));
+                self.common.append(out, std::iter::once(&bytes[..]));
             }
             Representation::Partial => table::append_partial(out, &bytes),
             Representation::Table { include, .. } => {

@@ -68,7 +68,7 @@ impl Protected {
     /// Lets go of the one with this key, if nobody uses it.
     pub(crate) fn plan(&self, state: &State, key: &str) -> Option<Step> {
         let found = state.get(key)?;
-        let mut object = Object::read(&found.bytes, &self.row).ok()?;
+        let mut object = Object::read(&found.bytes.to_bytes(), &self.row).ok()?;
         let before = object.meta.finalizers.len();
         object.meta.finalizers.retain(|name| name != self.finalizer);
         if object.meta.finalizers.len() == before {
@@ -86,7 +86,7 @@ impl Protected {
 /// Whether a pod that has a node names the claim.
 fn is_claimed(state: &State, claim: &Object) -> Use {
     let prefix = PODS.prefix(&claim.meta.namespace);
-    let mut pods = state.range(&prefix).filter_map(|found| Object::read(&found.bytes, &PODS).ok());
+    let mut pods = state.range(&prefix).filter_map(|found| Object::read(&found.bytes.to_bytes(), &PODS).ok());
     if pods.any(|pod| !pod.text(&["spec", "nodeName"]).is_empty() && claims(&pod, &claim.meta.name)) {
         return Use::Used;
     }

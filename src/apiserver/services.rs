@@ -118,14 +118,14 @@ pub(crate) fn refuse_delete(attempt: &Attempt<'_>) -> Result<(), Status> {
         return Ok(());
     }
     let found = attempt.state.get(ADDRESSES.key("", attempt.name).as_str());
-    let Some(address) = found.and_then(|found| Object::read(&found.bytes, &ADDRESSES).ok()) else {
+    let Some(address) = found.and_then(|found| Object::read(&found.bytes.to_bytes(), &ADDRESSES).ok()) else {
         return Ok(());
     };
     let parent = |field| address.text(&["spec", "parentRef", field]);
     let (namespace, name) = (parent("namespace"), parent("name"));
     if parent("group").is_empty() && parent("resource") == "services" {
         let service = attempt.state.get(SERVICES.key(namespace, name).as_str());
-        let service = service.and_then(|found| Object::read(&found.bytes, &SERVICES).ok());
+        let service = service.and_then(|found| Object::read(&found.bytes.to_bytes(), &SERVICES).ok());
         if service
             .is_some_and(|service| addresses::of(&spec_of(&service)).iter().any(|one| one == attempt.name))
         {

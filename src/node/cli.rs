@@ -4,8 +4,6 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use apiserver::bootstrap::Settings;
-use apiserver::{Cidr, NodePorts};
 use base::ids::ClusterId;
 use base::shutdown::{self, Shutdown};
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::address::HostPort;
 use crate::identity::{Bootstrap, Wanted};
+use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
 use crate::sizes::Sizes;
 use crate::token::Token;
 use crate::up::host::Linux;
@@ -57,6 +56,8 @@ enum Verb {
         /// Whether a new cluster gets a network of its own.
         #[arg(long, value_enum, default_value_t = NetworkChoice::Auto)]
         network: NetworkChoice,
+        #[command(flatten)]
+        services: ServiceRanges,
     },
 }
 
@@ -105,25 +106,18 @@ struct ServerArgs {
     /// The new cluster's id (chosen by `up`).
     #[arg(long, requires = "init", hide = true)]
     cluster_id: Option<ClusterId>,
-    /// Where the new cluster's Services get their addresses: one range, or one of each family.
-    #[arg(long, requires = "init", value_name = "CIDR[,CIDR]", value_delimiter = ',')]
-    service_cluster_ip_range: Vec<Cidr>,
-    /// Where the new cluster's Services get their node ports [default: 30000-32767].
-    #[arg(long, requires = "init", value_name = "FIRST-LAST")]
-    service_node_port_range: Option<NodePorts>,
+    #[command(flatten)]
+    services: ServiceRanges,
     #[command(flatten)]
     sizes: Sizes,
 }
 
 impl ServerArgs {
     fn wanted(self) -> anyhow::Result<Wanted> {
+        anyhow::ensure!(self.init || self.services == ServiceRanges::default(), "{}", ONLY_FOR_NEW);
         let bootstrap = match (self.init, self.join) {
             (true, _) => {
-                let given = Settings {
-                    service_cidrs: self.service_cluster_ip_range,
-                    node_ports: self.service_node_port_range.unwrap_or_default(),
-                };
-                Some(Bootstrap::Init { cluster: self.cluster_id, settings: given.checked()? })
+                Some(Bootstrap::Init { cluster: self.cluster_id, settings: self.services.settings()? })
             }
             (false, Some(through)) => {
                 let through = HostPort::from_url(&through).context("reading --join")?;
@@ -180,8 +174,8 @@ fn run(verb: Verb) -> anyhow::Result<String> {
             master::run(&directory, args.wanted()?, sizes)?;
             Ok(String::new())
         }
-        Verb::Up { dir, masters, network } => {
-            let options = UpOptions { directory: dir, masters, network };
+        Verb::Up { dir, masters, network, services } => {
+            let options = UpOptions { directory: dir, masters, network, services };
             command_runtime()?.block_on(up::up(&Linux, &options))
         }
     }
@@ -210,6 +204,8 @@ pub fn until_signalled() -> anyhow::Result<Shutdown> {
 
 #[cfg(test)]
 mod tests {
+    use apiserver::bootstrap::Settings;
+
     use super::*;
 
     #[test]

@@ -15,6 +15,7 @@ mod kubeconfig;
 mod master;
 mod open_files;
 pub mod pki;
+mod service_ranges;
 mod sizes;
 pub mod token;
 pub mod up;

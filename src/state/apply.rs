@@ -12,7 +12,7 @@ use crate::guard::{first_exceeded, first_failed};
 use crate::hash;
 use crate::image;
 use crate::level::{LEVELS, Levels};
-use crate::object::{Meta, Object, splice};
+use crate::object::{Meta, Object, body_of};
 use crate::outcomes::Recorded;
 use crate::prefixes::Record;
 use crate::state::State;
@@ -134,11 +134,10 @@ impl Step {
     fn put(&mut self, key: &Key, body: &[u8], at: Option<u32>, meta: &Meta, request: u128, actor: &Arc<str>) {
         let revision = self.next_revision();
         let previous = self.state.get(key.as_str()).cloned();
-        let halves = body.split_at(at.map_or(body.len(), |at| at as usize));
         let object = Arc::new(Object {
             // An update shares what it can with the version before it.
             key: previous.as_ref().map_or_else(|| key.clone(), |before| before.key.clone()),
-            bytes: splice(halves, at, revision),
+            bytes: body_of(body, at, revision),
             meta: meta.clone(),
             revision,
             created: previous.as_ref().map_or(revision, |before| before.created),
@@ -161,7 +160,7 @@ impl Step {
         let previous = removed.expect("deleting an absent object was refused when the draft was made");
         let object = Arc::new(Object {
             key: previous.key.clone(),
-            bytes: splice(previous.body_halves(), previous.splice, revision),
+            bytes: body_of(&previous.body(), previous.splice, revision),
             meta: previous.meta.clone(),
             revision,
             created: previous.created,

@@ -4,8 +4,9 @@
 //! nor history, and apply keeps it by adding the new and subtracting the old. It finds mistakes and
 //! damage, not forgery: the log comes from masters that have proven their identity.
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::body::Body;
 use crate::object::Object;
 use crate::txn::Outcome;
 
@@ -45,13 +46,20 @@ impl Fields {
     }
 }
 
+/// Of bytes in pieces, the same as of all in one.
+fn digest(body: &Body) -> u128 {
+    let mut hasher = Xxh3::new();
+    body.pieces().for_each(|piece| hasher.update(piece));
+    hasher.digest128()
+}
+
 /// Everything of an object that is State.
 pub(crate) fn object(object: &Object) -> u128 {
     let Object { key, bytes, meta, revision, created, previous, time_ms, actor, request, splice, labels: _ } =
         object;
     let mut fields = Fields::of(b'v')
         .text(key.as_str())
-        .wide(xxh3_128(bytes))
+        .wide(digest(bytes))
         .number(splice.map_or(0, |at| u64::from(at) + 1))
         .text(&meta.uid)
         .signed(meta.generation)

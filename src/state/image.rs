@@ -18,6 +18,7 @@ use api::Key;
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
+use crate::body::Body;
 use crate::change::Change;
 use crate::codec::{DecodeError, FIELDS_BYTES, MetaV1, decode_body, encode_body};
 use crate::frame::{self, Kind};
@@ -130,6 +131,7 @@ impl State {
 /// The stored form of an object's version. Key, revision and the version before stand beside it.
 pub fn encode_version(change: &Change) -> Bytes {
     let object = &*change.object;
+    let bytes = object.bytes.to_bytes();
     let version = VersionV1 {
         deleted: change.deleted,
         created: object.created,
@@ -138,9 +140,9 @@ pub fn encode_version(change: &Change) -> Bytes {
         actor: &object.actor,
         splice: object.splice,
         meta: (&object.meta).into(),
-        bytes: &object.bytes,
+        bytes: &bytes,
     };
-    encode_body(Kind::Version, FIELDS_BYTES + object.bytes.len(), version)
+    encode_body(Kind::Version, FIELDS_BYTES + bytes.len(), version)
 }
 
 /// The object in a stored version: for a delete, the last object.
@@ -165,7 +167,7 @@ pub fn decode_version(
     Ok(Object {
         key: Key::parse(key).map_err(|error| damaged(format!("{}: {error}", what())))?,
         // A copy of the exact size: a slice would keep the whole record in memory.
-        bytes: Bytes::copy_from_slice(version.bytes),
+        bytes: Body::of(Bytes::copy_from_slice(version.bytes), version.splice.unwrap_or_default() as usize),
         meta: version.meta.thaw(),
         revision,
         created: version.created,

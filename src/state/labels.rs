@@ -1,9 +1,6 @@
 //! An object's labels, in the form that selectors scan by the hundred thousand.
 
-use std::fmt;
-
-use serde::Deserializer as _;
-use serde::de::{Deserialize, IgnoredAny, MapAccess, Visitor};
+use api::view::View;
 
 /// The labels of one object, sorted by key.
 ///
@@ -17,17 +14,15 @@ const END: char = '\0';
 impl Labels {
     /// `metadata.labels` of an object's JSON. What is no such JSON has no labels.
     pub(crate) fn of_json(json: &[u8]) -> Self {
-        let mut labels = Vec::new();
-        let mut reader = serde_json::Deserializer::from_slice(json);
-        // The result only says whether the rest of the object was read too; it was not.
-        let _ = reader.deserialize_map(Top(&mut labels));
+        let found = View::new(json).at(&["metadata", "labels"]);
+        let texts = found.members().filter(|(_, value)| value.is_text());
+        let mut labels: Vec<_> = texts.map(|(key, value)| (key, value.text())).collect();
+        labels.retain(|(key, value)| !key.contains(END) && !value.contains(END));
         labels.sort_unstable();
-        let mut text =
-            String::with_capacity(labels.iter().map(|(key, value)| key.len() + value.len() + 2).sum());
+        let size = labels.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+        let mut text = String::with_capacity(size);
         for (key, value) in &labels {
-            if !key.contains(END) && !value.contains(END) {
-                text.extend([key, "\0", value, "\0"]);
-            }
+            text.extend([&**key, "\0", &**value, "\0"]);
         }
         Self(text.into())
     }
@@ -51,85 +46,6 @@ impl Labels {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-}
-
-type Pairs = Vec<(String, String)>;
-
-/// Reads an object up to the end of its metadata, which Kubernetes writes near the front.
-struct Top<'a>(&'a mut Pairs);
-
-impl<'de> Visitor<'de> for Top<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
-        while let Some(Name(is_metadata)) = map.next_key::<Name<METADATA>>()? {
-            if is_metadata {
-                *self.0 = map.next_value::<Metadata>()?.0;
-                return Ok(());
-            }
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
-    }
-}
-
-const METADATA: u8 = 0;
-const LABELS: u8 = 1;
-const NAMES: [&str; 2] = ["metadata", "labels"];
-
-/// Whether a field has the name `NAMES[FIELD]`; never allocates.
-struct Name<const FIELD: u8>(bool);
-
-impl<'de, const FIELD: u8> Deserialize<'de> for Name<FIELD> {
-    fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        struct Text<const FIELD: u8>;
-        impl<const FIELD: u8> Visitor<'_> for Text<FIELD> {
-            type Value = Name<FIELD>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field name")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Name<FIELD>, E> {
-                Ok(Name(text == NAMES[usize::from(FIELD)]))
-            }
-        }
-        reader.deserialize_str(Text)
-    }
-}
-
-/// The labels inside `metadata`.
-struct Metadata(Pairs);
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Metadata;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("metadata")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Metadata, M::Error> {
-                let mut labels = Pairs::new();
-                while let Some(Name(is_labels)) = map.next_key::<Name<LABELS>>()? {
-                    if is_labels {
-                        let read: std::collections::BTreeMap<String, String> = map.next_value()?;
-                        labels = read.into_iter().collect();
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(Metadata(labels))
-            }
-        }
-        reader.deserialize_map(Fields)
     }
 }
 

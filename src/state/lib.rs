@@ -4,6 +4,7 @@
 //! randomness, no I/O, no hash-map order: the same log gives byte-identical state on every master.
 
 pub mod apply;
+pub mod body;
 pub mod change;
 pub mod codec;
 mod counters;
@@ -25,6 +26,7 @@ pub mod txn;
 mod validate;
 
 pub use apply::{Applied, Entry, apply};
+pub use body::Body;
 pub use change::Change;
 pub use level::{FEATURE_LEVEL_MAX, LEVELS, Levels};
 pub use limits::{Oversize, check};

@@ -2,10 +2,9 @@
 
 use std::sync::OnceLock;
 
-use api::Key;
-use bytes::Bytes;
-
+use crate::body::Body;
 use crate::labels::Labels;
+use api::Key;
 
 /// The little of an object that apply decides on. Built together with the bytes by one constructor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub struct Object {
     /// Where it lives.
     pub key: Key,
     /// Canonical JSON with `metadata.resourceVersion` in place.
-    pub bytes: Bytes,
+    pub bytes: Body,
     /// What apply decides on.
     pub meta: Meta,
     /// The write that made this version.
@@ -50,29 +49,32 @@ pub struct Object {
 }
 
 impl Object {
-    /// The bytes without the revision, in two halves: what a write's `body` was. Comparing them with
-    /// new bytes tells whether an update changes anything.
-    pub fn body_halves(&self) -> (&[u8], &[u8]) {
-        let Some(at) = self.splice else { return (&self.bytes, &[]) };
-        let (head, tail) = self.bytes.split_at_checked(at as usize).unwrap_or((&self.bytes, &[]));
-        (head, tail.get(revision_bytes(self.revision)..).unwrap_or(&[]))
+    /// The bytes without the revision, in pieces: what a write's `body` was. The first ends where the revision stood.
+    pub fn body_pieces(&self) -> Vec<&[u8]> {
+        let mut pieces: Vec<_> = self.bytes.pieces().collect();
+        if let (Some(at), [first, ..]) = (self.splice, &mut *pieces) {
+            // What is shared stands behind it.
+            let (head, tail) = first.split_at_checked(at as usize).unwrap_or((*first, &[]));
+            *first = head;
+            pieces.insert(1, tail.get(revision_bytes(self.revision)..).unwrap_or(&[]));
+        }
+        pieces
     }
 
     /// The bytes without the revision.
     pub fn body(&self) -> Vec<u8> {
-        let (head, tail) = self.body_halves();
-        [head, tail].concat()
+        self.body_pieces().concat()
     }
 
-    /// Whether `body` is what [`Object::body`] would return.
+    /// Whether `body` is what [`Object::body`] would return: whether an update changes nothing.
     pub fn has_body(&self, body: &[u8]) -> bool {
-        let (head, tail) = self.body_halves();
-        body.len() == head.len() + tail.len() && body.starts_with(head) && body.ends_with(tail)
+        let rest = self.body_pieces().iter().try_fold(body, |rest, piece| rest.strip_prefix(*piece));
+        rest.is_some_and(<[u8]>::is_empty)
     }
 
     /// `metadata.labels`; parsed once, when first asked for.
     pub fn labels(&self) -> &Labels {
-        self.labels.get_or_init(|| Labels::of_json(&self.bytes))
+        self.labels.get_or_init(|| Labels::of_json(self.bytes.own()))
     }
 
     /// Memory the object uses, about: for bounds on what is kept.
@@ -103,19 +105,15 @@ pub(crate) fn can_splice(body: &[u8], at: u32) -> bool {
     matches!(before, Some(b'{' | b',')) && body.get(at) == Some(&b'"')
 }
 
-/// A body's two halves around the revision's place, with the revision in it.
-pub(crate) fn splice(halves: (&[u8], &[u8]), at: Option<u32>, revision: u64) -> Bytes {
-    let (head, tail) = halves;
-    if at.is_none() {
-        return Bytes::from([head, tail].concat());
-    }
-    let mut bytes = Vec::with_capacity(head.len() + revision_bytes(revision) + tail.len());
-    bytes.extend_from_slice(head);
-    bytes.extend_from_slice(BEFORE);
-    bytes.extend_from_slice(itoa::Buffer::new().format(revision).as_bytes());
-    bytes.extend_from_slice(AFTER);
-    bytes.extend_from_slice(tail);
-    Bytes::from(bytes)
+/// A body with the revision in its place.
+pub(crate) fn body_of(body: &[u8], at: Option<u32>, revision: u64) -> Body {
+    Body::of(splice(body, at, revision), at.unwrap_or_default() as usize)
+}
+
+fn splice(body: &[u8], at: Option<u32>, revision: u64) -> Vec<u8> {
+    let Some(at) = at else { return body.to_vec() };
+    let (head, tail) = body.split_at(at as usize);
+    [head, BEFORE, itoa::Buffer::new().format(revision).as_bytes(), AFTER, tail].concat()
 }
 
 const BEFORE: &[u8] = b"\"resourceVersion\":\"";
@@ -153,7 +151,7 @@ mod tests {
     fn the_revision_goes_in_and_comes_out() {
         let body = br#"{"metadata":{"name":"a"}}"#;
         for revision in [0, 1, 9, 10, 99, 100, u64::MAX] {
-            let bytes = splice(body.split_at(12 + 1), Some(13), revision);
+            let bytes = splice(body, Some(13), revision);
             assert_eq!(
                 String::from_utf8_lossy(&bytes),
                 format!(r#"{{"metadata":{{"resourceVersion":"{revision}","name":"a"}}}}"#)
@@ -163,6 +161,6 @@ mod tests {
             assert!(!is_spliced(&bytes, 12, revision));
             assert!(!is_spliced(&bytes, 13, revision ^ 1));
         }
-        assert_eq!(splice((body, &[]), None, 7), body[..]);
+        assert_eq!(splice(body, None, 7), body);
     }
 }

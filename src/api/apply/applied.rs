@@ -15,7 +15,7 @@ use super::conflict::{self, Conflict};
 use super::element::same;
 use super::entry::Entry;
 use super::last_applied;
-use super::managers::{self, Operation, Owner, Owners, Sources};
+use super::managers::{self, Operation, Owner, Owners};
 use super::reset::{self, NOBODYS};
 use super::set::Set;
 use super::typed::Members;
@@ -58,10 +58,8 @@ pub fn apply(
         let object = describe(row, wanted);
         return Err(Status::unexplained(format!("failed to create typed patch object ({object}): {why}")));
     }
-    let sources = Sources::of(known);
     let before = By { manager: BEFORE_FIRST_APPLY, ..*by };
-    let mut owners = sources
-        .owners()
+    let mut owners = managers::owners(known)
         .map_err(|why| Status::unexplained(format!("failed to decode managed fields: {why}")))?;
     if owners.is_empty() && !live.is_null() {
         let nothing = Members { map: Some(&NOTHING), meta: None, is_stored: true };

@@ -73,6 +73,12 @@ type Sides<'v> = (Option<&'v Value>, Option<&'v Value>);
 
 impl Walk {
     fn value<'v>(&mut self, sides: Sides<'v>, held: Held<'v>) -> (Comparison<'v>, Option<Change>) {
+        // What most of an object is; looked at as it stands.
+        if let (Some(old), Some(new)) = sides
+            && old == new
+        {
+            return (Comparison::default(), None);
+        }
         match sides {
             (Some(old), Some(new)) if held.is_deduced() && kind(old) != kind(new) => {
                 // What it was goes, and what it is comes.

@@ -37,7 +37,7 @@ impl<'a> Element<'a> {
     ///
     /// # Errors
     /// Says what the name lacks.
-    pub fn read(name: &'a str) -> Result<Option<Self>, String> {
+    pub fn read(name: Cow<'a, str>) -> Result<Option<Self>, String> {
         let Some((kind, rest)) = name.split_at_checked(2) else {
             return Err("key must be 2 characters long:".to_owned());
         };
@@ -46,7 +46,10 @@ impl<'a> Element<'a> {
         }
         let json = || serde_json::from_str(rest).map_err(|error| error.to_string());
         Ok(Some(match kind.as_bytes()[0] {
-            b'f' => Self::field(rest),
+            b'f' => Self::Field(match name {
+                Cow::Borrowed(name) => Cow::Borrowed(&name[2..]),
+                Cow::Owned(name) => Cow::Owned(name[2..].to_owned()),
+            }),
             b'v' => Self::Value(Cow::Owned(json()?)),
             b'k' => match json()? {
                 Value::Object(map) => {

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::encode::{self, Members};
+use crate::encode::Members;
 
 /// The only form of sets that there is.
 pub const FIELDS_TYPE: &str = "FieldsV1";
@@ -22,42 +24,30 @@ pub struct Entry {
     pub time: Option<String>,
     /// [`FIELDS_TYPE`].
     pub fields_type: String,
-    /// Which fields.
-    pub fields: Option<Fields>,
+    /// Which fields, in JSON: see [`super::read()`].
+    pub fields: Option<String>,
     /// Through which subresource; empty for the object itself.
     pub subresource: String,
 }
 
-/// A set of fields, read or not.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fields {
-    /// As it came with an object.
-    Tree(Value),
-    /// As it is written.
-    Text(Vec<u8>),
-}
-
-impl Fields {
-    /// The same as a tree.
-    pub fn tree(&self) -> Value {
-        match self {
-            Self::Tree(tree) => tree.clone(),
-            Self::Text(text) => serde_json::from_slice(text).unwrap_or_default(),
-        }
-    }
-}
-
-impl Fields {
-    fn text(&self) -> Cow<'_, [u8]> {
-        match self {
-            Self::Tree(tree) => {
-                let mut out = Vec::new();
-                write_tree(&mut out, tree);
-                Cow::Owned(out)
-            }
-            Self::Text(text) => Cow::Borrowed(text),
-        }
-    }
+/// An item as it is stored.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Stored<'b> {
+    #[serde(borrow)]
+    manager: Cow<'b, str>,
+    #[serde(borrow)]
+    operation: Cow<'b, str>,
+    #[serde(borrow)]
+    api_version: Cow<'b, str>,
+    #[serde(borrow)]
+    time: Option<Cow<'b, str>>,
+    #[serde(borrow)]
+    fields_type: Cow<'b, str>,
+    #[serde(borrow)]
+    fields_v1: Option<&'b RawValue>,
+    #[serde(borrow)]
+    subresource: Cow<'b, str>,
 }
 
 impl Entry {
@@ -71,22 +61,24 @@ impl Entry {
             api_version: take(&mut map, "apiVersion"),
             time: (!time.is_empty()).then_some(time),
             fields_type: take(&mut map, "fieldsType"),
-            fields: map.get_mut("fieldsV1").map(|fields| Fields::Tree(fields.take())),
+            fields: map.get("fieldsV1").map(set_text),
             subresource: take(&mut map, "subresource"),
         }
     }
 
+    /// All items of a stored list; `None`: it is not as it was written.
+    pub(crate) fn all_of(list: &[u8]) -> Option<Vec<Self>> {
+        let stored: Vec<Stored<'_>> = serde_json::from_slice(list).ok()?;
+        Some(stored.into_iter().map(Self::from).collect())
+    }
+
     /// Whether it says the same, whenever it was written.
     pub fn is_as_of(&self, other: &Self) -> bool {
-        let same_fields = match (&self.fields, &other.fields) {
-            (Some(one), Some(other)) => one.text() == other.text(),
-            (one, other) => one.is_none() && other.is_none(),
-        };
         let texts = |entry: &Self| {
             let Self { manager, operation, api_version, fields_type, subresource, .. } = entry;
             [manager, operation, api_version, fields_type, subresource].map(String::clone)
         };
-        same_fields && texts(self) == texts(other)
+        self.fields == other.fields && texts(self) == texts(other)
     }
 
     /// Writes it in Go's order.
@@ -97,13 +89,25 @@ impl Entry {
         members.text("apiVersion", &self.api_version);
         members.text("time", self.time.as_deref().unwrap_or_default());
         members.text("fieldsType", &self.fields_type);
-        match &self.fields {
-            Some(Fields::Tree(tree)) => write_tree(members.name("fieldsV1"), tree),
-            Some(Fields::Text(text)) => members.name("fieldsV1").extend_from_slice(text),
-            None => {}
+        if let Some(fields) = &self.fields {
+            members.name("fieldsV1").extend_from_slice(fields.as_bytes());
         }
         members.text("subresource", &self.subresource);
         members.close();
+    }
+}
+
+impl From<Stored<'_>> for Entry {
+    fn from(stored: Stored<'_>) -> Self {
+        Self {
+            manager: stored.manager.into_owned(),
+            operation: stored.operation.into_owned(),
+            api_version: stored.api_version.into_owned(),
+            time: stored.time.map(Cow::into_owned),
+            fields_type: stored.fields_type.into_owned(),
+            fields: stored.fields_v1.map(|fields| fields.get().to_owned()),
+            subresource: stored.subresource.into_owned(),
+        }
     }
 }
 
@@ -114,12 +118,7 @@ fn take(map: &mut Map<String, Value>, name: &str) -> String {
     }
 }
 
-/// Writes a set as it came: its order is that of its elements, not of their names.
-pub(crate) fn write_tree(out: &mut Vec<u8>, tree: &Value) {
-    let Value::Object(map) = tree else { return encode::any(out, tree) };
-    let mut members = Members::open(out);
-    for (name, below) in map {
-        write_tree(members.name(name), below);
-    }
-    members.close();
+/// A set as it came: its order is that of its elements, not of their names.
+fn set_text(tree: &Value) -> String {
+    serde_json::to_string(tree).unwrap_or_default()
 }

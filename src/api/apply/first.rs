@@ -19,7 +19,7 @@ pub(super) fn write(
     new: Members<'_>,
     schema: &Type,
     filter: Filter,
-) -> Result<Vec<u8>, String> {
+) -> Result<String, String> {
     let mut writer = Writer { out: Vec::with_capacity(1024), error: None };
     writer.out.push(b'{');
     let mut new = new.shown(schema);
@@ -28,8 +28,8 @@ pub(super) fn write(
     writer.out.push(b'}');
     match writer.error {
         Some(why) => Err(why),
-        None if writer.out.len() == "{}".len() => Ok(Vec::new()),
-        None => Ok(writer.out),
+        None if writer.out.len() == "{}".len() => Ok(String::new()),
+        None => Ok(String::from_utf8(writer.out).expect("JSON is text")),
     }
 }
 

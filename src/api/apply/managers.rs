@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
-use super::entry::{Entry, FIELDS_TYPE, Fields};
+use super::entry::{Entry, FIELDS_TYPE};
 use super::fields_v1;
 use super::set::Set;
 use crate::encode::Members;
@@ -37,40 +35,23 @@ pub(super) struct Owner<'a> {
 /// All owners of an object's fields. No two are the same manager.
 pub(super) type Owners<'a> = Vec<Owner<'a>>;
 
-/// The sets of an object's entries: owners borrow from them.
-pub(super) struct Sources<'a> {
-    entries: &'a [Entry],
-    trees: Vec<Cow<'a, Value>>,
-}
-
-impl<'a> Sources<'a> {
-    pub(super) fn of(entries: &'a [Entry]) -> Self {
-        let tree = |entry: &'a Entry| match &entry.fields {
-            Some(Fields::Tree(tree)) => Cow::Borrowed(tree),
-            Some(text @ Fields::Text(_)) => Cow::Owned(text.tree()),
-            None => Cow::Owned(Value::Null),
-        };
-        Self { entries, trees: entries.iter().map(tree).collect() }
-    }
-
-    /// Reads them.
-    ///
-    /// # Errors
-    /// Says which entry is none.
-    pub(super) fn owners(&self) -> Result<Owners<'_>, String> {
-        let mut owners: Owners<'_> = Vec::with_capacity(self.entries.len());
-        for (at, (entry, tree)) in self.entries.iter().zip(&self.trees).enumerate() {
-            let owner = owner(at, entry, tree)?;
-            match owners.iter_mut().find(|known| known.is_same(&owner)) {
-                Some(known) => *known = owner,
-                None => owners.push(owner),
-            }
+/// The owners that an object's entries tell.
+///
+/// # Errors
+/// Says which entry is none.
+pub(super) fn owners(entries: &[Entry]) -> Result<Owners<'_>, String> {
+    let mut owners: Owners<'_> = Vec::with_capacity(entries.len());
+    for (at, entry) in entries.iter().enumerate() {
+        let owner = owner(at, entry)?;
+        match owners.iter_mut().find(|known| known.is_same(&owner)) {
+            Some(known) => *known = owner,
+            None => owners.push(owner),
         }
-        Ok(owners)
     }
+    Ok(owners)
 }
 
-fn owner<'a>(at: usize, entry: &'a Entry, tree: &'a Value) -> Result<Owner<'a>, String> {
+fn owner(at: usize, entry: &Entry) -> Result<Owner<'_>, String> {
     let operation = match entry.operation.as_str() {
         "Apply" => Operation::Apply,
         "Update" => Operation::Update,
@@ -84,7 +65,7 @@ fn owner<'a>(at: usize, entry: &'a Entry, tree: &'a Value) -> Result<Owner<'a>, 
         "" => return Err(format!("missing fieldsType in managed fields entry {at}")),
         other => return Err(format!("invalid fieldsType {other:?} in managed fields entry {at}")),
     }
-    let set = if tree.is_null() { Set::EMPTY } else { fields_v1::read(tree)? };
+    let set = entry.fields.as_deref().map_or(Ok(Set::EMPTY), fields_v1::read)?;
     Ok(Owner {
         manager: Cow::Borrowed(&entry.manager),
         operation,
@@ -129,7 +110,7 @@ impl Owner<'_> {
             api_version: self.api_version.into_owned(),
             time: self.time.map(Cow::into_owned),
             fields_type: FIELDS_TYPE.to_owned(),
-            fields: Some(Fields::Text(fields_v1::write(&self.set))),
+            fields: Some(fields_v1::write(&self.set)),
             subresource: self.subresource.into_owned(),
         }
     }

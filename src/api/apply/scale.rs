@@ -2,7 +2,7 @@
 
 use super::element::Element;
 use super::entry::Entry;
-use super::managers::{self, Owners, Sources};
+use super::managers::{self, Owners};
 use super::set::Set;
 
 /// The version of the subresource.
@@ -28,8 +28,7 @@ fn holds(set: &Set<'_>, path: &[&str]) -> bool {
 /// # Errors
 /// Says which entry is none.
 pub fn of_parent(parent: &[Entry], mappings: Mappings<'_>) -> Result<Vec<Entry>, String> {
-    let sources = Sources::of(parent);
-    let mut owners = sources.owners()?;
+    let mut owners = managers::owners(parent)?;
     owners.retain(|owner| path(mappings, &owner.api_version).is_some_and(|path| holds(&owner.set, path)));
     for owner in &mut owners {
         owner.api_version = SCALE_VERSION.into();
@@ -48,8 +47,7 @@ pub fn to_parent(
     version: &str,
     mappings: Mappings<'_>,
 ) -> Result<Vec<Entry>, String> {
-    let (parent, scale) = (Sources::of(parent), Sources::of(scale));
-    let (parents, mut scaled) = (parent.owners()?, scale.owners()?);
+    let (parents, mut scaled) = (managers::owners(parent)?, managers::owners(scale)?);
     let mut owners = Owners::new();
     for owner in &parents {
         let Some(path) = path(mappings, &owner.api_version) else { continue };

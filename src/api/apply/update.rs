@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::By;
 use super::compare::{self, Comparison};
-use super::entry::{Entry, FIELDS_TYPE, Fields};
+use super::entry::{Entry, FIELDS_TYPE};
 use super::first;
-use super::managers::{self, Operation, Owner, Owners, Sources};
+use super::managers::{self, Operation, Owner, Owners};
 use super::reset::{self, NOBODYS};
 use super::set::Set;
 use super::shape;
@@ -32,12 +32,11 @@ pub fn update(row: &Resource, old: Option<&Object>, new: &mut Object, by: &By<'_
     let old_members = Members { map: Some(old_fields), meta: Some(&old_meta), is_stored: true };
     let is_stated = by.subresource.is_empty();
     let is_reset = is_stated && given.len() == 1 && given[0] == Entry::default();
-    let (mine, theirs) = (Sources::of(&given), Sources::of(known));
     let mut owners = Owners::new();
     if !is_reset {
         // Clients that know nothing of managers send none, or what they cannot read: then it stays as it was.
-        let stated = if is_stated { mine.owners().unwrap_or_default() } else { owners };
-        owners = if stated.is_empty() { theirs.owners().unwrap_or_default() } else { stated };
+        let stated = if is_stated { managers::owners(&given).unwrap_or_default() } else { owners };
+        owners = if stated.is_empty() { managers::owners(known).unwrap_or_default() } else { stated };
     }
     if owners.is_empty() && old.is_some() {
         // Nobody tracks this object until somebody applies to it.
@@ -140,14 +139,14 @@ fn own<'a>(owners: &mut Owners<'a>, owner: Owner<'a>) {
 
 impl<'a> By<'a> {
     /// The only entry of an object that is created; none when there are no fields.
-    fn first(&self, row: &Resource, fields: Vec<u8>) -> Option<Entry> {
+    fn first(&self, row: &Resource, fields: String) -> Option<Entry> {
         (!fields.is_empty()).then(|| Entry {
             manager: self.name().to_owned(),
             operation: Operation::Update.word().to_owned(),
             api_version: row.api_version(),
             time: Some(self.now.to_owned()),
             fields_type: FIELDS_TYPE.to_owned(),
-            fields: Some(Fields::Text(fields)),
+            fields: Some(fields),
             subresource: String::new(),
         })
     }

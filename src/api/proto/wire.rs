@@ -83,7 +83,29 @@ pub(super) fn put_number(out: &mut Vec<u8>, field: u32, number: u64) {
 
 /// Appends a field that holds bytes.
 pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    put_varint(out, u64::from(field) << 3 | 2);
-    put_varint(out, bytes.len() as u64);
+    put_length(out, field, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// Appends what comes before a field's bytes.
+pub(super) fn put_length(out: &mut Vec<u8>, field: u32, length: usize) {
+    put_varint(out, u64::from(field) << 3 | 2);
+    put_varint(out, length as u64);
+}
+
+/// Appends a field that holds what `write` appends.
+pub(super) fn nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    put_varint(out, u64::from(field) << 3 | 2);
+    // Most lengths take one byte; for a longer one room is made afterwards.
+    let at = out.len();
+    out.push(0);
+    write(out);
+    let length = (out.len() - at - 1) as u64;
+    if length < 0x80 {
+        out[at] = length as u8;
+    } else {
+        let mut prefix = Vec::with_capacity(4);
+        put_varint(&mut prefix, length);
+        out.splice(at..=at, prefix);
+    }
 }

@@ -56,7 +56,8 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
     let (row, key) = (&*call.row, call.key());
     let found = moment.state.get(key.as_str()).ok_or_else(|| call.not_found())?;
     delete::check_preconditions(call, options, &found.meta.uid, found.revision)?;
-    let mut pod = Object::read(&found.bytes, row).map_err(|error| Status::internal(&error.to_string()))?;
+    let mut pod =
+        Object::read(&found.bytes.to_bytes(), row).map_err(|error| Status::internal(&error.to_string()))?;
     let mut plan = Plan {
         guards: vec![Guard::AtRevision { key: key.clone(), revision: found.revision }],
         writes: Vec::new(),
@@ -96,7 +97,7 @@ fn budget_of<'m>(
     moment: &'m Moment,
 ) -> Result<Option<(&'m Arc<state::Object>, Object)>, Status> {
     let mut budgets = moment.state.range(&BUDGETS.prefix(&pod.meta.namespace)).filter_map(|found| {
-        let object = Object::read(&found.bytes, &BUDGETS).ok()?;
+        let object = Object::read(&found.bytes.to_bytes(), &BUDGETS).ok()?;
         let selector = object.fields.get("spec").and_then(|spec| spec.get("selector"))?;
         let selector = Selector::parse(&scale::selector_text(selector)).ok()?;
         selector.matches(|key| pod.meta.labels.get(key).map(String::as_str)).then_some((found, object))

@@ -1,4 +1,4 @@
-//! What a write's object passes: default, mutate, prepare, validate, admit.
+//! What a write's object passes, filled in: mutate, prepare, validate, admit.
 //!
 //! Pure but for the clock: an old object, a new one and a moment in, a refusal or the object to store out.
 
@@ -57,7 +57,7 @@ impl Attempt<'_> {
     /// An object that lives in no namespace.
     fn read(&self, row: &Resource, name: &str) -> Option<Object> {
         let found = self.state.get(row.key("", name).as_str())?;
-        Object::read(&found.bytes, row).ok()
+        Object::read(&found.bytes.to_bytes(), row).ok()
     }
 
     fn forbidden(&self, why: &str) -> Status {
@@ -65,7 +65,7 @@ impl Attempt<'_> {
     }
 }
 
-/// A step that may change the object. Defaults are filled in again after each.
+/// A step that may change an object that is filled in, and leaves it so.
 pub type MutatingStep = fn(&Attempt<'_>, &mut Object) -> Result<(), Status>;
 
 /// A step that may only refuse. A delete has no new object.
@@ -159,12 +159,7 @@ pub fn delete(attempt: &Attempt<'_>) -> Result<(), Status> {
 }
 
 fn mutate(attempt: &Attempt<'_>, object: &mut Object, steps: &[(&str, MutatingStep)]) -> Result<(), Status> {
-    object.default(attempt.resource);
-    for (_, step) in steps {
-        step(attempt, object)?;
-        object.default(attempt.resource);
-    }
-    Ok(())
+    steps.iter().try_for_each(|(_, step)| step(attempt, object))
 }
 
 fn refuse_if(attempt: &Attempt<'_>, errors: &[api::FieldError]) -> Result<(), Status> {
@@ -215,24 +210,22 @@ mod tests {
 
     use super::*;
 
-    /// Takes away what defaulting filled in, and adds what only defaulting understands.
     fn meddle(_: &Attempt<'_>, secret: &mut Object) -> Result<(), Status> {
-        assert_eq!(secret.fields.shift_remove("type"), Some("Opaque".into()), "defaulted before");
-        secret.fields.insert("stringData".into(), json!({"key": "text"}));
+        secret.fields.insert("type".into(), "Meddled".into());
         Ok(())
     }
 
     fn refuse(attempt: &Attempt<'_>, secret: &mut Object) -> Result<(), Status> {
-        assert!(!secret.fields.contains_key("stringData"), "defaulted in between");
-        Err(Status::forbidden(attempt.resource.group_resource(), attempt.name, "no"))
+        Err(attempt.forbidden(secret.text(&["type"])))
     }
 
     #[test]
-    fn mutating_steps_run_in_order_on_what_is_defaulted_before_and_after_each() {
+    fn mutating_steps_run_in_order_until_one_refuses() {
         let (user, state) = (User::anonymous(), State::default());
+        let row = Resource::builtin("", "v1", "secrets");
         let attempt = Attempt {
             operation: Operation::Create,
-            resource: &Resource::builtin("", "v1", "secrets"),
+            resource: &row,
             namespace: "default",
             name: "x",
             subresource: "",
@@ -240,16 +233,12 @@ mod tests {
             user: &user,
             state: &state,
         };
-        let mut object =
-            Object::from_tree(json!({}), &Resource::builtin("", "v1", "secrets")).expect("conforms").0;
+        let mut object = Object::from_tree(json!({}), &row).expect("conforms").0;
         mutate(&attempt, &mut object, &[("Meddle", meddle)]).expect("allowed");
-        let expected = json!({"type": "Opaque", "data": {"key": "dGV4dA=="}});
-        assert_eq!(json!(object.fields), expected);
-
-        let mut object =
-            Object::from_tree(json!({}), &Resource::builtin("", "v1", "secrets")).expect("conforms").0;
-        let refused = mutate(&attempt, &mut object, &[("Meddle", meddle), ("Refuse", refuse)]);
-        assert_eq!(refused.expect_err("refused").code, 403);
+        assert_eq!(json!(object.fields), json!({"type": "Meddled"}));
+        let refused = mutate(&attempt, &mut object, &[("Meddle", meddle), ("Refuse", refuse), ("Refuse", refuse)]);
+        let refused = refused.expect_err("refused");
+        assert_eq!((refused.code, refused.message.ends_with("is forbidden: Meddled")), (403, true), "{refused:?}");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Ranges {
 }
 
 fn cidrs_of(found: &state::Object) -> Vec<Cidr> {
-    let object = Object::read(&found.bytes, &CIDRS).ok();
+    let object = Object::read(&found.bytes.to_bytes(), &CIDRS).ok();
     let spec = object.map(|object| super::spec_of(&object)).unwrap_or_default();
     texts(&spec, "cidrs").iter().filter_map(|text| text.parse().ok()).collect()
 }
@@ -198,7 +198,7 @@ fn is_used(state: &State, name: &str, cidrs: &[Cidr], besides: &[IpAddr]) -> boo
 }
 
 fn without_finalizer(found: &Arc<state::Object>) -> Option<(Guard, Write)> {
-    let mut object = Object::read(&found.bytes, &CIDRS).ok()?;
+    let mut object = Object::read(&found.bytes.to_bytes(), &CIDRS).ok()?;
     object.meta.finalizers.retain(|one| one != CIDR_FINALIZER);
     let key = found.key.clone();
     let guard = Guard::AtRevision { key: key.clone(), revision: found.revision };

@@ -135,7 +135,7 @@ impl NodePorts {
     /// Those of the cluster.
     pub(super) fn of(state: &State) -> Self {
         let found = state.get(Key::internal(SETTINGS, NODE_PORTS).as_str());
-        let text = found.and_then(|found| serde_json::from_slice::<String>(&found.bytes).ok());
+        let text = found.and_then(|found| serde_json::from_slice::<String>(&found.bytes.to_bytes()).ok());
         text.and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 

@@ -312,7 +312,7 @@ async fn versions_are_converted_by_name_and_the_schema_of_now_holds() {
     );
     let moment = api.memory.moment();
     let stored = moment.state.get("example.com/foos/default/b").expect("stored");
-    let stored: Value = serde_json::from_slice(&stored.bytes).expect("JSON");
+    let stored: Value = serde_json::from_slice(&stored.bytes.to_bytes()).expect("JSON");
     assert_eq!(stored["apiVersion"], "example.com/v2");
 }
 

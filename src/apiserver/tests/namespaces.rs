@@ -83,8 +83,8 @@ fn deletion(api: &Api, name: &str) -> Txn {
     let row: &Resource = &namespace::RESOURCE;
     let key = row.key("", name);
     let moment = api.memory.moment();
-    let mut object =
-        Object::read(&moment.state.get(key.as_str()).expect("there").bytes, row).expect("readable");
+    let mut object = Object::read(&moment.state.get(key.as_str()).expect("there").bytes.to_bytes(), row)
+        .expect("readable");
     mark(&mut object, row, NOW_MS);
     transaction("other", Vec::new(), vec![put(key, &object.prepare(row))])
 }

@@ -203,7 +203,8 @@ fn changed_by_another(api: &Api, change: impl FnOnce(&mut serde_json::Map<String
     let row = &*api::Resource::builtin("", "v1", "configmaps");
     let key = row.key("default", "x");
     let moment = api.memory.moment();
-    let mut object = Object::read(&moment.state.get(key.as_str()).expect("x").bytes, row).expect("readable");
+    let mut object =
+        Object::read(&moment.state.get(key.as_str()).expect("x").bytes.to_bytes(), row).expect("readable");
     change(&mut object.fields);
     transaction("other", Vec::new(), vec![put(key, &object.prepare(row))])
 }

@@ -68,7 +68,8 @@ fn merged(call: &Call, before: &Before<'_>, wanted: &Value) -> Result<Object, St
 }
 
 fn conformed(call: &Call, tree: Value) -> Result<Object, Status> {
-    let row = &call.lens.shown;
-    let made = codec::from_tree(tree, Vec::new(), row, FieldValidation::Ignore);
-    Ok(made?.0)
+    let made = codec::from_tree(tree, Vec::new(), &call.lens.shown, FieldValidation::Ignore);
+    let (mut object, _) = made?;
+    call.lens.default(&mut object);
+    Ok(object)
 }

@@ -49,8 +49,8 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
         state: &moment.state,
     })?;
     let stored = row.stored();
-    let mut object =
-        Object::read(&found.bytes, stored).map_err(|error| Status::internal(&error.to_string()))?;
+    let mut object = Object::read(&found.bytes.to_bytes(), stored)
+        .map_err(|error| Status::internal(&error.to_string()))?;
     let freed = services::unhold(&moment.state, stored, &mut object);
     let plan = |mut companions: Companions, write, answer| {
         companions.guards.push(Guard::AtRevision { key: key.clone(), revision: found.revision });
@@ -62,9 +62,9 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
     let deletion = deletion::decide(&mut object, stored, options, env::wall_ms());
     let held = || services::release(&moment.state, stored, &object);
     match deletion {
-        Deletion::Pending => Ok(Decision::Answer(Answer::Stored(found.bytes.clone()))),
+        Deletion::Pending => Ok(Decision::Answer(Answer::Stored(found.bytes.to_bytes()))),
         Deletion::Remove if deletion::shows_object(row) => {
-            plan(held(), Write::Delete { key: key.clone() }, Answer::Stored(found.bytes.clone()))
+            plan(held(), Write::Delete { key: key.clone() }, Answer::Stored(found.bytes.to_bytes()))
         }
         Deletion::Remove => {
             let details = Details {
@@ -79,7 +79,7 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
         Deletion::Mark => {
             let prepared = object.prepare(stored);
             if found.has_body(&prepared.body) {
-                return Ok(Decision::Answer(Answer::Stored(found.bytes.clone())));
+                return Ok(Decision::Answer(Answer::Stored(found.bytes.to_bytes())));
             }
             // Who asked in the old way that nothing stays is told that the end is still to come.
             let code = if options.cascades { 202 } else { 200 };

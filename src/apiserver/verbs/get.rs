@@ -17,7 +17,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     let revision = revision.map_err(|error| Status::unexplained(error.to_string()))?;
     let moment = moment_for(&*context.backend, revision).await?;
     match moment.state.get(call.key().as_str()) {
-        Some(found) => present::object(200, &found.bytes, &call.lens, form),
+        Some(found) => present::object(200, &found.bytes.to_bytes(), &call.lens, form),
         None => Err(call.not_found().into()),
     }
 }

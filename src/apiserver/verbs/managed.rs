@@ -78,14 +78,11 @@ fn manager(call: &Call) -> String {
     }
 }
 
-/// Gives what differs between two objects, both as they are shown, to the manager of the request.
+/// Gives what differs between two objects, both as they are shown and filled in, to the manager of the request: what
+/// was left out is nobody's to take away.
 pub(super) fn track(call: &Call, old: Option<&Object>, new: &mut Object) {
     let (manager, now) = (manager(call), time::rfc3339(env::wall_ms()));
     let by = By { manager: &manager, subresource: &call.path.subresource, now: &now };
-    if call.lens.is_plain() {
-        // What is left out is nobody's to take away.
-        new.default(&call.lens.shown);
-    }
     apply::update(&call.lens.shown, old, new, &by);
 }
 

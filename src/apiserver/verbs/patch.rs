@@ -76,6 +76,7 @@ impl Attempt<'_> {
             return Err(self.unusable(&format!("strict decoding error: {}", odd.join(", "))));
         }
         update::place(&mut object, self.call)?;
+        self.call.lens.default(&mut object);
         managed::track(self.call, Some(self.before.object), &mut object);
         Ok((object, odd))
     }

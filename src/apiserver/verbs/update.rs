@@ -31,6 +31,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
         decide(&call, moment, |before| {
             of_object(&call, &object.meta, before.object)?;
             let mut new = object.clone();
+            call.lens.default(&mut new);
             managed::track(&call, Some(before.object), &mut new);
             Ok(new)
         })
@@ -101,8 +102,8 @@ pub(super) struct Before<'a> {
     pub(super) object: &'a Object,
 }
 
-/// Decides what becomes of the object found at this moment; `change` makes the new one from it, as it is shown, with the
-/// owners of its fields.
+/// Decides what becomes of the object found at this moment; `change` makes the new one from it, as it is shown, filled
+/// in, with the owners of its fields.
 pub(super) fn decide(
     call: &Call,
     moment: &Moment,
@@ -111,8 +112,9 @@ pub(super) fn decide(
     let (row, key) = (&*call.row, call.key());
     let found = moment.state.get(key.as_str()).ok_or_else(|| call.not_found())?;
     let unreadable = |error: ReadError| Status::internal(&error.to_string());
-    let old = Object::read(&found.bytes, row.stored()).map_err(unreadable)?;
-    let mut given = match call.lens.show(&found.bytes).map_err(unreadable)? {
+    let bytes = found.bytes.to_bytes();
+    let old = Object::read(&bytes, row.stored()).map_err(unreadable)?;
+    let given = match call.lens.show(&bytes).map_err(unreadable)? {
         Some(seen) => {
             let mut object = Object::read(&seen, &call.lens.shown).map_err(unreadable)?;
             if call.lens.is_scale() {
@@ -120,9 +122,8 @@ pub(super) fn decide(
             }
             change(&Before { bytes: &seen, object: &object })?
         }
-        None => change(&Before { bytes: &found.bytes, object: &old })?,
+        None => change(&Before { bytes: &bytes, object: &old })?,
     };
-    call.lens.default(&mut given);
     let scale_owners =
         call.lens.is_scale().then(|| managed::of_scaled(call, &old, &given.meta.managed_fields));
     let of = if call.lens.is_scale() { &*call.lens.shown } else { row.stored() };
@@ -162,7 +163,7 @@ pub(super) fn decide(
         }
     }
     if found.has_body(&prepared.body) {
-        return Ok(Decision::Answer(Answer::Stored(found.bytes.clone())));
+        return Ok(Decision::Answer(Answer::Stored(bytes)));
     }
     // The last finalizer is gone: nothing keeps an object that was deleted.
     let is_released = prepared.deleting && !prepared.finalizers && !(row.stored().strategy().is_held)(&new);

@@ -206,7 +206,7 @@ impl Stream {
         }
         for object in self.initial.by_ref() {
             if self.encoder.filter.matches(&object) {
-                return Some(self.encoder.object("ADDED", &object.bytes));
+                return Some(self.encoder.object("ADDED", &object.bytes.to_bytes()));
             }
         }
         self.ends.take().map(|revision| self.encoder.bookmark(revision, true))
@@ -276,9 +276,11 @@ impl Encoder {
         // What everybody sees the same way is encoded once.
         let common = kind == common_kind(event);
         if self.form == Representation::Plain && common && self.lens.is_plain() {
-            return Some(event.frame.get_or_init(|| framed(kind, &change.object.bytes, self.form)).clone());
+            return Some(
+                event.frame.get_or_init(|| framed(kind, &change.object.bytes.to_bytes(), self.form)).clone(),
+            );
         }
-        Some(self.object(kind, &change.object.bytes))
+        Some(self.object(kind, &change.object.bytes.to_bytes()))
     }
 
     fn object(&mut self, kind: &str, stored: &Bytes) -> Bytes {
@@ -306,7 +308,8 @@ fn common_kind(event: &Event) -> &'static str {
 
 /// An object's bytes with another revision in place of its own.
 fn at_revision(object: &Object, revision: u64) -> Bytes {
-    let (head, tail) = object.body_halves();
     let member = format!("\"resourceVersion\":\"{revision}\",");
-    [head, member.as_bytes(), tail].concat().into()
+    let mut pieces = object.body_pieces();
+    pieces.insert(1, member.as_bytes());
+    pieces.concat().into()
 }

@@ -78,7 +78,7 @@ pub struct KnownToken {
 
 impl KnownToken {
     fn of(object: &Object) -> Option<Self> {
-        let record = serde_json::from_slice(&object.bytes).ok()?;
+        let record = serde_json::from_slice(&object.bytes.to_bytes()).ok()?;
         Some(Self { key: object.key.clone(), revision: object.revision, record })
     }
 
@@ -129,7 +129,7 @@ pub fn member(state: &State, name: &str) -> Option<KnownMember> {
 }
 
 fn known_member(object: &Object) -> Option<KnownMember> {
-    let record: MemberRecord = serde_json::from_slice(&object.bytes).ok()?;
+    let record: MemberRecord = serde_json::from_slice(&object.bytes.to_bytes()).ok()?;
     Some(KnownMember {
         name: object.key.name().to_owned(),
         node: record.node.unwrap_or(object.revision),

@@ -39,6 +39,9 @@ pub struct ClusterFile {
     pub stable: HostPort,
     /// In order of their names.
     pub masters: Vec<MasterAddress>,
+    /// The flags that say where Services get their addresses and node ports; none: the defaults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service_ranges: Vec<String>,
 }
 
 /// What connects the masters.
@@ -76,7 +79,14 @@ impl ClusterFile {
             Network::Bridge { subnet } => bridge_address(*subnet, 1, API_PORT),
             Network::Loopback => loopback(free_port()?),
         };
-        Ok(Self { format: FORMAT, cluster: cluster.to_string(), network, stable, masters: Vec::new() })
+        Ok(Self {
+            format: FORMAT,
+            cluster: cluster.to_string(),
+            network,
+            stable,
+            masters: Vec::new(),
+            service_ranges: Vec::new(),
+        })
     }
 
     /// The content of `cluster.json`.

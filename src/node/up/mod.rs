@@ -31,6 +31,7 @@ use base::ids::ClusterId;
 
 use crate::data_dir::DataDir;
 use crate::files::{self, Lock};
+use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
 use cluster_file::{ClusterFile, Network};
 use host::Host;
 use process::Processes;
@@ -50,6 +51,8 @@ pub struct UpOptions {
     pub masters: Option<usize>,
     /// Whether a new cluster gets a network of its own.
     pub network: NetworkChoice,
+    /// Where the Services of a new cluster get their addresses and node ports.
+    pub services: ServiceRanges,
 }
 
 /// Whether a new cluster gets a network of its own.
@@ -124,10 +127,16 @@ impl ClusterDir {
         let is_new = known.is_none();
         let cluster = known.as_ref().map_or_else(|| Ok(ClusterId::random()), ClusterFile::id)?;
         let mut free_port = free_ports(cluster);
+        let ranges = options.services.arguments();
         let mut file = match known {
-            Some(file) => file,
+            Some(file) if ranges.is_empty() || ranges == file.service_ranges => file,
+            Some(_) => bail!("{ONLY_FOR_NEW}"),
             None => {
-                ClusterFile::new(cluster, choose_network(host, cluster, options.network)?, &mut free_port)?
+                options.services.clone().settings()?;
+                let network = choose_network(host, cluster, options.network)?;
+                let mut file = ClusterFile::new(cluster, network, &mut free_port)?;
+                file.service_ranges = ranges;
+                file
             }
         };
         let count = options.masters.unwrap_or(if is_new { MASTERS_DEFAULT } else { file.masters.len() });
@@ -168,7 +177,12 @@ mod tests {
     use crate::up::host::fake::FakeHost;
 
     fn options(directory: &Path) -> UpOptions {
-        UpOptions { directory: directory.to_owned(), masters: None, network: NetworkChoice::Auto }
+        UpOptions {
+            directory: directory.to_owned(),
+            masters: None,
+            network: NetworkChoice::Auto,
+            services: ServiceRanges::default(),
+        }
     }
 
     #[test]
@@ -181,6 +195,26 @@ mod tests {
         assert_eq!(first, second);
         assert_eq!(first.masters.len(), MASTERS_DEFAULT);
         assert!(matches!(first.network, Network::Bridge { .. }));
+    }
+
+    #[test]
+    fn a_new_cluster_takes_ranges_for_services_and_keeps_them() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::open(root.path()).expect("open");
+        let host = FakeHost::default();
+        let with = |flags: &str| UpOptions { services: ServiceRanges::of(flags), ..options(root.path()) };
+        let flags = "--service-cluster-ip-range=10.1.0.0/20 --service-node-port-range=31000-31999";
+        assert!(
+            cluster.load_or_make(&host, &with("--service-cluster-ip-range=10.0.0.0/16,10.1.0.0/16")).is_err()
+        );
+        let made = cluster.load_or_make(&host, &with(flags)).expect("make");
+        assert_eq!(made.service_ranges.join(" "), flags);
+        for again in [flags, ""] {
+            assert_eq!(cluster.load_or_make(&host, &with(again)).expect("load"), made);
+        }
+        let refused =
+            cluster.load_or_make(&host, &with("--service-node-port-range=1-9")).expect_err("refused");
+        assert_eq!(refused.to_string(), ONLY_FOR_NEW);
     }
 
     #[test]

@@ -103,12 +103,18 @@ impl<'a> Starting<'a> {
         for (master, boot) in self.file.masters.iter().zip(self.boots.clone()) {
             let arguments: &[String] = match boot {
                 Boot::Join => continue,
-                Boot::Init => &["--init".to_owned(), "--cluster-id".to_owned(), self.file.cluster.clone()],
+                Boot::Init => &self.first_arguments(),
                 Boot::Resume => &[],
             };
             self.start_master(master, arguments)?;
         }
         Ok(())
+    }
+
+    /// What the master that makes the cluster is told.
+    fn first_arguments(&self) -> Vec<String> {
+        let cluster = ["--init".to_owned(), "--cluster-id".to_owned(), self.file.cluster.clone()];
+        cluster.into_iter().chain(self.file.service_ranges.iter().cloned()).collect()
     }
 
     /// Starts those that need a token, once there is one.
@@ -266,6 +272,7 @@ mod tests {
     use base::ids::ClusterId;
 
     use super::*;
+    use crate::service_ranges::ServiceRanges;
     use crate::up::host::fake::FakeHost;
     use crate::up::{NetworkChoice, free_ports, host};
 
@@ -293,6 +300,7 @@ mod tests {
             directory: directory.path().to_owned(),
             masters: Some(2),
             network: NetworkChoice::Auto,
+            services: ServiceRanges::default(),
         };
         let file = cluster.load_or_make(&host, &options).expect("make");
         host.done.borrow_mut().clear();
@@ -301,7 +309,8 @@ mod tests {
 
     #[test]
     fn the_first_start_makes_the_cluster_inside_its_namespace() {
-        let (_root, host, cluster, file) = opened(true);
+        let (_root, host, cluster, mut file) = opened(true);
+        file.service_ranges = vec!["--service-node-port-range=31000-31999".to_owned()];
         let mut starting = Starting::new(&host, &cluster, &file).expect("starting");
         starting.start_known().expect("start");
         let short = file.id().expect("id").short();
@@ -309,7 +318,7 @@ mod tests {
         let (api, peer, id) = (&file.masters[0].api, &file.masters[0].peer, &file.cluster);
         let expected = format!(
             "spawn ip netns exec kl-{short}-master-1 {program} server --dir {} --name master-1 --api {api} \
-             --peer {peer} --san {} --init --cluster-id {id}",
+             --peer {peer} --san {} --init --cluster-id {id} --service-node-port-range=31000-31999",
             data.path().display(),
             file.stable.host,
         );

@@ -102,8 +102,12 @@ mod tests {
     fn cluster(host: &FakeHost) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("temporary directory");
         let directory = ClusterDir::open(root.path()).expect("open");
-        let options =
-            UpOptions { directory: root.path().to_owned(), masters: Some(2), network: NetworkChoice::Auto };
+        let options = UpOptions {
+            directory: root.path().to_owned(),
+            masters: Some(2),
+            network: NetworkChoice::Auto,
+            services: crate::service_ranges::ServiceRanges::default(),
+        };
         directory.load_or_make(host, &options).expect("make");
         for name in ["master-1", "master-2", BALANCER] {
             let data = directory.data(name).path().display().to_string();

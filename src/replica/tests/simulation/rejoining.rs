@@ -47,7 +47,7 @@ async fn told(master: &Master, revision: u64) -> Vec<(String, u64, bytes::Bytes)
     let objects = view.page("core/configmaps/", "", usize::MAX).await.expect("history can be read");
     objects
         .iter()
-        .map(|object| (object.key.as_str().to_owned(), object.revision, object.bytes.clone()))
+        .map(|object| (object.key.as_str().to_owned(), object.revision, object.bytes.to_bytes()))
         .collect()
 }
 

@@ -1,0 +1,210 @@
+//! The bytes of an object. What many objects have in common is held once.
+//!
+//! Half of a pod are the sets of fields in its `metadata.managedFields`, and those are the same in all pods that came
+//! from one template. They are found in the bytes alone and change nothing that anybody can see: hashes, the log and
+//! the durable image know only whole bytes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use api::view::View;
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Bytes of a piece that is looked for among those of other objects; below, telling where it is takes as much.
+const SHARED_BYTES_MIN: usize = 128;
+
+/// Pieces that are known before those that nobody holds any more are looked for.
+const SWEEP_MIN: usize = 1024;
+
+/// The bytes of an object, in pieces.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    /// All that is not shared.
+    own: Bytes,
+    /// What is shared, in order.
+    cuts: Box<[Cut]>,
+}
+
+/// A piece that other objects may hold as well.
+#[derive(Clone, Debug)]
+struct Cut {
+    /// How much of the object's own bytes comes before it.
+    at: usize,
+    shared: Arc<[u8]>,
+}
+
+impl Body {
+    /// Of bytes in one piece. What is shared are sets of fields, as server-side apply keeps them; none that begins before
+    /// `behind`.
+    pub fn of(bytes: impl Into<Bytes>, behind: usize) -> Self {
+        let bytes = bytes.into();
+        let found: Vec<(usize, usize)> = sets(&bytes).filter(|(from, _)| *from > behind).collect();
+        if found.is_empty() {
+            return Self { own: bytes, cuts: Box::default() };
+        }
+        let shared_bytes: usize = found.iter().map(|(from, to)| to - from).sum();
+        let mut own = Vec::with_capacity(bytes.len() - shared_bytes);
+        let mut cuts = Vec::with_capacity(found.len());
+        let mut done = 0;
+        for (from, to) in found {
+            own.extend_from_slice(&bytes[done..from]);
+            cuts.push(Cut { at: own.len(), shared: shared(&bytes[from..to]) });
+            done = to;
+        }
+        own.extend_from_slice(&bytes[done..]);
+        Self { own: own.into(), cuts: cuts.into() }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.own.len() + self.cuts.iter().map(|cut| cut.shared.len()).sum::<usize>()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them in one piece: a copy, where some are shared.
+    pub fn to_bytes(&self) -> Bytes {
+        if self.cuts.is_empty() {
+            return self.own.clone();
+        }
+        let mut whole = Vec::with_capacity(self.len());
+        self.append_to(&mut whole);
+        whole.into()
+    }
+
+    /// Appends all of them.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        self.pieces().for_each(|piece| out.extend_from_slice(piece));
+    }
+
+    /// The pieces, in order. The first is the object's own.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.cuts.iter().map(|cut| cut.at).chain([self.own.len()]);
+        let shared = self.cuts.iter().map(|cut| &*cut.shared).chain([&[][..]]);
+        let mut from = 0;
+        ends.zip(shared).flat_map(move |(end, shared)| {
+            let own = &self.own[from..end];
+            from = end;
+            [own, shared]
+        })
+    }
+
+    /// The object as JSON that lacks the values that are shared: enough for whoever looks for others.
+    pub fn own(&self) -> &[u8] {
+        &self.own
+    }
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.to_bytes() == other.to_bytes()
+    }
+}
+
+impl Eq for Body {}
+
+/// Where the sets of fields stand that are long enough to be shared: from, to.
+fn sets(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    let entries = match bytes.len() {
+        0..SHARED_BYTES_MIN => View::ABSENT,
+        _ => View::new(bytes).at(&["metadata", "managedFields"]),
+    };
+    let sets = entries.items().map(|entry| entry.get("fieldsV1").bytes());
+    sets.filter(|set| set.len() >= SHARED_BYTES_MIN).map(|set| {
+        let from = set.as_ptr().addr() - bytes.as_ptr().addr();
+        (from, from + set.len())
+    })
+}
+
+/// All pieces that somebody holds, by their digest.
+struct Known {
+    pieces: BTreeMap<u64, Weak<[u8]>>,
+    /// How many there are before the next look for those that nobody holds.
+    sweep_at: usize,
+}
+
+static KNOWN: LazyLock<Mutex<Known>> =
+    LazyLock::new(|| Mutex::new(Known { pieces: BTreeMap::new(), sweep_at: SWEEP_MIN }));
+
+/// The piece, as others hold it if they do.
+fn shared(piece: &[u8]) -> Arc<[u8]> {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let digest = xxh3_64(piece);
+    if let Some(held) = known.pieces.get(&digest).and_then(Weak::upgrade) {
+        // Different pieces of one digest are not worth a list.
+        return if *held == *piece { held } else { piece.into() };
+    }
+    let held: Arc<[u8]> = piece.into();
+    known.pieces.insert(digest, Arc::downgrade(&held));
+    if known.pieces.len() > known.sweep_at {
+        known.pieces.retain(|_, held| held.strong_count() > 0);
+        known.sweep_at = SWEEP_MIN.max(2 * known.pieces.len());
+    }
+    held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(name: &str, sets: &[&str]) -> String {
+        let entries: Vec<_> = sets
+            .iter()
+            .map(|set| format!(r#"{{"manager":"m","fieldsV1":{set},"subresource":"s"}}"#))
+            .collect();
+        format!(
+            r#"{{"metadata":{{"name":"{name}","managedFields":[{}]}},"spec":{{"fieldsV1":{{}}}}}}"#,
+            entries.join(",")
+        )
+    }
+
+    fn set(field: &str) -> String {
+        format!(
+            r#"{{"f:{field}":{{"f:{}":{{}},"k:{{\"name\":\"]}}\"}}":{{}}}}}}"#,
+            "x".repeat(SHARED_BYTES_MIN)
+        )
+    }
+
+    #[test]
+    fn bytes_come_out_as_they_went_in() {
+        let (long, other) = (set("a"), set("b"));
+        let sets: [&[&str]; 6] =
+            [&[], &["{}"], &[&long], &[&long, "{}", &other], &[&long, &long], &["null", &other]];
+        for sets in sets {
+            let whole = object("a", sets);
+            let body = Body::of(whole.clone(), 0);
+            assert_eq!(body.to_bytes(), whole);
+            assert_eq!((body.len(), body.is_empty()), (whole.len(), false));
+            let kept: usize = sets.iter().filter(|set| set.len() > 9).map(|set| set.len()).sum();
+            assert_eq!(body.own().len(), whole.len() - kept, "{whole}");
+            assert_eq!(View::new(body.own()).at(&["metadata", "name"]).text(), "a");
+            assert_eq!(View::new(body.own()).get("spec").bytes(), br#"{"fieldsV1":{}}"#);
+            assert_eq!(Body::of(whole.clone(), whole.len()).own(), whole.as_bytes());
+            let entries = View::new(body.own()).at(&["metadata", "managedFields"]);
+            assert!(entries.items().all(|entry| entry.get("subresource").is("s")), "{entries:?}");
+            assert_eq!(
+                (Body::of(whole.clone(), 0), body.clone() == Body::of(object("b", sets), 0)),
+                (body, false)
+            );
+        }
+        for odd in ["", "{", r#"{"metadata":{"managedFields":[{"fieldsV1":"#, "\u{0}any"] {
+            assert_eq!(Body::of(odd, 0).to_bytes(), odd);
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_is_held_once_and_goes_with_its_last_holder() {
+        let set = set("held once");
+        let bodies: Vec<_> = ["a", "b"].map(|name| Body::of(object(name, &[&set]), 0)).into();
+        assert!(Arc::ptr_eq(&bodies[0].cuts[0].shared, &bodies[1].cuts[0].shared));
+        let held = Arc::downgrade(&bodies[0].cuts[0].shared);
+        drop(bodies);
+        assert!(held.upgrade().is_none());
+        let again = Body::of(object("c", &[&set]), 0);
+        assert_eq!(again.to_bytes(), object("c", &[&set]));
+    }
+}
