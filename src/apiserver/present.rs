@@ -93,8 +93,8 @@ pub fn status_message(json: &[u8]) -> Bytes {
     let mut tree: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
     fill(&mut tree, &["message", "reason", "status"]);
     for (of, names) in [
-        ("metadata", &["continue", "resourceVersion", "selfLink"][..]),
-        ("details", &["group", "kind", "name", "uid"]),
+        ("metadata", &["selfLink", "resourceVersion", "continue"][..]),
+        ("details", &["name", "group", "kind", "uid"]),
     ] {
         if let Some(Value::Object(map)) = tree.get_mut(of) {
             fill(map, names);

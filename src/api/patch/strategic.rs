@@ -150,8 +150,11 @@ fn check_order(patch: &[Value], order: &[Value], key: &str) -> Result<(), PatchE
     for item in patch.iter().filter(|item| key.is_empty() || item.get(DIRECTIVE).is_none()) {
         let name = key_of(item, key)?;
         let mut is_found = false;
-        while let (false, Some(place)) = (is_found, places.next()) {
+        for place in places.by_ref() {
             is_found = key_of(place, key)? == name;
+            if is_found {
+                break;
+            }
         }
         if !is_found {
             let list = |items: &[Value]| go_text(&items.to_vec().into());

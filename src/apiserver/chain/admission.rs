@@ -236,9 +236,14 @@ mod tests {
         let mut object = Object::from_tree(json!({}), &row).expect("conforms").0;
         mutate(&attempt, &mut object, &[("Meddle", meddle)]).expect("allowed");
         assert_eq!(json!(object.fields), json!({"type": "Meddled"}));
-        let refused = mutate(&attempt, &mut object, &[("Meddle", meddle), ("Refuse", refuse), ("Refuse", refuse)]);
+        let refused =
+            mutate(&attempt, &mut object, &[("Meddle", meddle), ("Refuse", refuse), ("Refuse", refuse)]);
         let refused = refused.expect_err("refused");
-        assert_eq!((refused.code, refused.message.ends_with("is forbidden: Meddled")), (403, true), "{refused:?}");
+        assert_eq!(
+            (refused.code, refused.message.ends_with("is forbidden: Meddled")),
+            (403, true),
+            "{refused:?}"
+        );
     }
 
     #[test]

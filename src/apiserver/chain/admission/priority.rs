@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use api::object::member;
+use api::view::View;
 use api::{Object, Resource, Status};
 use serde_json::{Value, json};
 use state::State;
@@ -11,9 +12,6 @@ use super::{Attempt, Operation};
 
 static CLASSES: LazyLock<Arc<Resource>> =
     LazyLock::new(|| Resource::builtin("scheduling.k8s.io", "v1", "priorityclasses"));
-
-/// How a stored class says that it is for pods that name none.
-const MARK: &[u8] = br#""globalDefault":true"#;
 
 const PREEMPTS: &str = "PreemptLowerPriority";
 
@@ -71,11 +69,10 @@ pub(super) fn fill(attempt: &Attempt<'_>, pod: &mut Object) -> Result<(), Status
 /// The class for pods that name none; the lowest, should there be several.
 fn default_class(state: &State) -> Option<Object> {
     let prefix = CLASSES.prefix("");
-    let marked =
-        state.range(&prefix).filter(|class| class.bytes.windows(MARK.len()).any(|part| part == MARK));
-    let classes = marked.filter_map(|class| Object::read(&class.bytes, &CLASSES).ok());
-    let value = |class: &Object| class.fields.get("value").and_then(Value::as_i64);
-    classes.filter(is_default).min_by_key(value)
+    let is_marked = |class: &&Arc<state::Object>| View::new(class.bytes.own()).get("globalDefault").is_true();
+    let marked = state.range(&prefix).filter(is_marked);
+    let classes = marked.filter_map(|class| Object::read(&class.bytes.to_bytes(), &CLASSES).ok());
+    classes.min_by_key(|class| class.fields.get("value").and_then(Value::as_i64))
 }
 
 fn is_default(class: &Object) -> bool {
