@@ -73,7 +73,7 @@ fn check_power_cuts(environment: &[(&str, &str)], course: impl Fn(u64) -> Course
 
 /// Of some cuts only what was synced survives, which is the hardest that a disk may do.
 fn mercy(seed: u64) -> Mercy {
-    if seed % 7 == 0 { Mercy::None } else { Mercy::Random }
+    if seed.is_multiple_of(7) { Mercy::None } else { Mercy::Random }
 }
 
 #[test]

@@ -16,6 +16,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const ROUNDS: u32 = 3000;
 
+#[expect(clippy::disallowed_methods, reason = "a clock is what this is about")]
 fn timed<R>(name: &str, mut step: impl FnMut() -> R) {
     for _ in 0..ROUNDS / 10 {
         black_box(step());

@@ -23,7 +23,7 @@ impl Dice {
 
     /// Each byte decides one thing. Once they are used up it is the last one of all, by which nothing is added.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Self(Source::Bytes(bytes.to_vec().into_iter()))
+        Self(Source::Bytes(Vec::from(bytes).into_iter()))
     }
 
     /// Whether nothing is left to decide by.
