@@ -188,9 +188,12 @@ fn theirs(told: &Value, row: &Resource) -> Option<Outcome> {
         let object = read(&told["object"], row);
         return Some(Ok(undated(String::from_utf8(object.prepare(row).body).expect("JSON is text"))));
     };
-    // Differences of specs are drawn in lines of Go values; a client has both objects and can do better.
+    // How sources of volumes differ is drawn in lines of Go values; a client has both objects and can do better.
+    let is_drawn = |cause: &Value| cause["field"] == "spec.persistentvolumesource";
     let text = |cause: &Value, field: &str| {
-        cause[field].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+        let text = cause[field].as_str().unwrap_or_default();
+        let first = text.lines().next().unwrap_or_default();
+        if is_drawn(cause) { first.to_owned() } else { text.to_owned() }
     };
     let line = |cause: &Value| {
         format!("{} {}: {}", text(cause, "reason"), text(cause, "field"), text(cause, "message"))
