@@ -23,6 +23,7 @@ const CHANGING: &[&str] = &[
     "Creation Timestamp:",
     "Resource Version:",
     "UID:",
+    "X509SHA256=",
 ];
 
 /// Runs a command line in a shell, among the files of the session.
