@@ -28,7 +28,10 @@ pub fn parse(text: &str) -> Option<i64> {
         }
         let (unit, unit_ns) = UNITS.iter().find(|(unit, _)| behind.starts_with(unit))?;
         let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let part = format!("0.{decimals}0").parse::<f64>().ok()? * *unit_ns as f64;
+        // As Go does it: more digits than fit into a number count for nothing, and whole nanoseconds come out whole.
+        let decimals = &decimals[..decimals.len().min(DECIMALS_MAX)];
+        let unit_share = *unit_ns as f64 / 10_f64.powi(decimals.len() as i32);
+        let part = format!("0{decimals}").parse::<i64>().ok()? as f64 * unit_share;
         total = total.checked_add(whole.checked_mul(*unit_ns)?)?.checked_add(part as i64)?;
         rest = &behind[unit.len()..];
     }
@@ -72,6 +75,9 @@ fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
+/// Digits that certainly fit into 63 bits.
+const DECIMALS_MAX: usize = 18;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +95,8 @@ mod tests {
             ("1500us", "1.5ms"),
             ("1ns", "1ns"),
             ("61.25s", "1m1.25s"),
+            ("1h0.5us0.5s", "1h0m0.5000005s"),
+            ("1h0m0.5000005s", "1h0m0.5000005s"),
         ];
         for (given, expect) in cases {
             assert_eq!(parse(given).map(text).as_deref(), Some(expect), "{given}");
