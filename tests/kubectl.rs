@@ -23,6 +23,9 @@ mod script;
 #[path = "kubectl/session.rs"]
 mod session;
 
+/// Where the scripts are.
+const FOLDER: &str = "kubectl";
+
 /// How long one command may take.
 const KUBECTL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -74,24 +77,11 @@ fn minor(program: &Path) -> Result<u32> {
 }
 
 /// The scripts, in order.
-fn scripts() -> Result<Vec<PathBuf>> {
-    let entries = folder().read_dir().context("list the scripts")?;
-    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    paths.sort();
-    Ok(paths)
-}
-
-/// Asked for at run time: checkouts share compiled tests.
-fn folder() -> PathBuf {
-    let top = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells its tests");
-    Path::new(&top).join("tests/kubectl")
-}
 
 /// Runs every script; returns the commands that show something else than expected, and prints both.
 async fn compare(session: &mut Session, minor: u32) -> Result<BTreeSet<String>> {
     let mut different = BTreeSet::new();
-    for path in scripts()? {
+    for path in recording::scripts(FOLDER)? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         for step in script::parse(&std::fs::read_to_string(&path)?) {
             let shown = session.run(&step.command).await?;
@@ -113,8 +103,8 @@ async fn record(kubeconfig: &Path) -> Result<()> {
     let program = PathBuf::from(std::env::var_os(RECORD_WITH).context(RECORD_WITH)?);
     let minor = minor(&program)?;
     let home = std::env::temp_dir().join(format!("keelson-record-{}", std::process::id()));
-    let mut session = Session::new(&program, kubeconfig, &home, &folder())?;
-    for path in scripts()? {
+    let mut session = Session::new(&program, kubeconfig, &home, &recording::folder(FOLDER))?;
+    for path in recording::scripts(FOLDER)? {
         let mut steps = script::parse(&std::fs::read_to_string(&path)?);
         for step in &mut steps {
             let screen = session.run(&step.command).await?;
@@ -141,12 +131,12 @@ fn a_session_shows_what_kubernetes_shows() {
             let cluster = Cluster::start(machine, Options::default()).await?;
             let kubeconfig = cluster.directory().join("kubeconfig");
             let home = cluster.directory().join("home");
-            let mut session = Session::new(&program, &kubeconfig, &home, &folder())?;
+            let mut session = Session::new(&program, &kubeconfig, &home, &recording::folder(FOLDER))?;
             different.extend(compare(&mut session, minor).await?);
         }
         // Some differences are in the words of the newest alone.
         let all = RECORDED.last() == Some(&newest);
-        recording::check_differences(&different, &folder().join("differences.list"), all)
+        recording::check_differences(&different, &recording::folder(FOLDER).join("differences.list"), all)
     });
 }
 

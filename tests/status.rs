@@ -12,7 +12,7 @@
 //! of a refusal may come in any.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use chaos::client::{Client, Method};
@@ -35,6 +35,9 @@ struct Case {
     body: String,
     answer: String,
 }
+
+/// Where the scripts are.
+const FOLDER: &str = "status";
 
 /// Stands above a case whose causes may come in any order.
 const ANY_ORDER: &str = "# In any order";
@@ -151,24 +154,11 @@ async fn answer(client: &Client, case: &Case) -> Result<String> {
 }
 
 /// The scripts, in order: the first makes what the others meet.
-fn scripts() -> Result<Vec<PathBuf>> {
-    let entries = folder().read_dir().context("list the scripts")?;
-    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    paths.sort();
-    Ok(paths)
-}
-
-/// Asked for at run time: checkouts share compiled tests.
-fn folder() -> PathBuf {
-    let top = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells its tests");
-    Path::new(&top).join("tests/status")
-}
 
 /// Writes down what a real Kubernetes answers.
 async fn record(kubeconfig: &Path) -> Result<()> {
     let client = Client::new(Kubeconfig::read(kubeconfig)?.current()?);
-    for path in scripts()? {
+    for path in recording::scripts(FOLDER)? {
         let mut cases = parse(&std::fs::read_to_string(&path)?);
         for case in &mut cases {
             case.answer = answer(&client, case).await.unwrap_or_else(|error| format!("{error:#}"));
@@ -188,7 +178,7 @@ fn what_is_refused_is_refused_in_the_words_of_kubernetes() {
         let cluster = Cluster::start(machine, Options { masters: 1, ..Options::default() }).await?;
         let client = cluster.any_client()?;
         let mut different = BTreeSet::new();
-        for path in scripts()? {
+        for path in recording::scripts(FOLDER)? {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             for (at, case) in parse(&std::fs::read_to_string(&path)?).into_iter().enumerate() {
                 let said = answer(&client, &case).await.unwrap_or_else(|error| format!("{error:#}"));
@@ -201,6 +191,6 @@ fn what_is_refused_is_refused_in_the_words_of_kubernetes() {
                 }
             }
         }
-        recording::check_differences(&different, &folder().join("differences.list"), true)
+        recording::check_differences(&different, &recording::folder(FOLDER).join("differences.list"), true)
     });
 }

@@ -34,10 +34,10 @@ pub struct TypeError(String);
 /// The first value of a wrong type.
 pub fn conform(tree: Value, of: &Type) -> Result<(Map<String, Value>, Vec<String>), TypeError> {
     let mut walk = Walk { place: String::new(), path: String::new(), unknown: Vec::new() };
-    let Value::Object(map) = tree else {
+    let Value::Object(mut map) = tree else {
         return Err(walk.mismatch(&tree, of.qualified(), None));
     };
-    let map = walk.object(map, of)?;
+    walk.object(&mut map, of)?;
     Ok((map, walk.unknown))
 }
 
@@ -72,101 +72,113 @@ impl<'s> Wanted<'s> {
 
 impl Walk {
     /// Null means absent: such members are dropped before the value is looked at.
-    fn object(&mut self, map: Map<String, Value>, of: &Type) -> Result<Map<String, Value>, TypeError> {
+    fn object(&mut self, map: &mut Map<String, Value>, of: &Type) -> Result<(), TypeError> {
         if let Some(custom) = &of.custom {
-            return self.custom(map, of, custom);
+            *map = self.custom(std::mem::take(map), of, custom)?;
+            return Ok(());
         }
         let is_root = self.path.is_empty();
-        let mut kept = Map::with_capacity(map.len());
-        for (name, value) in map {
-            let outer = self.enter(&name);
-            match of.field(&name) {
+        let mut is_dropped = false;
+        for (name, value) in map.iter_mut() {
+            let outer = self.enter(name);
+            match of.field(name) {
                 Some(field) if !value.is_null() => {
-                    let wanted = Wanted { shape: &field.shape, go: &field.go, within: of };
-                    kept.insert(name, self.value(value, wanted)?);
+                    self.value(value, Wanted { shape: &field.shape, go: &field.go, within: of })?;
                 }
-                None if !(is_root && matches!(name.as_str(), "kind" | "apiVersion")) => self.prune(),
-                _ => {}
+                known => {
+                    if known.is_none() && !(is_root && matches!(name.as_str(), "kind" | "apiVersion")) {
+                        self.prune();
+                    }
+                    *value = Value::Null;
+                    is_dropped = true;
+                }
             }
             self.leave(outer);
         }
-        Ok(kept)
+        if is_dropped {
+            map.retain(|_, value| !value.is_null());
+        }
+        Ok(())
     }
 
-    fn value(&mut self, value: Value, wanted: Wanted<'_>) -> Result<Value, TypeError> {
-        match (wanted.shape, value) {
-            (Shape::Any | Shape::Raw | Shape::Fields, value) => Ok(value),
-            (Shape::Bool, value @ Value::Bool(_)) | (Shape::Text, value @ Value::String(_)) => Ok(value),
-            (Shape::Int64, value @ Value::Number(_)) if value.is_i64() => Ok(value),
-            (Shape::Int32, value) if is_int32(&value) => Ok(value),
-            (Shape::Float, value @ Value::Number(_)) => Ok(value),
-            (Shape::IntOrString, value) => int_or_string(value),
-            (Shape::Quantity, Value::String(text)) => quantity(text.trim()),
-            (Shape::Quantity, Value::Number(number)) => quantity(&number.to_string()),
-            (Shape::Quantity, _) => Err(TypeError(quantity::FORMAT.to_owned())),
-            (Shape::Bytes, Value::String(text)) => bytes(text),
-            (Shape::Time, Value::String(text)) => time(&text),
-            (Shape::MicroTime, Value::String(text)) => micro_time(&text),
-            (Shape::Duration, Value::String(text)) => span(&text),
-            (Shape::Time | Shape::MicroTime | Shape::Duration, value) => Err(bare_mismatch(&value, "string")),
-            (Shape::Struct(of), Value::Object(map)) => self.object(map, of).map(Value::Object),
-            (Shape::Map(of), Value::Object(map)) => self.map(map, wanted.item(of)),
-            (Shape::List(of), Value::Array(items)) => self.list(items, wanted.item(of)),
-            (Shape::SchemaOr(of, instead), value) => self.schema_or(value, of, *instead, wanted),
-            (_, value) => Err(self.mismatch(&value, &wanted.go_type(), Some(wanted.within))),
+    fn value(&mut self, value: &mut Value, wanted: Wanted<'_>) -> Result<(), TypeError> {
+        match (wanted.shape, &mut *value) {
+            (Shape::Any | Shape::Raw | Shape::Fields, _)
+            | (Shape::Bool, Value::Bool(_))
+            | (Shape::Text, Value::String(_))
+            | (Shape::Float, Value::Number(_)) => {}
+            (Shape::Int64, Value::Number(number)) if number.is_i64() => {}
+            (Shape::Int32, number) if is_int32(number) => {}
+            (Shape::IntOrString, Value::String(_)) => {}
+            (Shape::IntOrString, number) if is_int32(number) => {}
+            (Shape::IntOrString, other) => return Err(bare_mismatch(other, "int32")),
+            (Shape::Quantity, Value::String(text)) => *value = quantity(text.trim())?,
+            (Shape::Quantity, Value::Number(number)) => *value = quantity(&number.to_string())?,
+            (Shape::Quantity, _) => return Err(TypeError(quantity::FORMAT.to_owned())),
+            (Shape::Bytes, Value::String(text)) => *value = bytes(std::mem::take(text))?,
+            (Shape::Time, Value::String(text)) => *value = time(text)?,
+            (Shape::MicroTime, Value::String(text)) => *value = micro_time(text)?,
+            (Shape::Duration, Value::String(text)) => *value = span(text)?,
+            (Shape::Time | Shape::MicroTime | Shape::Duration, other) => {
+                return Err(bare_mismatch(other, "string"));
+            }
+            (Shape::Struct(of), Value::Object(map)) => self.object(map, of)?,
+            (Shape::Map(of), Value::Object(map)) => self.map(map, wanted.item(of))?,
+            (Shape::List(of), Value::Array(items)) => self.list(items, wanted.item(of))?,
+            (Shape::SchemaOr(of, instead), other) => self.schema_or(other, of, *instead, wanted)?,
+            (_, other) => return Err(self.mismatch(other, &wanted.go_type(), Some(wanted.within))),
         }
+        Ok(())
     }
 
     /// An item of a list or map: unlike a member it stays when it is null, as the zero value.
-    fn item(&mut self, value: Value, wanted: Wanted<'_>) -> Result<Value, TypeError> {
-        if value.is_null() { Ok(zero(wanted.shape)) } else { self.value(value, wanted) }
+    fn item(&mut self, value: &mut Value, wanted: Wanted<'_>) -> Result<(), TypeError> {
+        if value.is_null() {
+            *value = zero(wanted.shape);
+            return Ok(());
+        }
+        self.value(value, wanted)
     }
 
-    fn map(&mut self, map: Map<String, Value>, wanted: Wanted<'_>) -> Result<Value, TypeError> {
-        let mut kept = Map::with_capacity(map.len());
-        for (key, value) in map {
+    fn map(&mut self, map: &mut Map<String, Value>, wanted: Wanted<'_>) -> Result<(), TypeError> {
+        for (key, value) in map.iter_mut() {
             let outer = self.path.len();
             self.path.push('.');
-            self.path.push_str(&key);
-            let value = self.item(value, wanted)?;
+            self.path.push_str(key);
+            self.item(value, wanted)?;
             self.path.truncate(outer);
-            kept.insert(key, value);
         }
-        Ok(kept.into())
+        Ok(())
     }
 
-    fn list(&mut self, items: Vec<Value>, wanted: Wanted<'_>) -> Result<Value, TypeError> {
-        let mut kept = Vec::with_capacity(items.len());
-        for (at, value) in items.into_iter().enumerate() {
+    fn list(&mut self, items: &mut [Value], wanted: Wanted<'_>) -> Result<(), TypeError> {
+        for (at, value) in items.iter_mut().enumerate() {
             let outer = self.path.len();
             write!(self.path, "[{at}]").expect("text grows in memory");
-            kept.push(self.item(value, wanted)?);
+            self.item(value, wanted)?;
             self.path.truncate(outer);
         }
-        Ok(kept.into())
+        Ok(())
     }
 
     fn schema_or(
         &mut self,
-        value: Value,
+        value: &mut Value,
         of: &Type,
         instead: Instead,
         wanted: Wanted<'_>,
-    ) -> Result<Value, TypeError> {
+    ) -> Result<(), TypeError> {
         match (instead, value) {
-            (Instead::Bool, value @ Value::Bool(_)) => Ok(value),
-            (Instead::List, Value::Array(items)) => {
-                let shapes = items.into_iter().map(|item| match item {
-                    Value::Object(map) => self.object(map, of).map(Value::Object),
-                    other => Err(self.mismatch(&other, of.qualified(), Some(wanted.within))),
-                });
-                shapes.collect::<Result<Vec<_>, _>>().map(Value::Array)
-            }
+            (Instead::Bool, Value::Bool(_)) => Ok(()),
+            (Instead::List, Value::Array(items)) => items.iter_mut().try_for_each(|item| match item {
+                Value::Object(map) => self.object(map, of),
+                other => Err(self.mismatch(other, of.qualified(), Some(wanted.within))),
+            }),
             (Instead::Names, value @ Value::Array(_)) => {
                 self.value(value, Wanted { shape: &NAMES, ..wanted })
             }
-            (_, Value::Object(map)) => self.object(map, of).map(Value::Object),
-            (_, value) => Err(self.mismatch(&value, of.qualified(), Some(wanted.within))),
+            (_, Value::Object(map)) => self.object(map, of),
+            (_, other) => Err(self.mismatch(other, of.qualified(), Some(wanted.within))),
         }
     }
 
@@ -226,14 +238,6 @@ pub(crate) fn found(value: &Value, wanted: &str) -> String {
 
 fn is_int32(value: &Value) -> bool {
     value.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
-}
-
-fn int_or_string(value: Value) -> Result<Value, TypeError> {
-    match value {
-        Value::String(_) => Ok(value),
-        value if is_int32(&value) => Ok(value),
-        value => Err(bare_mismatch(&value, "int32")),
-    }
 }
 
 fn quantity(text: &str) -> Result<Value, TypeError> {

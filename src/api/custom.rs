@@ -32,6 +32,7 @@ use crate::conversion::Storage;
 use crate::field_error::FieldError;
 use crate::object::Object;
 use crate::resource::{Particular, Resource, Subresource};
+use crate::view::View;
 
 /// What a definition says of one version of its resource.
 #[derive(Debug)]
@@ -336,9 +337,10 @@ impl CustomResource {
         map.into()
     }
 
-    /// The text of a field that selectors know; empty when it is not there.
-    pub fn selected(object: &Object, path: &JsonPath) -> String {
-        let tree = Value::Object(object.fields.clone());
+    /// The text of a field that selectors know; empty when it is not there. None of those is in the metadata.
+    pub fn selected(object: View<'_>, path: &JsonPath) -> String {
+        let fields = object.members().filter(|(name, _)| name != "metadata");
+        let tree: Value = fields.map(|(name, field)| (name.into_owned(), field.to_value())).collect();
         let found = path.find(&tree).unwrap_or_default();
         match found.first() {
             Some(Value::String(text)) => text.clone(),

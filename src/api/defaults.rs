@@ -125,24 +125,57 @@ static VALUES: &[(&str, &str, &str)] = &[
 ];
 
 /// What is filled in for a type.
-#[derive(Debug, Default)]
-struct Defaults {
+struct Filling {
     rule: Option<Rule>,
-    values: Vec<(&'static str, Value)>,
+    values: Vec<(&'static Field, Value)>,
+    /// The fields with a default of their own, and those in which something is filled in.
+    fields: Vec<&'static Field>,
 }
 
-/// By the name of the type in OpenAPI.
-static TABLE: LazyLock<BTreeMap<String, Defaults>> = LazyLock::new(|| {
-    let mut table: BTreeMap<String, Defaults> = BTreeMap::new();
-    for (name, field, text) in VALUES {
-        let value = serde_json::from_str(text).expect("the table holds JSON");
-        table.entry(model(name)).or_default().values.push((field, value));
+/// Of the types that have anything to fill in, themselves or within; by where they lie, which is where they stay.
+static FILLINGS: LazyLock<BTreeMap<usize, Filling>> = LazyLock::new(|| {
+    let known: BTreeSet<String> =
+        VALUES.iter().map(|row| model(row.0)).chain(rules::RULES.iter().map(|row| model(row.0))).collect();
+    let mut reaching: BTreeSet<&str> = BTreeSet::new();
+    loop {
+        let before = reaching.len();
+        for of in types() {
+            if known.contains(&of.model) || of.fields().iter().any(|field| is_filled(field, &reaching)) {
+                reaching.insert(&of.model);
+            }
+        }
+        if reaching.len() == before {
+            break;
+        }
     }
-    for (name, rule) in rules::RULES {
-        table.entry(model(name)).or_default().rule = Some(*rule);
-    }
-    table
+    let reached = types().filter(|of| reaching.contains(&*of.model));
+    reached.map(|of| (place(of), Filling::of(of, &reaching))).collect()
 });
+
+impl Filling {
+    fn of(of: &'static Type, reaching: &BTreeSet<&str>) -> Self {
+        let field = |name: &str| of.field(name).unwrap_or_else(|| panic!("{} has no field {name}", of.model));
+        let own = VALUES.iter().filter(|row| model(row.0) == of.model);
+        let values = own
+            .map(|(_, name, text)| (field(name), serde_json::from_str(text).expect("the table holds JSON")));
+        let rule = rules::RULES.iter().find(|row| model(row.0) == of.model);
+        Self {
+            rule: rule.map(|row| row.1),
+            values: values.collect(),
+            fields: of.fields().iter().filter(|field| is_filled(field, reaching)).collect(),
+        }
+    }
+}
+
+fn place(of: &Type) -> usize {
+    std::ptr::from_ref(of).addr()
+}
+
+/// Whether a field has a default of its own, or a type in which something is filled in.
+fn is_filled(field: &Field, reaching: &BTreeSet<&str>) -> bool {
+    let is_within = || inner(&field.shape).is_some_and(|of| reaching.contains(&*of.model));
+    field.default.is_some() || is_rounded(field) || is_within()
+}
 
 /// What a type is called in OpenAPI: `core.v1.Pod` is `io.k8s.api.core.v1.Pod`.
 fn model(name: &str) -> String {
@@ -154,25 +187,6 @@ fn model(name: &str) -> String {
     format!("io.k8s.{package}.{name}")
 }
 
-/// The types that have anything to fill in, themselves or within.
-static REACHING: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
-    let mut reaching = BTreeSet::new();
-    loop {
-        let before = reaching.len();
-        for of in types() {
-            let is_own = |field: &Field| field.default.is_some() || is_rounded(field);
-            let own = TABLE.contains_key(&of.model) || of.fields().iter().any(is_own);
-            let within = |shape: &Shape| inner(shape).is_some_and(|of| reaching.contains(of.model.as_str()));
-            if own || of.fields().iter().any(|field| within(&field.shape)) {
-                reaching.insert(of.model.as_str());
-            }
-        }
-        if reaching.len() == before {
-            return reaching;
-        }
-    }
-});
-
 fn inner(shape: &Shape) -> Option<&Type> {
     match shape {
         Shape::Struct(of) => Some(of),
@@ -183,30 +197,25 @@ fn inner(shape: &Shape) -> Option<&Type> {
 
 /// Fills in an object of a type, and everything within.
 pub fn fill(object: &mut Map<String, Value>, of: &Type) {
-    if !REACHING.contains(of.model.as_str()) {
-        return;
+    let Some(filling) = FILLINGS.get(&place(of)) else { return };
+    if let Some(rule) = filling.rule {
+        rule(object);
     }
-    if let Some(defaults) = TABLE.get(&of.model) {
-        if let Some(rule) = defaults.rule {
-            rule(object);
-        }
-        for (name, value) in &defaults.values {
-            let field = of.field(name).unwrap_or_else(|| panic!("{} has no field {name}", of.model));
-            set_default(object, field, value);
-        }
+    for (field, value) in &filling.values {
+        set_default(object, field, value);
     }
-    for field in of.fields() {
+    for field in &filling.fields {
         if let Some(value) = &field.default {
             set_default(object, field, value);
         }
         if is_rounded(field) {
             object.get_mut(&field.name).into_iter().for_each(round);
         }
-        let Some(inner) = inner(&field.shape) else { continue };
+        let Some(inner) = inner(&field.shape).filter(|of| FILLINGS.contains_key(&place(of))) else {
+            continue;
+        };
         // What Go holds by value is there even when nobody wrote it.
-        if matches!((&field.shape, field.presence), (Shape::Struct(_), Presence::Always))
-            && REACHING.contains(inner.model.as_str())
-        {
+        if matches!((&field.shape, field.presence), (Shape::Struct(_), Presence::Always)) {
             object.entry(&field.name).or_insert_with(|| json!({}));
         }
         if let Some(value) = object.get_mut(&field.name) {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::custom::preference;
 use crate::resource::{RESOURCES, Resource};
+use crate::scheme::joined;
 
 /// The version of Kubernetes whose API this is.
 pub const GIT_VERSION: &str = "v1.37.0";
@@ -91,13 +92,12 @@ impl<'r> Served<'r> {
     /// `/api/v1` or `/apis/GROUP/VERSION`; `None` when it is not served.
     pub fn resources(&self, group: &str, version: &str) -> Option<Value> {
         let rows: Vec<_> = self.rows(group, version).flat_map(resource).collect();
-        let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         let mut list = json!({"kind": "APIResourceList"});
         // The legacy group is older than versions of these documents.
         if !group.is_empty() {
             list["apiVersion"] = "v1".into();
         }
-        list["groupVersion"] = group_version.into();
+        list["groupVersion"] = joined(group, version).into();
         list["resources"] = rows.as_slice().into();
         (!rows.is_empty()).then_some(list)
     }

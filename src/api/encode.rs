@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
 
-use crate::schema::{Instead, Presence, Shape, Type};
+use crate::schema::{Field, Instead, Presence, Shape, Type};
 
 /// Writes the members of one JSON object.
 pub(crate) struct Members<'o> {
@@ -98,13 +98,26 @@ pub(crate) fn fields(members: &mut Members<'_>, map: &Map<String, Value>, of: &T
     if of.custom.is_some() {
         return sorted_members(members, map);
     }
-    for field in of.fields().iter().filter(|field| field.name != skip) {
-        let given = map.get(&field.name).filter(|value| !value.is_null());
-        match (given, field.presence) {
-            (None, Presence::Given | Presence::NonEmpty) => {}
-            (Some(value), Presence::NonEmpty) if is_empty(value) => {}
-            (None, Presence::Always) => zero(members.name(&field.name), &field.shape),
-            (Some(given), _) => value(members.name(&field.name), given, &field.shape),
+    let is_shown = |field: &Field, value: &Value| {
+        !value.is_null() && (field.presence != Presence::NonEmpty || !is_empty(value))
+    };
+    let mut shown: Vec<(usize, Option<&Value>)> = Vec::with_capacity(map.len() + of.always().len());
+    for (name, value) in map {
+        let Some(at) = of.place(name).filter(|at| is_shown(&of.fields()[*at], value)) else { continue };
+        shown.push((at, Some(value)));
+    }
+    let is_missing = |at: &usize| map.get(&of.fields()[*at].name).is_none_or(Value::is_null);
+    shown.extend(of.always().filter(is_missing).map(|at| (at, None)));
+    shown.sort_unstable_by_key(|(at, _)| *at);
+    for (at, given) in shown {
+        let field = &of.fields()[at];
+        if field.name == skip {
+            continue;
+        }
+        let out = members.name(&field.name);
+        match given {
+            Some(given) => value(out, given, &field.shape),
+            None => zero(out, &field.shape),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Field selectors: `metadata.name=x,status.phase!=Active`.
 
+use std::borrow::Cow;
+
 use crate::custom::CustomResource;
 use crate::custom::json_path::JsonPath;
 use crate::field_error::quoted;
 use crate::key::Key;
-use crate::object::Object;
 use crate::resource::{Resource, Selectable};
+use crate::view::View;
 
 /// What fields must be like. Empty: everything matches.
 #[derive(Debug, Default)]
@@ -60,9 +62,9 @@ impl FieldSelector {
             .map(|term| term.value.as_str())
     }
 
-    /// Whether an object matches. `read` decodes it, and is called only when a field of its body counts;
-    /// an object that cannot be read matches nothing.
-    pub fn matches(&self, key: &Key, read: impl FnOnce() -> Option<Object>) -> bool {
+    /// Whether an object matches. `shown` has its bytes as they are shown, and is called only when a field of its body
+    /// counts; an object that cannot be shown matches nothing.
+    pub fn matches<'b>(&self, key: &Key, shown: impl FnOnce() -> Option<Cow<'b, [u8]>>) -> bool {
         let holds = |term: &Requirement, value: &str| (value == term.value) == term.equal;
         let (by_key, by_body): (Vec<_>, Vec<_>) =
             self.0.iter().partition(|term| !matches!(term.place, Place::Body(_) | Place::Custom(_)));
@@ -73,10 +75,11 @@ impl FieldSelector {
         if !key_holds || by_body.is_empty() {
             return key_holds;
         }
-        let Some(object) = read() else { return false };
+        let Some(bytes) = shown() else { return false };
+        let object = View::new(&bytes);
         by_body.iter().all(|term| match term.place {
-            Place::Body(field) => holds(term, &(field.value)(&object)),
-            Place::Custom(ref path) => holds(term, &CustomResource::selected(&object, path)),
+            Place::Body(field) => holds(term, &(field.value)(object)),
+            Place::Custom(ref path) => holds(term, &CustomResource::selected(object, path)),
             Place::Name | Place::Namespace => true,
         })
     }
@@ -167,14 +170,7 @@ mod tests {
     #[test]
     fn what_matches() {
         let key = Key::object("", "namespaces", "", "a");
-        let object = || {
-            Object::from_tree(
-                json!({"status": {"phase": "Active"}}),
-                &Resource::builtin("", "v1", "namespaces"),
-            )
-            .ok()
-            .map(|read| read.0)
-        };
+        let object = || Some(json!({"status": {"phase": "Active"}}).to_string().into_bytes().into());
         let cases = [
             ("", true),
             ("metadata.name=a", true),
@@ -196,7 +192,7 @@ mod tests {
     fn the_body_is_not_read_for_a_name() {
         let selector = FieldSelector::parse("metadata.name=x", &Resource::builtin("", "v1", "configmaps"))
             .expect("selector");
-        assert!(!selector.matches(&Key::object("", "configmaps", "a", "b"), || panic!("read")));
+        assert!(!selector.matches(&Key::object("", "configmaps", "a", "b"), || panic!("shown")));
         assert_eq!(selector.exact_name(), Some("x"));
     }
 
@@ -229,7 +225,7 @@ mod tests {
         ];
         for ((group, plural), tree, text) in cases {
             let row = Resource::builtin(group, "v1", plural);
-            let object = || Object::from_tree(tree.clone(), &row).ok().map(|read| read.0);
+            let object = || Some(tree.to_string().into_bytes().into());
             let selector = FieldSelector::parse(text, &row).expect("selector");
             assert!(selector.matches(&Key::object(group, plural, "", "a"), object), "{text}");
         }

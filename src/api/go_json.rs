@@ -1,5 +1,7 @@
 //! What Go's decoder says about a text that is no JSON, or not the JSON that is wanted.
 
+use serde_json::Value;
+
 const END: &str = "unexpected end of JSON input";
 
 /// How deep Go lets objects and lists nest.
@@ -28,6 +30,19 @@ pub fn syntax_error(text: &[u8]) -> Option<String> {
         Some(byte) => Err(scan.odd(byte, "after top-level value")),
     });
     whole.err()
+}
+
+/// What Go calls the type of a value that was decoded without one.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
 }
 
 struct Scan<'t> {

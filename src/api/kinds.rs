@@ -147,6 +147,16 @@ fn seen_at<'o>(object: &'o Object, path: &[&str]) -> Option<&'o Value> {
     rest.iter().try_fold(object.fields.get(*first)?, |value, name| value.get(*name))
 }
 
+/// An object without labels gets those of its template.
+pub(crate) fn label_as_template(object: &mut Object) {
+    if object.meta.labels.is_empty() {
+        let labels = object.spec().and_then(|spec| spec.get("template")?.pointer("/metadata/labels"));
+        let texts = labels.and_then(Value::as_object).into_iter().flatten();
+        let texts = texts.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        object.meta.labels = texts.collect();
+    }
+}
+
 /// Drops from the template for pods at a path what is not in use yet.
 pub(crate) fn prepare_template(object: &mut Object, path: &[&str]) {
     pod::drop::drop_disabled_in_template(at_path(object, path), None);

@@ -67,14 +67,7 @@ impl Object {
         if let Some(custom) = &resource.custom {
             return custom.fill(&mut self.fields);
         }
-        // Of the metadata only labels are filled in; rules look at the name as well.
-        let labels = std::mem::take(&mut self.meta.labels).into_iter();
-        let labels: Map<String, Value> = labels.map(|(key, value)| (key, value.into())).collect();
-        self.fields.insert("metadata".into(), json!({"name": self.meta.name, "labels": labels}));
         defaults::fill(&mut self.fields, &resource.schema);
-        if let Some(Value::Object(filled)) = self.fields.shift_remove("metadata") {
-            self.meta.labels = ObjectMeta::from_map(filled).labels;
-        }
         (resource.strategy().default)(self);
     }
 
@@ -141,11 +134,6 @@ impl Object {
     /// Text at a path of members, empty when there is none: `text(&["status", "phase"])`.
     pub fn text(&self, path: &[&str]) -> &str {
         self.at(path).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// The whole number at a path of members as text; `0` when there is none.
-    pub fn count(&self, path: &[&str]) -> String {
-        self.at(path).and_then(Value::as_i64).unwrap_or_default().to_string()
     }
 
     fn at(&self, path: &[&str]) -> Option<&Value> {

@@ -93,9 +93,15 @@ pub struct ListMeta<'m> {
     pub remaining: Option<u64>,
 }
 
-/// Appends the message of an object, given as canonical JSON, to the items of a list.
-pub fn append_item(items: &mut Vec<u8>, json: &[u8], of: &Type) {
-    nested(items, 2, |out| write::append(out, View::new(json), of));
+/// Appends the message of an object, given as canonical JSON, to the items of a list. `shared` are the sets of fields
+/// that are missing in its text, in order.
+pub fn append_item<'b>(
+    items: &mut Vec<u8>,
+    json: &'b [u8],
+    mut shared: impl Iterator<Item = &'b [u8]>,
+    of: &Type,
+) {
+    nested(items, 2, |out| write::append(out, &mut write::Text::new(View::new(json), &mut shared), of));
 }
 
 /// What comes before the items of a list: its envelope, and what it says of itself.

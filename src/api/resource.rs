@@ -14,8 +14,10 @@ use crate::object::Object;
 use crate::same;
 use crate::scale::ScalePaths;
 use crate::schema::{self, Type};
+use crate::scheme::joined;
 use crate::status::GroupResource;
 use crate::validate::at::Root;
+use crate::view::View;
 
 /// Every built-in resource, sorted by group, version and name.
 pub static RESOURCES: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
@@ -253,14 +255,14 @@ pub(crate) fn model(group: &str, version: &str, kind: &str) -> String {
 pub struct Selectable {
     /// Its path as selectors write it.
     pub path: &'static str,
-    /// Its value in an object.
-    pub value: fn(&Object) -> String,
+    /// Its value in an object as it is shown.
+    pub value: fn(View<'_>) -> String,
 }
 
 /// A text field under the path that field selectors use, and the steps that lead to it.
 macro_rules! selectable {
     ($path:literal, $($step:literal),+) => {
-        $crate::resource::Selectable { path: $path, value: |object| object.text(&[$($step),+]).to_owned() }
+        $crate::resource::Selectable { path: $path, value: |object| object.at(&[$($step),+]).text().into_owned() }
     };
 }
 pub(crate) use selectable;
@@ -397,10 +399,7 @@ impl Resource {
 
     /// `v1`, or `apps/v1` in a named group.
     pub fn api_version(&self) -> String {
-        match self.group.as_str() {
-            "" => self.version.clone(),
-            group => format!("{group}/{}", self.version),
-        }
+        joined(&self.group, &self.version)
     }
 
     /// As texts about its objects name it.

@@ -172,6 +172,8 @@ struct Fields {
     by_name: Box<[u16]>,
     /// Places in `rows` of what Go shows even where nothing is given.
     standing: Box<[u16]>,
+    /// Of those, what is there as zero, in the order of `rows`.
+    always: Box<[u16]>,
 }
 
 impl Type {
@@ -206,7 +208,9 @@ impl Type {
         let is_standing =
             |at: &u16| rows[usize::from(*at)].null || rows[usize::from(*at)].presence == Presence::Always;
         let standing = by_name.iter().copied().filter(is_standing).collect();
-        let fields = Fields { rows: rows.into(), by_name: by_name.into(), standing };
+        let is_always = |at: &u16| rows[usize::from(*at)].presence == Presence::Always;
+        let always = (0..).take(rows.len()).filter(is_always).collect();
+        let fields = Fields { rows: rows.into(), by_name: by_name.into(), standing, always };
         assert!(self.fields.set(fields).is_ok(), "{} gets its fields once", self.model);
     }
 
@@ -221,6 +225,11 @@ impl Type {
         fields.into_iter().flat_map(|fields| fields.standing.iter().map(|at| &fields.rows[usize::from(*at)]))
     }
 
+    /// Places of those of its fields that are written as zero where nothing is given.
+    pub fn always(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.fields.get().map_or(&[][..], |fields| &fields.always).iter().map(|at| usize::from(*at))
+    }
+
     /// Whether server-side apply takes it as one value, where the field that holds it does not say otherwise.
     pub fn is_atomic(&self) -> bool {
         self.is_atomic
@@ -228,10 +237,15 @@ impl Type {
 
     /// The field of this name in JSON.
     pub fn field(&self, name: &str) -> Option<&Field> {
+        self.place(name).map(|at| &self.fields()[at])
+    }
+
+    /// Where that field stands among its fields.
+    pub fn place(&self, name: &str) -> Option<usize> {
         let fields = self.fields.get()?;
-        let row = |at: &u16| &fields.rows[usize::from(*at)];
-        let at = fields.by_name.binary_search_by(|at| row(at).name.as_str().cmp(name)).ok()?;
-        Some(row(&fields.by_name[at]))
+        let name_at = |at: &u16| fields.rows[usize::from(*at)].name.as_str();
+        let at = fields.by_name.binary_search_by(|at| name_at(at).cmp(name)).ok()?;
+        Some(fields.by_name[at].into())
     }
 
     /// Its name in Go: `Pod`.

@@ -35,27 +35,38 @@ pub fn column_definitions(resource: &Resource) -> Value {
     json!(resource.columns.definitions)
 }
 
+/// Appends a part of an object: whoever holds some of it elsewhere puts it in.
+pub type AppendPart<'a> = &'a dyn Fn(&mut Vec<u8>, View<'_>);
+
+/// Of an object that is all there.
+pub fn append_whole(out: &mut Vec<u8>, part: View<'_>) {
+    out.extend_from_slice(part.bytes());
+}
+
 /// Appends a row: `{"cells":[...],"object":...}`. `now_ms` is what ages count to.
-pub fn append_row(out: &mut Vec<u8>, row: Row<'_>, resource: &Resource, include: Include, now_ms: u64) {
+pub fn append_row(
+    out: &mut Vec<u8>,
+    row: Row<'_>,
+    resource: &Resource,
+    include: Include,
+    now_ms: u64,
+    append: AppendPart<'_>,
+) {
     out.extend_from_slice(br#"{"cells":"#);
     resource.columns.append(out, row, now_ms);
     out.extend_from_slice(br#","object":"#);
     match include {
-        Include::Metadata => append_metadata(out, row.metadata),
+        Include::Metadata => append_partial(out, row.metadata, append),
         Include::None => out.extend_from_slice(b"null"),
-        Include::Object => out.extend_from_slice(row.object.bytes()),
+        Include::Object => append(out, row.object),
     }
     out.push(b'}');
 }
 
-/// Appends a stored object's metadata, as a `PartialObjectMetadata`.
-pub fn append_partial(out: &mut Vec<u8>, stored: &[u8]) {
-    append_metadata(out, View::new(stored).get("metadata"));
-}
-
-fn append_metadata(out: &mut Vec<u8>, metadata: View<'_>) {
+/// Appends the metadata of a stored object, as a `PartialObjectMetadata`.
+pub fn append_partial(out: &mut Vec<u8>, metadata: View<'_>, append: AppendPart<'_>) {
     out.extend_from_slice(br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#);
-    out.extend_from_slice(if metadata.is_there() { metadata.bytes() } else { b"{}" });
+    append(out, if metadata.is_there() { metadata } else { View::new(b"{}") });
     out.push(b'}');
 }
 
@@ -65,7 +76,7 @@ mod tests {
 
     fn row(stored: &str, resource: &Resource, include: Include) -> String {
         let mut out = Vec::new();
-        append_row(&mut out, Row::new(stored.as_bytes(), "x"), resource, include, 90_000);
+        append_row(&mut out, Row::new(stored.as_bytes(), "x"), resource, include, 90_000, &append_whole);
         String::from_utf8(out).expect("JSON is text")
     }
 

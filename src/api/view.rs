@@ -75,12 +75,12 @@ impl<'b> View<'b> {
     }
 
     fn raw(self) -> Members<'b> {
-        Members { bytes: self.0, at: 0 }
+        Members(Scan::new(self))
     }
 
     /// The items of a list.
     pub fn items(self) -> Items<'b> {
-        Items { bytes: self.0, at: 0 }
+        Items(Scan::new(self))
     }
 
     /// How many members or items there are.
@@ -111,6 +111,11 @@ impl<'b> View<'b> {
     /// The whole number that it is.
     pub fn number(self) -> Option<i64> {
         std::str::from_utf8(self.0).ok()?.parse().ok()
+    }
+
+    /// The same as text; `0` when it is none.
+    pub fn number_text(self) -> String {
+        self.number().unwrap_or_default().to_string()
     }
 
     /// Whether it is an object.
@@ -149,7 +154,8 @@ impl<'b> View<'b> {
     }
 }
 
-fn unescaped(inner: &[u8]) -> Cow<'_, str> {
+/// Text as it is written, without its quotes.
+pub(crate) fn unescaped(inner: &[u8]) -> Cow<'_, str> {
     if !inner.contains(&b'\\') {
         return String::from_utf8_lossy(inner);
     }
@@ -157,36 +163,84 @@ fn unescaped(inner: &[u8]) -> Cow<'_, str> {
     Cow::Owned(serde_json::from_slice(&quoted).unwrap_or_default())
 }
 
-/// The members of an object, with their keys as they are written.
-struct Members<'b> {
+/// A place in canonical JSON. Whoever reads a value moves it behind that value; what is no JSON is never passed.
+#[derive(Clone, Debug)]
+pub(crate) struct Scan<'b> {
     bytes: &'b [u8],
-    /// Where the brace or comma in front of the next member stands.
     at: usize,
 }
 
-impl<'b> Members<'b> {
-    /// The next member's key, and where its value begins. The caller goes on behind the value.
-    fn key(&self) -> Option<(&'b [u8], usize)> {
-        let bytes = self.bytes;
-        if !matches!(bytes.get(self.at)?, b'{' | b',') || bytes.get(self.at + 1) != Some(&b'"') {
-            return None;
+impl<'b> Scan<'b> {
+    /// In front of a value.
+    pub(crate) fn new(value: View<'b>) -> Self {
+        Self { bytes: value.0, at: 0 }
+    }
+
+    /// The byte that comes next.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Within an object: the key of the next member as it is written, now in front of its value. `None`: behind the
+    /// object.
+    pub(crate) fn key(&mut self) -> Option<&'b [u8]> {
+        match (self.peek()?, self.bytes.get(self.at + 1)) {
+            (b'{' | b',', Some(b'"')) => {}
+            (b'{', Some(b'}')) => {
+                self.at += 2;
+                return None;
+            }
+            (b'}', _) => {
+                self.at += 1;
+                return None;
+            }
+            _ => return None,
         }
         let key = self.at + 2;
-        let key_end = end_of_text(bytes, key);
-        if bytes.get(key_end) != Some(&b':') {
+        let key_end = end_of_text(self.bytes, key);
+        if self.bytes.get(key_end) != Some(&b':') {
             return None;
         }
-        Some((&bytes[key..key_end - 1], key_end + 1))
+        self.at = key_end + 1;
+        Some(&self.bytes[key..key_end - 1])
+    }
+
+    /// Within a list: whether there is another item, now in front of it. Otherwise behind the list.
+    pub(crate) fn item(&mut self) -> bool {
+        match (self.peek(), self.bytes.get(self.at + 1)) {
+            (Some(b'['), Some(b']')) => {
+                self.at += 2;
+                false
+            }
+            (Some(b'[' | b','), Some(_)) => {
+                self.at += 1;
+                true
+            }
+            (Some(b']'), _) => {
+                self.at += 1;
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The value that comes next.
+    pub(crate) fn value(&mut self) -> View<'b> {
+        let from = self.at;
+        self.at = end_of(self.bytes, from);
+        View(&self.bytes[from..self.at])
     }
 }
+
+/// The members of an object, with their keys as they are written.
+struct Members<'b>(Scan<'b>);
 
 impl<'b> Iterator for Members<'b> {
     type Item = (&'b [u8], View<'b>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (key, value) = self.key()?;
-        self.at = end_of(self.bytes, value);
-        Some((key, View(&self.bytes[value..self.at])))
+        let key = self.0.key()?;
+        Some((key, self.0.value()))
     }
 }
 
@@ -201,8 +255,8 @@ impl<const N: usize> Search<'_, '_, N> {
     /// Looks at the members of the object that begins at `start`. `active` has a bit for each path that leads into it,
     /// by `depth` names. Returns where the object ends.
     fn below(&mut self, start: usize, depth: usize, active: u32) -> usize {
-        let mut members = Members { bytes: self.bytes, at: start };
-        while let Some((key, value)) = members.key() {
+        let mut scan = Scan { bytes: self.bytes, at: start };
+        while let Some(key) = scan.key() {
             let (mut here, mut deeper) = (0_u32, 0_u32);
             for (at, path) in self.paths.iter().enumerate() {
                 let is_led =
@@ -210,42 +264,29 @@ impl<const N: usize> Search<'_, '_, N> {
                 let bits = if path.len() == depth + 1 { &mut here } else { &mut deeper };
                 *bits |= u32::from(is_led) << at;
             }
-            let is_object = self.bytes.get(value) == Some(&b'{');
-            members.at = match deeper != 0 && is_object {
+            let value = scan.at;
+            scan.at = match deeper != 0 && scan.peek() == Some(b'{') {
                 true => self.below(value, depth + 1, deeper),
                 false => end_of(self.bytes, value),
             };
             for (at, found) in self.found.iter_mut().enumerate().filter(|(at, _)| here & (1 << at) != 0) {
                 debug_assert!(at < N);
-                *found = View(&self.bytes[value..members.at]);
+                *found = View(&self.bytes[value..scan.at]);
             }
         }
-        // Behind the closing brace; an empty object has it right behind the opening one.
-        let brace = members.at + usize::from(members.at == start);
-        (brace + 1).min(self.bytes.len())
+        scan.at
     }
 }
 
 /// The items of a list.
 #[derive(Clone, Debug)]
-pub struct Items<'b> {
-    bytes: &'b [u8],
-    /// Where the bracket or comma in front of the next item stands.
-    at: usize,
-}
+pub struct Items<'b>(Scan<'b>);
 
 impl<'b> Iterator for Items<'b> {
     type Item = View<'b>;
 
     fn next(&mut self) -> Option<View<'b>> {
-        let start = self.at + 1;
-        if !matches!(self.bytes.get(self.at)?, b'[' | b',')
-            || self.bytes.get(start).is_none_or(|byte| *byte == b']')
-        {
-            return None;
-        }
-        self.at = end_of(self.bytes, start);
-        Some(View(&self.bytes[start..self.at]))
+        self.0.item().then(|| self.0.value())
     }
 }
 

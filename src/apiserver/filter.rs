@@ -1,5 +1,7 @@
 //! Which objects a list or watch shows.
 
+use std::borrow::Cow;
+
 use api::Status;
 use api::field_selector::FieldSelector;
 use api::lens::Lens;
@@ -42,8 +44,16 @@ impl Filter {
     /// Whether an object passes.
     pub fn matches(&self, object: &Object) -> bool {
         (self.labels.is_empty() || self.labels.matches(|key| object.labels().get(key)))
-            && (self.fields.is_empty()
-                || self.fields.matches(&object.key, || self.lens.read(&object.bytes.to_bytes()).ok()))
+            && (self.fields.is_empty() || self.fields.matches(&object.key, || self.shown(object)))
+    }
+
+    /// What fields are looked for in: without the sets of fields, where that saves a copy.
+    fn shown<'o>(&self, object: &'o Object) -> Option<Cow<'o, [u8]>> {
+        if self.lens.is_plain() {
+            return Some(object.bytes.own().into());
+        }
+        let stored = object.bytes.to_bytes();
+        Some(self.lens.show(&stored).ok()?.unwrap_or_else(|| stored.into()).into())
     }
 
     /// The only name that can pass, if there is one.

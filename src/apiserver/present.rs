@@ -1,11 +1,13 @@
 //! Objects as a client wants to see them. The plain form copies stored bytes and parses nothing.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use api::columns::Row;
 use api::lens::Lens;
 use api::object::ReadError;
+use api::view::View;
 use api::{Resource, Status, proto, schema, table};
 use axum::body::Body;
 use axum::response::Response;
@@ -62,7 +64,9 @@ fn encode_seen(stored: &Bytes, resource: &Resource, form: Representation, with_c
         Representation::Protobuf => {
             out = proto::seal(&resource.api_version(), &resource.kind, &message(stored, resource, form));
         }
-        Representation::Partial => table::append_partial(&mut out, stored),
+        Representation::Partial => {
+            table::append_partial(&mut out, View::new(stored).get("metadata"), &table::append_whole);
+        }
         Representation::PartialProtobuf => {
             out = proto::seal("meta.k8s.io/v1", "PartialObjectMetadata", &message(stored, resource, form));
         }
@@ -71,10 +75,11 @@ fn encode_seen(stored: &Bytes, resource: &Resource, form: Representation, with_c
                 &mut out,
                 resource,
                 version,
-                &json!({"resourceVersion": revision_of(stored)}),
+                &json!({"resourceVersion": api::object::revision(stored).to_string()}),
                 with_columns,
             );
-            table::append_row(&mut out, Row::new(stored, ""), resource, include, env::wall_ms());
+            let (row, now_ms) = (Row::new(stored, ""), env::wall_ms());
+            table::append_row(&mut out, row, resource, include, now_ms, &table::append_whole);
             out.extend_from_slice(b"]}");
         }
     }
@@ -116,7 +121,7 @@ fn message(stored: &[u8], resource: &Resource, form: Representation) -> Vec<u8> 
         return proto::message(stored, &resource.schema);
     }
     let mut partial = Vec::new();
-    table::append_partial(&mut partial, stored);
+    table::append_partial(&mut partial, View::new(stored).get("metadata"), &table::append_whole);
     proto::message(&partial, &schema::builtin(PARTIAL))
 }
 
@@ -160,9 +165,9 @@ pub struct ListMeta {
 }
 
 /// A response with a list of stored objects.
-pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Representation) -> Response {
+pub async fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Representation) -> Response {
     if form.is_protobuf() {
-        return protobuf_list(meta, &items, &lens, form);
+        return protobuf_list(meta, &items, &lens, form).await;
     }
     let resource = &lens.shown;
     let mut head = Vec::new();
@@ -197,20 +202,31 @@ pub fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Represen
     response
 }
 
-/// In protobuf a list says its length first, so it is made as a whole.
-fn protobuf_list(meta: &ListMeta, items: &[Arc<Object>], lens: &Lens, form: Representation) -> Response {
+/// In protobuf a list says its length first, so it is made as a whole; others have their turn meanwhile.
+async fn protobuf_list(
+    meta: &ListMeta,
+    items: &[Arc<Object>],
+    lens: &Lens,
+    form: Representation,
+) -> Response {
     let resource = &*lens.shown;
     let is_partial = form == Representation::PartialProtobuf;
     let schema = if is_partial { schema::builtin(PARTIAL) } else { Arc::clone(&resource.schema) };
     let mut body = Vec::new();
+    let mut turn_ends = LIST_CHUNK_BYTES;
     for item in items {
-        let seen = seen(&item.bytes.to_bytes(), lens).unwrap_or_default();
+        let item = shown(item, lens);
         if is_partial {
             let mut partial = Vec::new();
-            table::append_partial(&mut partial, &seen);
-            proto::append_item(&mut body, &partial, &schema);
+            let metadata = View::new(item.own()).get("metadata");
+            table::append_partial(&mut partial, metadata, &table::append_whole);
+            proto::append_item(&mut body, &partial, item.shared(), &schema);
         } else {
-            proto::append_item(&mut body, &seen, &schema);
+            proto::append_item(&mut body, item.own(), item.shared(), &schema);
+        }
+        if body.len() >= turn_ends {
+            turn_ends = body.len() + LIST_CHUNK_BYTES;
+            tokio::task::yield_now().await;
         }
     }
     let list = proto::ListMeta {
@@ -339,30 +355,36 @@ impl Iterator for Chunks {
 
 impl Chunks {
     fn append(&self, out: &mut Vec<u8>, item: &Object) {
-        if self.form == Representation::Plain && self.lens.is_plain() {
-            return self.common.append(out, item.bytes.pieces());
-        }
-        let whole = item.bytes.to_bytes();
-        let bytes = seen(&whole, &self.lens).unwrap_or(whole);
+        let item = &*shown(item, &self.lens);
+        let object = View::new(item.own());
+        let append = |out: &mut Vec<u8>, part: View<'_>| {
+            let from = part.bytes().as_ptr().addr().checked_sub(item.own().as_ptr().addr());
+            match from.map(|from| from..from + part.bytes().len()) {
+                Some(part) if part.end <= item.own().len() => item.append_part(out, part),
+                // None of it.
+                _ => table::append_whole(out, part),
+            }
+        };
         match self.form {
             Representation::Plain | Representation::Protobuf | Representation::PartialProtobuf => {
-                self.common.append(out, std::iter::once(&bytes[..]));
+                self.common.append(out, item.pieces());
             }
-            Representation::Partial => table::append_partial(out, &bytes),
+            Representation::Partial => table::append_partial(out, object.get("metadata"), &append),
             Representation::Table { include, .. } => {
-                let row = Row::new(&bytes, &self.marked);
-                table::append_row(out, row, &self.lens.shown, include, self.now_ms);
+                let row = Row::new(item.own(), &self.marked);
+                table::append_row(out, row, &self.lens.shown, include, self.now_ms, &append);
             }
         }
     }
 }
 
-/// `metadata.resourceVersion` of stored bytes: what the state machine spliced in.
-fn revision_of(stored: &[u8]) -> String {
-    let marker = br#""resourceVersion":""#;
-    let at = stored
-        .windows(marker.len())
-        .position(|window| window == marker)
-        .map_or(stored.len(), |at| at + marker.len());
-    stored[at..].iter().take_while(|byte| byte.is_ascii_digit()).map(|byte| *byte as char).collect()
+/// A stored object in the form that the client sees.
+fn shown<'o>(object: &'o Object, lens: &Lens) -> Cow<'o, state::Body> {
+    if lens.is_plain() {
+        return Cow::Borrowed(&object.bytes);
+    }
+    let stored = object.bytes.to_bytes();
+    // What is stored was written by this program, and can be read.
+    let seen = lens.show(&stored).ok().flatten();
+    Cow::Owned(state::Body::whole(seen.map_or(stored, Bytes::from)))
 }

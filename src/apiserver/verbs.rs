@@ -20,7 +20,7 @@ use api::codec::{DeleteOptions, FieldValidation, Format, MEDIA_TYPES};
 use api::lens::Lens;
 use api::status::MODIFIED;
 use api::strconv::parse_uint;
-use api::{FieldError, ObjectMeta, Resource, Status, parts};
+use api::{FieldError, Object, ObjectMeta, Resource, Status, parts};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -101,6 +101,11 @@ pub async fn run(context: Arc<Context>, verb: &str, call: Call) -> Result<Respon
     }
 }
 
+/// What is said of stored bytes that are not what they should be.
+fn unreadable(error: impl std::error::Error) -> Status {
+    Status::internal(&error.to_string())
+}
+
 impl Call {
     /// Whether the path names a namespace exactly when the resource lives in one.
     fn is_placed(&self) -> bool {
@@ -114,6 +119,14 @@ impl Call {
         let tables = verbs.iter().any(|verb| verb == "get");
         let messages = self.lens.shown.custom.is_none();
         negotiate::objects(&self.accept, &self.query, Offer { tables, messages })
+    }
+
+    /// The object that was found where the path points, as it is stored.
+    ///
+    /// # Errors
+    /// 500 for bytes that are none.
+    pub(crate) fn read(&self, found: &state::Object) -> Result<Object, Status> {
+        Object::read(&found.bytes.to_bytes(), self.row.stored()).map_err(unreadable)
     }
 
     pub(crate) fn format(&self) -> Result<Format, Status> {

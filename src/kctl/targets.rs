@@ -96,6 +96,27 @@ pub struct Given<'a> {
     pub all: bool,
 }
 
+/// Objects, on the command line of a verb that takes many.
+#[derive(clap::Args, Debug)]
+pub struct Objects {
+    /// TYPE NAME..., TYPE/NAME..., or a TYPE with -l or --all.
+    words: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    select: Select,
+    /// All objects of the type.
+    #[arg(long)]
+    all: bool,
+}
+
+impl Objects {
+    /// The same, to look for.
+    pub fn given(&self) -> Given<'_> {
+        Given { words: &self.words, files: &self.files, select: &self.select, all: self.all }
+    }
+}
+
 /// What the words and files mean. Targets without a name stand for all objects of their kind.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! the durable image know only whole bytes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use api::view::View;
@@ -41,7 +42,7 @@ impl Body {
         let bytes = bytes.into();
         let found: Vec<(usize, usize)> = sets(&bytes).filter(|(from, _)| *from > behind).collect();
         if found.is_empty() {
-            return Self { own: bytes, cuts: Box::default() };
+            return Self::whole(bytes);
         }
         let shared_bytes: usize = found.iter().map(|(from, to)| to - from).sum();
         let mut own = Vec::with_capacity(bytes.len() - shared_bytes);
@@ -91,6 +92,27 @@ impl Body {
             from = end;
             [own, shared]
         })
+    }
+
+    /// Bytes in one piece of which nothing is shared.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self { own: bytes.into(), cuts: Box::default() }
+    }
+
+    /// What is shared, in order.
+    pub fn shared(&self) -> impl Iterator<Item = &[u8]> {
+        self.cuts.iter().map(|cut| &*cut.shared)
+    }
+
+    /// Appends a part of the object's own bytes, and what is shared in it where it belongs.
+    pub fn append_part(&self, out: &mut Vec<u8>, part: Range<usize>) {
+        let mut from = part.start;
+        for cut in self.cuts.iter().filter(|cut| part.contains(&cut.at)) {
+            out.extend_from_slice(&self.own[from..cut.at]);
+            out.extend_from_slice(&cut.shared);
+            from = cut.at;
+        }
+        out.extend_from_slice(&self.own[from..part.end]);
     }
 
     /// The object as JSON that lacks the values that are shared: enough for whoever looks for others.

@@ -16,6 +16,25 @@ pub fn kubeconfig() -> Option<PathBuf> {
     std::env::var_os(RECORD).map(PathBuf::from)
 }
 
+/// The scripts of a folder below `tests`, in order.
+///
+/// # Errors
+/// When they cannot be listed.
+pub fn scripts(of: &str) -> Result<Vec<PathBuf>> {
+    let entries = folder(of).read_dir().context("list the scripts")?;
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort();
+    Ok(paths)
+}
+
+/// A folder below `tests`.
+pub fn folder(of: &str) -> PathBuf {
+    // Asked for at run time: checkouts share compiled tests.
+    let top = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells its tests");
+    Path::new(&top).join("tests").join(of)
+}
+
 /// Records.
 ///
 /// # Panics

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::element::Element;
 use super::typed::{Held, Parts, keyed, scalar};
+use crate::go_json;
 use crate::resource::RESOURCES;
 use crate::schema::{Shape, Type};
 
@@ -81,7 +82,7 @@ impl Check {
                 self.refuse(&format!("expected boolean, got &{{{}}}", go(value)));
             }
             Shape::Float | Shape::Int32 | Shape::Int64 if !value.is_number() => {
-                self.refuse(&format!("expected numeric (int or float), got {}", go_type(value)));
+                self.refuse(&format!("expected numeric (int or float), got {}", go_json::type_name(value)));
             }
             Shape::Bytes | Shape::Duration | Shape::Text if !value.is_string() => {
                 let shown = format!("&value.valueUnstructured{{Value:{}}}", go_syntax(value));
@@ -152,17 +153,5 @@ fn go_syntax(value: &Value) -> String {
         }
         Value::Null => "interface {}(nil)".to_owned(),
         scalar => scalar.to_string(),
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }

@@ -76,14 +76,14 @@ impl Walk {
 
     /// The metadata of an object: of its own type, and strictly so.
     fn metadata(&mut self, value: Value, is_root: bool) -> Result<Option<Value>, TypeError> {
-        let map = match value {
+        let mut map = match value {
             Value::Null if is_root => return Ok(None),
             Value::Null => return Ok(Some(json!({}))),
             Value::Object(map) => map,
             other => return Err(bare_mismatch(&other, OBJECT_META.qualified())),
         };
         let around = (self.place.clone(), std::mem::replace(&mut self.path, std::mem::take(&mut self.place)));
-        let mut map = self.object(map, &OBJECT_META)?;
+        self.object(&mut map, &OBJECT_META)?;
         (self.place, self.path) = around;
         if !is_root {
             drop_empty(&mut map, &OBJECT_META);
@@ -96,7 +96,11 @@ impl Walk {
             (Shape::Any, value) => Ok(value),
             (Shape::Struct(of), Value::Object(map)) => match &of.custom {
                 Some(custom) => self.custom(map, of, custom).map(Value::Object),
-                None => self.value(map.into(), Wanted { shape, go: "", within: of }),
+                None => {
+                    let mut value = Value::Object(map);
+                    self.value(&mut value, Wanted { shape, go: "", within: of })?;
+                    Ok(value)
+                }
             },
             (Shape::Struct(of), list @ Value::Array(_)) if keeps_all(of) => Ok(list),
             (Shape::Map(of), Value::Object(map)) => {

@@ -7,7 +7,6 @@ mod workloads;
 use serde_json::{Map, Value, json};
 
 use super::Rule;
-use crate::kinds::namespace::NAME_LABEL;
 use crate::object::member;
 use network::{network_policy, service};
 use pods::{pod, pod_spec, pod_status, pull_policy, volume};
@@ -29,7 +28,6 @@ pub(super) static RULES: &[(&str, Rule)] = &[
     ("core.v1.Container", pull_policy),
     ("core.v1.EphemeralContainer", pull_policy),
     ("core.v1.LimitRangeItem", limits),
-    ("core.v1.Namespace", label_name),
     ("core.v1.NodeStatus", allocatable),
     ("core.v1.PersistentVolume", persistent_volume),
     ("core.v1.Pod", pod),
@@ -60,15 +58,6 @@ fn text<'o>(object: &'o Map<String, Value>, field: &str) -> &'o str {
 fn set(object: &mut Map<String, Value>, field: &str, value: impl Into<Value>) {
     if is_empty(object, field) {
         object.insert(field.to_owned(), value.into());
-    }
-}
-
-/// Selectors of namespaces find one by its name.
-fn label_name(namespace: &mut Map<String, Value>) {
-    let metadata = member(namespace, "metadata");
-    let name = text(metadata, "name").to_owned();
-    if !name.is_empty() {
-        member(metadata, "labels").insert(NAME_LABEL.into(), name.into());
     }
 }
 

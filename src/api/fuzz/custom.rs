@@ -10,6 +10,7 @@ use api::custom::{self, CustomResource, naming};
 use api::kinds::custom_resource_definition::RESOURCE;
 use api::lens::Lens;
 use api::table::{self, Include};
+use api::view::View;
 use api::{Object, Resource, decode, openapi, validate, write};
 use serde_json::Value;
 
@@ -73,11 +74,12 @@ fn check_instance(rows: &[Arc<Resource>], tree: &Value) {
         let errors = validate::create(&object, row);
         let _ = validate::update(&object, &object, row);
         let _ = custom.status_errors(&object, &object);
+        let bytes = object.bytes(row);
         for (_, path) in &custom.selectable {
-            let _ = CustomResource::selected(&object, path);
+            let _ = CustomResource::selected(View::new(&bytes), path);
         }
         let mut cells = Vec::new();
-        table::append_row(&mut cells, Row::new(&object.bytes(row), ""), row, Include::None, 0);
+        table::append_row(&mut cells, Row::new(&bytes, ""), row, Include::None, 0, &table::append_whole);
         assert!(serde_json::from_slice::<Value>(&cells).is_ok(), "{}", String::from_utf8_lossy(&cells));
         if let (true, Ok(kept)) = (errors.is_empty(), Lens::of(row, "").store(object, None)) {
             let stored = kept.bytes(row.stored());

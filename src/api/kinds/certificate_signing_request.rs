@@ -8,7 +8,7 @@ use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer as _;
 
 use crate::object::Object;
-use crate::resource::{Particular, Selectable, Strategy};
+use crate::resource::{Particular, Strategy, selectable};
 use crate::same;
 use crate::validate::at::{At, Root};
 use crate::validate::signer;
@@ -17,10 +17,7 @@ use crate::validate::signer;
 pub static KIND: Particular = Particular {
     group: "certificates.k8s.io",
     kind: "CertificateSigningRequest",
-    selectable: &[Selectable {
-        path: "spec.signerName",
-        value: |object| object.text(&["spec", "signerName"]).to_owned(),
-    }],
+    selectable: &[selectable!("spec.signerName", "spec", "signerName")],
     strategy: Strategy {
         name: |_, _| Vec::new(),
         prepare_create: forget_user,

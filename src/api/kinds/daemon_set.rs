@@ -7,7 +7,7 @@ use crate::same;
 use crate::validate::at::{At, Root};
 use crate::validate::internal;
 use crate::validate::pod::template;
-use crate::validate::workload::{Rolling, counts, not_decremented, selects_template};
+use crate::validate::workload::{Rolling, counts, not_decremented, selects_template, unknown_strategy};
 
 /// Counts the changes of the template.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -80,13 +80,7 @@ fn strategy(strategy: At<'_>) {
                 _ => {}
             }
         }
-        _ => strategy.report(|path| {
-            crate::FieldError::not_supported(
-                path,
-                internal::strategy(strategy),
-                &["RollingUpdate", "OnDelete"],
-            )
-        }),
+        _ => unknown_strategy(strategy, &["RollingUpdate", "OnDelete"]),
     }
 }
 

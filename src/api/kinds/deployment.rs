@@ -5,8 +5,9 @@ use crate::object::Object;
 use crate::resource::{Particular, Strategy};
 use crate::same;
 use crate::validate::at::{At, Root};
-use crate::validate::internal;
-use crate::validate::workload::{Rolling, counts, not_decremented, parts_of_replicas, required_selector};
+use crate::validate::workload::{
+    Rolling, counts, not_decremented, parts_of_replicas, required_selector, unknown_strategy,
+};
 
 /// What is particular.
 pub static KIND: Particular = Particular {
@@ -65,13 +66,7 @@ fn strategy(strategy: At<'_>) {
                 rolling.max_unavailable.invalid("may not be 0 when `maxSurge` is 0");
             }
         }
-        _ => strategy.report(|path| {
-            crate::FieldError::not_supported(
-                path,
-                internal::strategy(strategy),
-                &["Recreate", "RollingUpdate"],
-            )
-        }),
+        _ => unknown_strategy(strategy, &["Recreate", "RollingUpdate"]),
     }
 }
 

@@ -4,10 +4,10 @@
 use serde_json::Value;
 
 use crate::names;
-use crate::object::Object;
 use crate::resource::{Particular, Retention, Selectable, Strategy, selectable};
 use crate::validate::at::{At, Root};
 use crate::validate::common::IMMUTABLE;
+use crate::view::View;
 
 /// What is particular.
 pub static KIND: Particular = Particular {
@@ -57,9 +57,10 @@ pub static NEW: Particular = Particular {
 };
 
 /// Who told of it: a component, or in newer events a controller.
-fn source(object: &Object) -> String {
-    let component = object.text(&["source", "component"]);
-    if component.is_empty() { object.text(&["reportingComponent"]).to_owned() } else { component.to_owned() }
+fn source(event: View<'_>) -> String {
+    let component = event.at(&["source", "component"]).text();
+    let named = if component.is_empty() { event.get("reportingComponent").text() } else { component };
+    named.into_owned()
 }
 
 /// The names of fields that differ. Errors speak of all but the first in the words of the older group.

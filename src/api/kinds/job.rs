@@ -6,7 +6,7 @@ mod status;
 
 use serde_json::{Map, Value, json};
 
-use super::{prepare_template, prepare_template_update};
+use super::{label_as_template, prepare_template, prepare_template_update};
 use crate::names;
 use crate::object::{Object, member};
 use crate::resource::{Particular, Selectable, Strategy};
@@ -32,8 +32,12 @@ pub static KIND: Particular = Particular {
     group: "batch",
     kind: "Job",
     counted: Some("spec"),
-    selectable: &[Selectable { path: "status.successful", value: |job| job.count(&["status", "succeeded"]) }],
+    selectable: &[Selectable {
+        path: "status.successful",
+        value: |job| job.at(&["status", "succeeded"]).number_text(),
+    }],
     strategy: Strategy {
+        default: label_as_template,
         prepare_create,
         fills_again: true,
         prepare_update: |new, old| {

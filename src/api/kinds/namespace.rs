@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::names;
 use crate::object::Object;
-use crate::resource::{Particular, Resource, Selectable, Strategy};
+use crate::resource::{Particular, Resource, Strategy, selectable};
 use crate::validate::at::Root;
 
 /// The row.
@@ -15,16 +15,14 @@ pub static RESOURCE: LazyLock<Arc<Resource>> = LazyLock::new(|| Resource::builti
 /// What is particular.
 pub static KIND: Particular = Particular {
     kind: "Namespace",
-    selectable: &[Selectable {
-        path: "status.phase",
-        value: |object| object.text(&["status", "phase"]).to_owned(),
-    }],
+    selectable: &[selectable!("status.phase", "status", "phase")],
     strategy: Strategy {
         name: names::dns_label,
         prepare_create,
         prepare_update,
         validate,
         validate_status,
+        default: label_name,
         prepare_delete: |object| {
             object.fields.insert("status".into(), json!({"phase": "Terminating"}));
         },
@@ -44,7 +42,14 @@ pub const UNDELETABLE: &[&str] = &["default", "kube-public", "kube-system"];
 pub const CONTENT_FINALIZER: &str = "kubernetes";
 
 /// Label by which selectors of namespaces find one by its name.
-pub(crate) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+fn label_name(object: &mut Object) {
+    let meta = &mut object.meta;
+    if !meta.name.is_empty() {
+        meta.labels.insert(NAME_LABEL.to_owned(), meta.name.clone());
+    }
+}
 
 /// `spec.finalizers`.
 pub fn finalizers(object: &Object) -> &[Value] {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::field_error::FieldError;
+use crate::field_error::{FieldError, quoted};
 use crate::names;
 use crate::object::Object;
 use crate::resource::{Particular, Selectable, Strategy};
@@ -10,6 +10,7 @@ use crate::validate::at::{At, Root};
 use crate::validate::network::Range;
 use crate::validate::pod::resources;
 use crate::validate::text;
+use crate::view::View;
 
 /// What is particular.
 pub static KIND: Particular = Particular {
@@ -39,9 +40,8 @@ pub static KIND: Particular = Particular {
 const FEATURE_BYTES_MAX: usize = 253;
 const POD_RANGES_FIXED: &str = "node updates may not change podCIDR except from \"\" to valid";
 
-fn unschedulable(object: &Object) -> String {
-    let is_set = object.spec().and_then(|spec| spec.get("unschedulable")) == Some(&Value::Bool(true));
-    is_set.to_string()
+fn unschedulable(node: View<'_>) -> String {
+    node.at(&["spec", "unschedulable"]).is_true().to_string()
 }
 
 /// The one range and the list begin with the same; the one wins.
@@ -182,10 +182,6 @@ fn features(features: At<'_>) {
 }
 
 const FEATURE_RULE: &str = "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes";
-
-fn quoted(text: &str) -> String {
-    crate::field_error::quoted(text)
-}
 
 fn is_feature(name: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());

@@ -3,12 +3,11 @@
 pub mod drop;
 mod prepare;
 
-use serde_json::Value;
-
 use super::keep_field;
 use crate::object::Object;
 use crate::resource::{Particular, Selectable, Strategy, selectable};
 use crate::validate::pod;
+use crate::view::View;
 
 pub use drop::drop_disabled;
 pub(crate) use prepare::{pod_resources, quality as quality_of_service};
@@ -44,14 +43,13 @@ const SELECTABLE: &[Selectable] = &[
     selectable!("status.nominatedNodeName", "status", "nominatedNodeName"),
 ];
 
-fn host_network(pod: &Object) -> String {
-    let is_on_host = pod.spec().and_then(|spec| spec.get("hostNetwork")) == Some(&Value::Bool(true));
-    is_on_host.to_string()
+fn host_network(pod: View<'_>) -> String {
+    pod.at(&["spec", "hostNetwork"]).is_true().to_string()
 }
 
-fn first_ip(pod: &Object) -> String {
-    let ip = pod.fields.get("status").and_then(|status| status.pointer("/podIPs/0/ip"));
-    ip.and_then(Value::as_str).unwrap_or_default().to_owned()
+fn first_ip(pod: View<'_>) -> String {
+    let first = pod.at(&["status", "podIPs"]).items().next();
+    first.map_or_else(String::new, |first| first.get("ip").text().into_owned())
 }
 
 fn prepare_update(new: &mut Object, old: &Object) {

@@ -1,6 +1,6 @@
 //! `v1 ReplicationController`: what ReplicaSets were before.
 
-use super::{prepare_template, prepare_template_update};
+use super::{label_as_template, prepare_template, prepare_template_update};
 use crate::resource::{Particular, Selectable, Strategy};
 use crate::validate::at::At;
 use crate::validate::internal;
@@ -13,10 +13,11 @@ pub static KIND: Particular = Particular {
     counted: Some("spec"),
     selectable: &[Selectable {
         path: "status.replicas",
-        value: |object| object.count(&["status", "replicas"]),
+        value: |rc| rc.at(&["status", "replicas"]).number_text(),
     }],
     declared: &[("spec.replicas", ""), ("spec.minReadySeconds", "")],
     strategy: Strategy {
+        default: label_as_template,
         prepare_create: |object| prepare_template(object, &["spec", "template"]),
         prepare_update: |new, old| prepare_template_update(new, old, &["spec", "template"]),
         validate: |root| spec(root.field("spec"), None),

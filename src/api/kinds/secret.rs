@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 use super::{DATA_BYTES_MAX, decoded_bytes, file_keys, stays_immutable};
 use crate::go_json;
 use crate::object::Object;
-use crate::resource::{Particular, Selectable, Strategy};
+use crate::resource::{Particular, Strategy, selectable};
 use crate::validate::at::{At, Root};
 
 /// What is particular.
 pub static KIND: Particular = Particular {
     kind: "Secret",
-    selectable: &[Selectable { path: "type", value: |object| object.text(&["type"]).to_owned() }],
+    selectable: &[selectable!("type", "type")],
     strategy: Strategy { default, validate, validate_update, ..Strategy::PLAIN },
     ..Particular::NONE
 };

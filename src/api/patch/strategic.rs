@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::PatchError;
+use crate::go_json;
 use crate::schema::{Field, Shape, Type};
 
 const DIRECTIVE: &str = "$patch";
@@ -113,10 +114,11 @@ fn ordered_list(
 ) -> Result<(), PatchError> {
     let array = |value| match value {
         Value::Array(items) => Ok(items),
-        other => Err(PatchError::Failed(format!(
-            "expected a []interface {{}}, but received a {}",
-            go_type(&other)
-        ))),
+        other => {
+            // Printed as text, nothing looks odd.
+            let received = if other.is_null() { "%!s(<nil>)" } else { go_json::type_name(&other) };
+            Err(PatchError::Failed(format!("expected a []interface {{}}, but received a {received}")))
+        }
     };
     let order = array(order.unwrap_or_default())?;
     let patch = items.map(array).transpose()?;
@@ -332,19 +334,6 @@ fn unknown_directive(directive: &Value, within: &Map<String, Value>) -> PatchErr
     let directive = directive.as_str().map_or_else(|| directive.to_string(), str::to_owned);
     let within = go_text(&Value::Object(within.clone()));
     PatchError::Failed(format!("unknown patch type: {directive} in map: {within}"))
-}
-
-/// What Go calls the type of a value that was decoded without one.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "%!s(<nil>)",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 /// A value as Go prints it.

@@ -104,8 +104,8 @@ pub(super) fn nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<
     if length < 0x80 {
         out[at] = length as u8;
     } else {
-        let mut prefix = Vec::with_capacity(4);
-        put_varint(&mut prefix, length);
-        out.splice(at..=at, prefix);
+        let width = length.ilog2() as usize / 7 + 1;
+        let pieces = (0..width).map(|at| (length >> (7 * at)) as u8 | if at + 1 < width { 0x80 } else { 0 });
+        out.splice(at..=at, pieces);
     }
 }

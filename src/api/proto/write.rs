@@ -5,27 +5,47 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::wire::{nested, put_bytes, put_number, put_varint};
 use crate::schema::{Field, Instead, Shape, Type};
-use crate::view::View;
+use crate::view::{Scan, View, unescaped};
 use crate::{duration, time};
 
 /// Writes the message of an object of type `of`, given as canonical JSON. What does not conform is left out.
 pub fn message(json: &[u8], of: &Type) -> Vec<u8> {
     // No field takes more bytes than its name and value in JSON, but for those of one byte.
     let mut out = Vec::with_capacity(json.len());
-    append(&mut out, View::new(json), of);
+    whole(&mut out, View::new(json), of);
     out
 }
 
-/// Appends the fields of an object. Those that stand in a message of their own there come as pieces of it, which
-/// whoever reads them joins.
-pub(super) fn append(out: &mut Vec<u8>, object: View<'_>, of: &Type) {
+/// Appends the fields of an object of which nothing is missing.
+fn whole(out: &mut Vec<u8>, object: View<'_>, of: &Type) {
+    append(out, &mut Text::new(object, &mut std::iter::empty()), of);
+}
+
+/// The text of an object, read once from its beginning to its end.
+pub(super) struct Text<'b, 's> {
+    scan: Scan<'b>,
+    /// The sets of fields that are missing there.
+    shared: &'s mut dyn Iterator<Item = &'b [u8]>,
+}
+
+impl<'b, 's> Text<'b, 's> {
+    pub(super) fn new(object: View<'b>, shared: &'s mut dyn Iterator<Item = &'b [u8]>) -> Self {
+        Self { scan: Scan::new(object), shared }
+    }
+}
+
+/// Appends the fields of the object that comes next. Those that stand in a message of their own there come as pieces of
+/// it, which whoever reads them joins.
+pub(super) fn append(out: &mut Vec<u8>, text: &mut Text<'_, '_>, of: &Type) {
     let mut next = 0;
-    for (name, value) in object.raw_members() {
-        let Some(at) = place(of, name, next) else { continue };
-        next = at + 1;
-        let field = &of.fields()[at];
-        if field.number != 0 && !value.is_null() {
-            inside(out, &field.inside, &mut |out| member(out, value, field));
+    while let Some(name) = text.scan.key() {
+        let field = place(of, name, next).map(|at| {
+            next = at + 1;
+            &of.fields()[at]
+        });
+        match field.filter(|field| field.number != 0 && text.scan.peek() != Some(b'n')) {
+            Some(field) => inside(out, &field.inside, &mut |out| member(out, text, field)),
+            None => _ = text.scan.value(),
         }
     }
 }
@@ -46,23 +66,45 @@ fn inside(out: &mut Vec<u8>, numbers: &[u32], write: &mut dyn FnMut(&mut Vec<u8>
     }
 }
 
-fn member(out: &mut Vec<u8>, value: View<'_>, field: &Field) {
-    match &field.shape {
-        Shape::List(of) if value.is_list() => value.items().for_each(|item| put(out, field.number, item, of)),
-        Shape::Map(of) if value.is_object() => {
-            for (key, value) in value.members() {
+fn member(out: &mut Vec<u8>, text: &mut Text<'_, '_>, field: &Field) {
+    match (&field.shape, text.scan.peek()) {
+        (Shape::List(of), Some(b'[')) => {
+            while text.scan.item() {
+                put(out, field.number, text, of);
+            }
+        }
+        (Shape::Map(of), Some(b'{')) => {
+            while let Some(key) = text.scan.key() {
                 nested(out, field.number, |out| {
-                    put_bytes(out, 1, key.as_bytes());
-                    put(out, 2, value, of);
+                    put_bytes(out, 1, unescaped(key).as_bytes());
+                    put(out, 2, text, of);
                 });
             }
         }
-        shape => put(out, field.number, value, shape),
+        (shape, _) => put(out, field.number, text, shape),
     }
 }
 
-/// Appends one value as a field.
-fn put(out: &mut Vec<u8>, number: u32, value: View<'_>, shape: &Shape) {
+/// Appends the value that comes next as a field.
+fn put(out: &mut Vec<u8>, number: u32, text: &mut Text<'_, '_>, shape: &Shape) {
+    match (shape, text.scan.peek()) {
+        (Shape::Struct(of), Some(b'{')) => nested(out, number, |out| append(out, text, of)),
+        // A list in a list, or in a map: a message with the items as field 1.
+        (Shape::List(of), Some(b'[')) => nested(out, number, |out| {
+            while text.scan.item() {
+                put(out, 1, text, of);
+            }
+        }),
+        (Shape::Fields, Some(b',' | b'}')) => {
+            let set = text.shared.next().unwrap_or_default();
+            nested(out, number, |out| put_bytes(out, 1, set));
+        }
+        _ => scalar(out, number, text.scan.value(), shape),
+    }
+}
+
+/// Appends a value in which nothing has fields of its own.
+fn scalar(out: &mut Vec<u8>, number: u32, value: View<'_>, shape: &Shape) {
     match shape {
         Shape::Bool if value.is_bool() => put_number(out, number, u64::from(value.is_true())),
         Shape::Int32 | Shape::Int64 if value.is_number() => {
@@ -104,10 +146,7 @@ fn body(out: &mut Vec<u8>, value: View<'_>, shape: &Shape) {
             put_number(out, 2, value.number().unwrap_or_default() as u64);
         }
         Shape::Any | Shape::Fields | Shape::Raw => put_bytes(out, 1, value.bytes()),
-        Shape::Struct(of) if value.is_object() => append(out, value, of),
         Shape::SchemaOr(of, instead) => schema_or(out, value, of, *instead),
-        // A list in a list, or in a map: a message with the items as field 1.
-        Shape::List(of) if value.is_list() => value.items().for_each(|item| put(out, 1, item, of)),
         _ => {}
     }
 }
@@ -118,11 +157,11 @@ fn schema_or(out: &mut Vec<u8>, value: View<'_>, of: &Type, instead: Instead) {
         Instead::Bool if value.is_bool() => put_number(out, 1, u64::from(value.is_true())),
         Instead::Bool if value.is_object() => {
             put_number(out, 1, 1);
-            nested(out, 2, |out| append(out, value, of));
+            nested(out, 2, |out| whole(out, value, of));
         }
         Instead::List if value.is_list() => {
             for item in value.items().filter(|item| item.is_object()) {
-                nested(out, 2, |out| append(out, item, of));
+                nested(out, 2, |out| whole(out, item, of));
             }
         }
         Instead::Names if value.is_list() => {
@@ -131,7 +170,7 @@ fn schema_or(out: &mut Vec<u8>, value: View<'_>, of: &Type, instead: Instead) {
                 .filter(|item| item.is_text())
                 .for_each(|name| put_bytes(out, 2, name.text().as_bytes()));
         }
-        _ if value.is_object() => nested(out, 1, |out| append(out, value, of)),
+        _ if value.is_object() => nested(out, 1, |out| whole(out, value, of)),
         _ => {}
     }
 }

@@ -112,7 +112,8 @@ fn now_ms() -> u64 {
 
 fn cells(stored: &str, row: &Resource, now_ms: u64) -> (Value, Value) {
     let mut out = Vec::new();
-    table::append_row(&mut out, Row::new(stored.as_bytes(), ""), row, table::Include::None, now_ms);
+    let shown = Row::new(stored.as_bytes(), "");
+    table::append_row(&mut out, shown, row, table::Include::None, now_ms, &table::append_whole);
     let mut row: Value = serde_json::from_slice(&out).expect("a row is JSON");
     (row["cells"].take(), row["conditions"].take())
 }

@@ -3,6 +3,7 @@
 use super::at::At;
 use super::common::{percent_of, selects};
 use super::internal;
+use crate::field_error::FieldError;
 
 const BEYOND_REPLICAS: &str = "cannot be greater than status.replicas";
 
@@ -40,6 +41,11 @@ impl<'a> Rolling<'a> {
     pub fn is_surging(&self) -> bool {
         !is_none(self.max_surge)
     }
+}
+
+/// A way of replacing pods that is none of the known ones.
+pub(crate) fn unknown_strategy(strategy: At<'_>, known: &[&str]) {
+    strategy.report(|path| FieldError::not_supported(path, internal::strategy(strategy), known));
 }
 
 /// An amount of pods that is not nothing and not more than all.

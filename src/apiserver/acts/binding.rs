@@ -42,8 +42,7 @@ fn decide(call: &Call, binding: &Object, moment: &Moment) -> Result<Decision, St
     let name = &call.path.name;
     let found = moment.state.get(key.as_str()).ok_or_else(|| Status::not_found(PODS, name))?;
     stated(call, &binding.meta, found)?;
-    let mut pod = Object::read(&found.bytes.to_bytes(), &call.row)
-        .map_err(|error| Status::internal(&error.to_string()))?;
+    let mut pod = call.read(found)?;
     if let Some(why) = obstacle(&pod) {
         let resource = GroupResource { group: "", resource: "pods/binding" };
         return Err(Status::conflict(resource, name, &why));

@@ -56,8 +56,7 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
     let (row, key) = (&*call.row, call.key());
     let found = moment.state.get(key.as_str()).ok_or_else(|| call.not_found())?;
     delete::check_preconditions(call, options, &found.meta.uid, found.revision)?;
-    let mut pod =
-        Object::read(&found.bytes.to_bytes(), row).map_err(|error| Status::internal(&error.to_string()))?;
+    let mut pod = call.read(found)?;
     let mut plan = Plan {
         guards: vec![Guard::AtRevision { key: key.clone(), revision: found.revision }],
         writes: Vec::new(),

@@ -33,8 +33,7 @@ pub(crate) fn is_one(call: &Call) -> bool {
 pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     let moment = context.backend.linearizable().await?;
     let found = moment.state.get(call.key().as_str()).ok_or_else(|| call.not_found())?;
-    let pod = Object::read(&found.bytes.to_bytes(), &call.row)
-        .map_err(|error| Status::internal(&error.to_string()))?;
+    let pod = call.read(found)?;
     if find(&call) == Some(true) {
         check_container(&pod, call.query.get("container"))?;
     }

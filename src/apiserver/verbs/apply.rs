@@ -58,9 +58,7 @@ fn decide(call: &Call, wanted: &Value, moment: &Moment) -> Result<Decision, Stat
 }
 
 fn merged(call: &Call, before: &Before<'_>, wanted: &Value) -> Result<Object, Status> {
-    let unreadable = |error: decode::DecodeError| Status::internal(&error.to_string());
-    let live = decode::json(before.bytes).map_err(unreadable)?.value;
-    let (tree, owners) = managed::applied(call, live, &before.object.meta.managed_fields, wanted)?;
+    let (tree, owners) = managed::applied(call, before.tree()?, &before.object.meta.managed_fields, wanted)?;
     let mut object = conformed(call, tree)?;
     object.meta.managed_fields = owners;
     update::place(&mut object, call)?;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use api::Status;
 use api::codec::DeleteOptions;
 use api::deletion::{self, Deletion};
 use api::status::Details;
-use api::{Object, Status};
 use axum::response::Response;
 use base::env;
 use replica::Moment;
@@ -49,8 +49,7 @@ fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decis
         state: &moment.state,
     })?;
     let stored = row.stored();
-    let mut object = Object::read(&found.bytes.to_bytes(), stored)
-        .map_err(|error| Status::internal(&error.to_string()))?;
+    let mut object = call.read(found)?;
     let freed = services::unhold(&moment.state, stored, &mut object);
     let plan = |mut companions: Companions, write, answer| {
         companions.guards.push(Guard::AtRevision { key: key.clone(), revision: found.revision });

@@ -28,7 +28,7 @@ pub(super) async fn handle(context: Arc<Context>, mut call: Call) -> Result<Resp
     let deletes: Vec<_> = found.iter().cloned().map(each).collect();
     stream::iter(deletes).buffer_unordered(DELETES_AT_A_TIME).try_collect::<Vec<()>>().await?;
     let meta = ListMeta { revision: moment.revision(), ..ListMeta::default() };
-    Ok(present::list(&meta, found, call.lens, form))
+    Ok(present::list(&meta, found, call.lens, form).await)
 }
 
 async fn delete_one(

@@ -27,7 +27,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     let mut page = Page { prefix: &prefix, after, items: Vec::new(), filter: &filter, limit: options.limit };
     page.read(&view).await?;
     let meta = page.finish(&view, revision, options.token.as_ref()).await?;
-    Ok(present::list(&meta, page.items, call.lens, form))
+    Ok(present::list(&meta, page.items, call.lens, form).await)
 }
 
 /// Which list is asked for.

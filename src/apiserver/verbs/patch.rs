@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::codec::FieldValidation;
 use api::patch::{Patch, PatchError, PatchKind};
-use api::{FieldError, GroupResource, Object, Resource, Status, decode, foreign};
+use api::{FieldError, GroupResource, Object, Resource, Status, foreign};
 use axum::response::Response;
 use replica::Moment;
 use serde_json::Value;
@@ -82,8 +82,7 @@ impl Attempt<'_> {
     }
 
     fn tree(&self) -> Result<Value, Status> {
-        let unreadable = |error: decode::DecodeError| Status::internal(&error.to_string());
-        let mut tree = decode::json(self.before.bytes).map_err(unreadable)?.value;
+        let mut tree = self.before.tree()?;
         self.patch.apply(&mut tree, &self.call.lens.shown.schema).map_err(|error| refusal(&error))?;
         Ok(tree)
     }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use api::object::ReadError;
-use api::{FieldError, GroupResource, Object, ObjectMeta, Status, codec, etcd, parts, updates};
+use api::{FieldError, GroupResource, Object, ObjectMeta, Status, codec, decode, etcd, parts, updates};
 use axum::response::Response;
 use replica::Moment;
+use serde_json::Value;
 use state::{Guard, Write};
 
 use super::managed::{self, Options};
 use super::write::{self, Answer, Decision, Plan};
-use super::{Call, create, of_version};
+use super::{Call, create, of_version, unreadable};
 use crate::chain::admission::{self, Attempt, Operation};
 use crate::errors::Failure;
 use crate::server::{Context, with_warnings};
@@ -102,6 +102,13 @@ pub(super) struct Before<'a> {
     pub(super) object: &'a Object,
 }
 
+impl Before<'_> {
+    /// As a tree.
+    pub(super) fn tree(&self) -> Result<Value, Status> {
+        Ok(decode::json(self.bytes).map_err(unreadable)?.value)
+    }
+}
+
 /// Decides what becomes of the object found at this moment; `change` makes the new one from it, as it is shown, filled
 /// in, with the owners of its fields.
 pub(super) fn decide(
@@ -111,7 +118,6 @@ pub(super) fn decide(
 ) -> Result<Decision, Status> {
     let (row, key) = (&*call.row, call.key());
     let found = moment.state.get(key.as_str()).ok_or_else(|| call.not_found())?;
-    let unreadable = |error: ReadError| Status::internal(&error.to_string());
     let bytes = found.bytes.to_bytes();
     let old = Object::read(&bytes, row.stored()).map_err(unreadable)?;
     let given = match call.lens.show(&bytes).map_err(unreadable)? {

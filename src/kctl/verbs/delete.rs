@@ -8,25 +8,18 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Tally};
-use crate::flags::{Cascade, DryRun, Files, Select, duration};
+use crate::flags::{Cascade, DryRun, duration};
 use crate::manifest;
 use crate::output::Form;
 use crate::screen::{Screen, warn};
 use crate::server::{Call, Server};
-use crate::targets::{Given, Target, objects};
+use crate::targets::{Objects, Target, objects};
 
 /// Which objects, and how.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// TYPE NAME..., TYPE/NAME..., or a TYPE with -l or --all.
-    words: Vec<String>,
     #[command(flatten)]
-    files: Files,
-    #[command(flatten)]
-    select: Select,
-    /// All objects of the type.
-    #[arg(long)]
-    all: bool,
+    objects: Objects,
     /// What becomes of what belongs to them.
     #[arg(long, value_enum, default_value_t = Cascade::Background, num_args = 0..=1, default_missing_value = "background", value_name = "HOW")]
     cascade: Cascade,
@@ -75,8 +68,7 @@ pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Fai
              The resource may continue to run on the cluster indefinitely.",
         );
     }
-    let given = Given { words: &args.words, files: &args.files, select: &args.select, all: args.all };
-    let targets = objects(given, server).await?;
+    let targets = objects(args.objects.given(), server).await?;
     if targets.is_empty() {
         return screen.line("No resources found");
     }

@@ -8,25 +8,18 @@ use serde_json::Value;
 
 use super::delete::timed_out;
 use crate::failure::{Failure, Tally};
-use crate::flags::{Files, Select, duration};
+use crate::flags::duration;
 use crate::jsonpath::{Template, plain};
 use crate::manifest;
 use crate::screen::Screen;
 use crate::server::{Call, Server};
-use crate::targets::{Given, Target, objects, resolve};
+use crate::targets::{Objects, Target, objects, resolve};
 
 /// For what, and for how long.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// TYPE NAME..., TYPE/NAME..., or a TYPE with -l or --all.
-    words: Vec<String>,
     #[command(flatten)]
-    files: Files,
-    #[command(flatten)]
-    select: Select,
-    /// All objects of the type.
-    #[arg(long)]
-    all: bool,
+    objects: Objects,
     /// condition=NAME[=VALUE], delete, create, or jsonpath='{PATH}'[=VALUE].
     #[arg(long = "for", value_name = "WHAT")]
     what: String,
@@ -147,7 +140,7 @@ pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Fai
 
 /// What is to be waited for: objects that need not be there yet when their creation is.
 async fn targets(args: &Args, wish: &Wish, server: &Server, limit: Duration) -> Result<Vec<Target>, Failure> {
-    let given = Given { words: &args.words, files: &args.files, select: &args.select, all: args.all };
+    let given = args.objects.given();
     let named = resolve(given, server)?.iter().all(|target| !target.name.is_empty());
     let deadline = env::monotonic() + limit;
     loop {

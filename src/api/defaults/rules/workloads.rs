@@ -42,18 +42,6 @@ pub(super) fn job(job: &mut Map<String, Value>) {
     }
     let replacement = if spec.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
     spec.entry("podReplacementPolicy").or_insert_with(|| replacement.into());
-    labels_of_template(job);
-}
-
-/// An object without labels gets those of its template.
-fn labels_of_template(object: &mut Map<String, Value>) {
-    let labels = object.get("spec").and_then(|spec| spec.pointer("/template/metadata/labels")).cloned();
-    if let Some(labels @ Value::Object(_)) = labels {
-        let metadata = member(object, "metadata");
-        if is_empty(metadata, "labels") {
-            metadata.insert("labels".into(), labels);
-        }
-    }
 }
 
 pub(super) fn replication_controller(object: &mut Map<String, Value>) {
@@ -61,7 +49,6 @@ pub(super) fn replication_controller(object: &mut Map<String, Value>) {
     if let Some(labels @ Value::Object(_)) = labels {
         set(member(object, "spec"), "selector", labels);
     }
-    labels_of_template(object);
 }
 
 /// Both directions scale by rules as soon as one is spoken of.
