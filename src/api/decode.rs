@@ -65,15 +65,24 @@ pub enum DecodeError {
 /// # Errors
 /// Says where the syntax breaks, or which limit is passed.
 pub fn json(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    twice(|walk| walk.json(bytes))
+}
+
+/// Reads, and reads again where keys are given twice: most bodies need no paths.
+fn twice(read: impl Fn(&mut Walk) -> Result<Value, DecodeError>) -> Result<Decoded, DecodeError> {
     let mut walk = Walk::default();
-    let value = walk.json(bytes)?;
+    let value = read(&mut walk)?;
+    if walk.has_duplicates {
+        walk = Walk { is_told: true, ..Walk::default() };
+        read(&mut walk)?;
+    }
     Ok(Decoded { value, duplicates: walk.duplicates() })
 }
 
 /// What is odd about JSON that was read before, in the order of the text; `unknown` has the paths that its type does
 /// not know. What is below one of those is not looked at.
 pub fn oddities(bytes: &[u8], unknown: Vec<String>) -> Vec<Oddity> {
-    let mut walk = Walk { unknown, ..Walk::default() };
+    let mut walk = Walk { unknown, is_told: true, ..Walk::default() };
     // It was read before.
     let _ = walk.json(bytes);
     walk.odd
@@ -84,11 +93,10 @@ pub fn oddities(bytes: &[u8], unknown: Vec<String>) -> Vec<Oddity> {
 /// # Errors
 /// Says where the syntax breaks, or which limit is passed.
 pub fn yaml(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    let mut walk = Walk::default();
-    let value = walk
-        .tree(serde_yaml_ng::Deserializer::from_slice(bytes))
-        .map_err(|error| DecodeError::Yaml(yaml_error(&error)))?;
-    Ok(Decoded { value, duplicates: walk.duplicates() })
+    twice(|walk| {
+        let read = walk.tree(serde_yaml_ng::Deserializer::from_slice(bytes));
+        read.map_err(|error| DecodeError::Yaml(yaml_error(&error)))
+    })
 }
 
 /// What a parser of YAML stumbles over. All else, the reader of characters finds.
@@ -116,6 +124,9 @@ fn yaml_error(error: &serde_yaml_ng::Error) -> String {
 #[derive(Default)]
 struct Walk {
     values: usize,
+    has_duplicates: bool,
+    /// Whether it is told where what is odd stands.
+    is_told: bool,
     path: String,
     /// Paths that the type does not know; as long as that is not asked for, none.
     unknown: Vec<String>,
@@ -235,7 +246,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut list = Vec::new();
         let outer = self.walk.path.len();
         loop {
-            write!(self.walk.path, "[{}]", list.len()).map_err(serde::de::Error::custom)?;
+            if self.walk.is_told {
+                write!(self.walk.path, "[{}]", list.len()).map_err(serde::de::Error::custom)?;
+            }
             let item = items.next_element_seed(self.child()?)?;
             self.walk.path.truncate(outer);
             let Some(item) = item else { break };
@@ -248,6 +261,11 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut map = Map::new();
         let outer = self.walk.path.len();
         while let Some(key) = members.next_key_seed(MemberName)? {
+            if !self.walk.is_told {
+                let value = members.next_value_seed(self.child()?)?;
+                self.walk.has_duplicates |= map.insert(key, value).is_some();
+                continue;
+            }
             if outer > 0 {
                 self.walk.path.push('.');
             }

@@ -128,12 +128,19 @@ static VALUES: &[(&str, &str, &str)] = &[
 struct Filling {
     rule: Option<Rule>,
     values: Vec<(&'static Field, Value)>,
-    /// The fields with a default of their own, and those in which something is filled in.
-    fields: Vec<&'static Field>,
+    /// The fields with a default of their own, and those in which something is filled in: for these, where among the
+    /// fillings that of their type is.
+    fields: Vec<(&'static Field, Option<usize>)>,
 }
 
-/// Of the types that have anything to fill in, themselves or within; by where they lie, which is where they stay.
-static FILLINGS: LazyLock<BTreeMap<usize, Filling>> = LazyLock::new(|| {
+struct Fillings {
+    all: Vec<Filling>,
+    /// Places in `all`, by where the type lies, which is where it stays.
+    by_type: BTreeMap<usize, usize>,
+}
+
+/// Of the types that have anything to fill in, themselves or within.
+static FILLINGS: LazyLock<Fillings> = LazyLock::new(|| {
     let known: BTreeSet<String> =
         VALUES.iter().map(|row| model(row.0)).chain(rules::RULES.iter().map(|row| model(row.0))).collect();
     let mut reaching: BTreeSet<&str> = BTreeSet::new();
@@ -148,26 +155,29 @@ static FILLINGS: LazyLock<BTreeMap<usize, Filling>> = LazyLock::new(|| {
             break;
         }
     }
-    let reached = types().filter(|of| reaching.contains(&*of.model));
-    reached.map(|of| (place(of), Filling::of(of, &reaching))).collect()
+    let reached = || types().filter(|of| reaching.contains(&*of.model));
+    let by_type = reached().enumerate().map(|(at, of)| (address(of), at)).collect();
+    Fillings { all: reached().map(|of| Filling::of(of, &reaching, &by_type)).collect(), by_type }
 });
 
 impl Filling {
-    fn of(of: &'static Type, reaching: &BTreeSet<&str>) -> Self {
+    fn of(of: &'static Type, reaching: &BTreeSet<&str>, by_type: &BTreeMap<usize, usize>) -> Self {
         let field = |name: &str| of.field(name).unwrap_or_else(|| panic!("{} has no field {name}", of.model));
         let own = VALUES.iter().filter(|row| model(row.0) == of.model);
         let values = own
             .map(|(_, name, text)| (field(name), serde_json::from_str(text).expect("the table holds JSON")));
         let rule = rules::RULES.iter().find(|row| model(row.0) == of.model);
+        let fields = of.fields().iter().filter(|field| is_filled(field, reaching));
+        let within = |field: &Field| by_type.get(&address(inner(&field.shape)?)).copied();
         Self {
             rule: rule.map(|row| row.1),
             values: values.collect(),
-            fields: of.fields().iter().filter(|field| is_filled(field, reaching)).collect(),
+            fields: fields.map(|field| (field, within(field))).collect(),
         }
     }
 }
 
-fn place(of: &Type) -> usize {
+fn address(of: &Type) -> usize {
     std::ptr::from_ref(of).addr()
 }
 
@@ -197,38 +207,43 @@ fn inner(shape: &Shape) -> Option<&Type> {
 
 /// Fills in an object of a type, and everything within.
 pub fn fill(object: &mut Map<String, Value>, of: &Type) {
-    let Some(filling) = FILLINGS.get(&place(of)) else { return };
-    if let Some(rule) = filling.rule {
-        rule(object);
-    }
-    for (field, value) in &filling.values {
-        set_default(object, field, value);
-    }
-    for field in &filling.fields {
-        if let Some(value) = &field.default {
-            set_default(object, field, value);
-        }
-        if is_rounded(field) {
-            object.get_mut(&field.name).into_iter().for_each(round);
-        }
-        let Some(inner) = inner(&field.shape).filter(|of| FILLINGS.contains_key(&place(of))) else {
-            continue;
-        };
-        // What Go holds by value is there even when nobody wrote it.
-        if matches!((&field.shape, field.presence), (Shape::Struct(_), Presence::Always)) {
-            object.entry(&field.name).or_insert_with(|| json!({}));
-        }
-        if let Some(value) = object.get_mut(&field.name) {
-            fill_value(value, inner);
-        }
+    if let Some(at) = FILLINGS.by_type.get(&address(of)) {
+        FILLINGS.all[*at].fill(object, &FILLINGS.all);
     }
 }
 
-fn fill_value(value: &mut Value, of: &Type) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| fill_value(item, of)),
-        Value::Object(map) => fill(map, of),
-        _ => {}
+impl Filling {
+    fn fill(&self, object: &mut Map<String, Value>, all: &[Self]) {
+        if let Some(rule) = self.rule {
+            rule(object);
+        }
+        for (field, value) in &self.values {
+            set_default(object, field, value);
+        }
+        for (field, within) in &self.fields {
+            if let Some(value) = &field.default {
+                set_default(object, field, value);
+            }
+            if is_rounded(field) {
+                object.get_mut(&field.name).into_iter().for_each(round);
+            }
+            let Some(within) = within else { continue };
+            // What Go holds by value is there even when nobody wrote it.
+            if matches!((&field.shape, field.presence), (Shape::Struct(_), Presence::Always)) {
+                object.entry(&field.name).or_insert_with(|| json!({}));
+            }
+            if let Some(value) = object.get_mut(&field.name) {
+                all[*within].fill_value(value, all);
+            }
+        }
+    }
+
+    fn fill_value(&self, value: &mut Value, all: &[Self]) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| self.fill_value(item, all)),
+            Value::Object(map) => self.fill(map, all),
+            _ => {}
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub mod conversion;
 pub mod cron;
 pub mod custom;
 pub mod decode;
-pub mod defaults;
+mod defaults;
 pub mod deletion;
 pub mod discovery;
 pub mod duration;

@@ -74,6 +74,40 @@ impl ObjectMeta {
         self.deletion_timestamp.is_some()
     }
 
+    /// As a tree of what is there, but for the owners of fields.
+    pub fn members(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        let mut add = |name: &str, value: Value| {
+            let is_there = match &value {
+                Value::Null => false,
+                Value::String(text) => !text.is_empty(),
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(map) => !map.is_empty(),
+                Value::Bool(_) | Value::Number(_) => true,
+            };
+            if is_there {
+                members.insert(name.to_owned(), value);
+            }
+        };
+        let texts = |texts: &BTreeMap<String, String>| {
+            texts.iter().map(|(key, text)| (key.clone(), Value::from(&**text))).collect::<Map<_, _>>().into()
+        };
+        add("name", (&*self.name).into());
+        add("generateName", (&*self.generate_name).into());
+        add("namespace", (&*self.namespace).into());
+        add("uid", (&*self.uid).into());
+        add("resourceVersion", (&*self.resource_version).into());
+        add("generation", Some(self.generation).filter(|generation| *generation != 0).into());
+        add("creationTimestamp", (&*self.creation_timestamp).into());
+        add("deletionTimestamp", self.deletion_timestamp.as_deref().into());
+        add("deletionGracePeriodSeconds", self.deletion_grace_period_seconds.into());
+        add("labels", texts(&self.labels));
+        add("annotations", texts(&self.annotations));
+        add("ownerReferences", self.owner_references.clone().into());
+        add("finalizers", self.finalizers.clone().into());
+        members
+    }
+
     /// As a tree, without the resourceVersion.
     pub fn tree(&self) -> Value {
         let mut json = Vec::new();

@@ -85,6 +85,17 @@ impl Object {
         Ok(object)
     }
 
+    /// As a tree of its text, but for the owners of its fields.
+    pub fn tree(&self, resource: &Resource) -> Value {
+        let head = [
+            ("kind".to_owned(), resource.kind.clone().into()),
+            ("apiVersion".to_owned(), resource.api_version().into()),
+            ("metadata".to_owned(), self.meta.members().into()),
+        ];
+        let fields = self.fields.iter().map(|(name, value)| (name.clone(), value.clone()));
+        head.into_iter().chain(fields).collect::<Map<_, _>>().into()
+    }
+
     /// Builds the stored form. The object needs a creationTimestamp: what follows the place of the
     /// resourceVersion.
     pub fn prepare(&self, resource: &Resource) -> Prepared {

@@ -56,7 +56,26 @@ enum Change {
     Strategic(Map<String, Value>),
 }
 
+/// Where the owners of fields are.
+const OWNERS: &str = "/metadata/managedFields";
+
 impl Patch {
+    /// Whether it looks at the owners of fields, or may change them.
+    pub fn touches_owners(&self) -> bool {
+        match &self.change {
+            Change::Json(operations) => {
+                let place = |operation: &Value, name| {
+                    let place = operation.get(name).and_then(Value::as_str);
+                    place.is_some_and(|place| OWNERS.starts_with(place) || place.starts_with(OWNERS))
+                };
+                operations.iter().any(|operation| place(operation, "path") || place(operation, "from"))
+            }
+            Change::Merge(change) | Change::Strategic(change) => {
+                change.get("metadata").is_some_and(|metadata| metadata.get("managedFields").is_some())
+            }
+        }
+    }
+
     /// Reads the body of a request.
     ///
     /// # Errors

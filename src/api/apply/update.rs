@@ -67,26 +67,11 @@ fn seen_as(row: &Resource, other: Arc<Resource>, old: Option<&Object>, new: &Obj
 
 /// The metadata that managers may own.
 fn tracked(meta: &ObjectMeta) -> Value {
-    let mut map = Map::new();
-    let mut add = |name: &str, value: Value, is_there: bool| {
-        if is_there {
-            map.insert(name.to_owned(), value);
-        }
-    };
-    add("generateName", meta.generate_name.as_str().into(), !meta.generate_name.is_empty());
-    let deletion = meta.deletion_timestamp.as_deref();
-    add("deletionTimestamp", deletion.unwrap_or_default().into(), deletion.is_some());
-    let grace = meta.deletion_grace_period_seconds;
-    add("deletionGracePeriodSeconds", grace.unwrap_or_default().into(), grace.is_some());
-    for (name, texts) in [("labels", &meta.labels), ("annotations", &meta.annotations)] {
-        if !texts.is_empty() {
-            let members = texts.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
-            add(name, members.collect::<Map<_, _>>().into(), true);
-        }
-    }
-    add("ownerReferences", meta.owner_references.clone().into(), !meta.owner_references.is_empty());
-    add("finalizers", meta.finalizers.clone().into(), !meta.finalizers.is_empty());
-    Value::Object(map)
+    const SYSTEM: &[&str] =
+        &["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"];
+    let mut members = meta.members();
+    members.retain(|name, _| !SYSTEM.contains(&&**name));
+    members.into()
 }
 
 /// Moves what differs to the manager, and joins managers when they become too many. `seen` is the same in the other

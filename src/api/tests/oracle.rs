@@ -3,7 +3,7 @@
 mod common;
 
 use api::codec::Format;
-use api::{RESOURCES, patch, proto, quantity};
+use api::{Object, RESOURCES, patch, proto, quantity};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::Dice;
@@ -92,11 +92,17 @@ fn defaults_are_those_of_kubernetes() {
     for (row, seed) in RESOURCES.iter().flat_map(|row| (0..100).map(move |seed| (row, seed))) {
         let (_, mut tree) = sample(row, seed);
         common::speak(&mut tree, &mut Dice::new(seed));
+        // Which of a node's ranges win is no default there, but for whoever stores it.
+        if let Some(spec) = tree.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.retain(|name, _| !matches!(&**name, "podCIDR" | "podCIDRs"));
+        }
         let told = oracle.ask(&json!({"operation": "default", "object": tree}));
         assert_eq!(told.get("error"), None, "{} {seed}", row.kind);
-        let mut ours = tree.clone();
-        api::defaults::fill(&mut ours, &row.schema);
-        let [ours, theirs] = [Value::Object(ours), told["object"].clone()].map(|mut object| {
+        let read = Object::from_tree(Value::Object(tree.clone()), row);
+        let (mut ours, _) = read.expect("what is stored conforms");
+        ours.default(row);
+        let ours = serde_json::from_slice(&ours.bytes(row)).expect("JSON");
+        let [ours, theirs] = [ours, told["object"].clone()].map(|mut object: Value| {
             undate(&mut object);
             stored(object.to_string().as_bytes(), Format::Json, row)
         });

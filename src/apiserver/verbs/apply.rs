@@ -42,7 +42,7 @@ fn decide(call: &Call, wanted: &Value, moment: &Moment) -> Result<Decision, Stat
     if moment.state.get(call.key().as_str()).is_some() || !call.path.subresource.is_empty() {
         return update::decide(call, moment, |before| merged(call, before, wanted));
     }
-    let (tree, owners) = managed::applied(call, Value::Null, &[], wanted)?;
+    let (tree, owners) = managed::applied(call, &Value::Null, &[], wanted)?;
     let mut object = conformed(call, tree)?;
     object.meta.managed_fields = owners;
     if !object.meta.uid.is_empty() {
@@ -54,11 +54,12 @@ fn decide(call: &Call, wanted: &Value, moment: &Moment) -> Result<Decision, Stat
     }
     update::place(&mut object, call)?;
     create::place(&mut object, call)?;
-    create::decide(call, &object, moment, create::Owners::Known)
+    create::decide(call, object, moment, create::Owners::Known)
 }
 
 fn merged(call: &Call, before: &Before<'_>, wanted: &Value) -> Result<Object, Status> {
-    let (tree, owners) = managed::applied(call, before.tree()?, &before.object.meta.managed_fields, wanted)?;
+    let live = before.object.tree(&call.lens.shown);
+    let (tree, owners) = managed::applied(call, &live, &before.object.meta.managed_fields, wanted)?;
     let mut object = conformed(call, tree)?;
     object.meta.managed_fields = owners;
     update::place(&mut object, call)?;

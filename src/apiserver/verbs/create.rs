@@ -25,16 +25,25 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Creates the object.
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     call.form()?;
-    let format = call.format()?;
+    call.format()?;
     managed::check(&call, Options::Create)?;
-    let (mut object, mut warnings) =
-        codec::object(&call.body, format, &call.lens.shown, call.field_validation())?;
+    let (object, mut warnings) = read(&call)?;
     warnings.extend(definitions::warnings(&call.row, &object));
-    place(&mut object, &call)?;
-    let response =
-        write::run(&*context.backend, &call, |moment| decide(&call, &object, moment, Owners::Unknown))
-            .await?;
+    let mut first = Some(object);
+    let decide = |moment: &Moment| {
+        let object = first.take().map_or_else(|| read(&call).map(|read| read.0), Ok)?;
+        decide(&call, object, moment, Owners::Unknown)
+    };
+    let response = write::run(&*context.backend, &call, decide).await?;
     Ok(with_warnings(response, &warnings))
+}
+
+/// The object of the body, and warnings about it. Read again, should a decision not last: most do, and need no copy.
+fn read(call: &Call) -> Result<(Object, Vec<String>), Status> {
+    let (mut object, warnings) =
+        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation())?;
+    place(&mut object, call)?;
+    Ok((object, warnings))
 }
 
 /// Puts the object where the path says, and resets what only the server sets.
@@ -58,11 +67,11 @@ pub(super) enum Owners {
 /// Decides what is created of the object.
 pub(super) fn decide(
     call: &Call,
-    given: &Object,
+    mut object: Object,
     moment: &Moment,
     owners: Owners,
 ) -> Result<Decision, Status> {
-    let mut object = given.clone();
+    let is_versioned = !matches!(&*object.meta.resource_version, "" | "0");
     let is_generated = object.meta.name.is_empty() && !object.meta.generate_name.is_empty();
     let (row, within) = (call.row.stored(), call.path.namespace.as_str());
     if is_generated {
@@ -91,7 +100,7 @@ pub(super) fn decide(
         state: &moment.state,
     };
     let Companions { mut guards, mut writes } = admission::create(&attempt, &mut object)?;
-    if owners == Owners::Unknown && !matches!(&*given.meta.resource_version, "" | "0") {
+    if owners == Owners::Unknown && is_versioned {
         return Err(Status::unexplained("resourceVersion should not be set on objects to be created"));
     }
     let key = row.key(within, &name);

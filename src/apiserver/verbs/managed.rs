@@ -86,23 +86,20 @@ pub(super) fn track(call: &Call, old: Option<&Object>, new: &mut Object) {
     apply::update(&call.lens.shown, old, new, &by);
 }
 
-/// The object that comes of applying `wanted` to what is shown of the old one.
+/// The object that comes of applying `wanted` to what is shown of the old one, but for the owners of its fields.
 ///
 /// # Errors
 /// 409 for conflicts, and what else is wrong with what is wanted.
 pub(super) fn applied(
     call: &Call,
-    mut live: Value,
+    live: &Value,
     known: &[Entry],
     wanted: &Value,
 ) -> Result<(Value, Vec<Entry>), Status> {
     let (manager, now) = (manager(call), time::rfc3339(env::wall_ms()));
     let by = By { manager: &manager, subresource: &call.path.subresource, now: &now };
-    if let Some(meta) = live.get_mut("metadata").and_then(Value::as_object_mut) {
-        meta.shift_remove("managedFields");
-    }
     let force = call.query.is_true("force");
-    let made = apply::apply(&call.lens.shown, &live, known, wanted, &by, force)?;
+    let made = apply::apply(&call.lens.shown, live, known, wanted, &by, force)?;
     Ok((made.object, made.managed_fields))
 }
 

@@ -63,7 +63,12 @@ impl Attempt<'_> {
     /// The patched object, and what is odd about the patch.
     fn patched(&self, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
         let row = &*self.call.lens.shown;
-        let tree = self.tree()?;
+        // They stay as they are when they are not sent.
+        let before = match self.patch.touches_owners() {
+            true => self.before.whole_tree()?,
+            false => self.before.object.tree(row),
+        };
+        let tree = self.applied(before)?;
         if let Some(why) = foreign::mistake(&tree, row) {
             return Err(self.unusable(&why));
         }
@@ -81,22 +86,26 @@ impl Attempt<'_> {
         Ok((object, odd))
     }
 
-    fn tree(&self) -> Result<Value, Status> {
-        let mut tree = self.before.tree()?;
+    fn applied(&self, mut tree: Value) -> Result<Value, Status> {
         self.patch.apply(&mut tree, &self.call.lens.shown.schema).map_err(|error| refusal(&error))?;
         Ok(tree)
+    }
+
+    /// What the patch makes of all that is stored.
+    fn made(&self) -> Result<Value, Status> {
+        self.applied(self.before.whole_tree()?)
     }
 
     /// Something that the patch made is of a wrong type.
     fn mistyped(&self, why: &dyn std::fmt::Display) -> Status {
         let row: &Resource = &self.call.lens.shown;
-        let in_words = self.tree().ok().and_then(|made| self.patch.mistyped(&made, &row.schema));
+        let in_words = self.made().ok().and_then(|made| self.patch.mistyped(&made, &row.schema));
         self.unusable(&in_words.unwrap_or_else(|| why.to_string()))
     }
 
     /// What the patch made is no object of its kind.
     fn unusable(&self, why: &str) -> Status {
-        match self.tree() {
+        match self.made() {
             Ok(made) => {
                 let error = FieldError::invalid("patch", self.patch.shown(made), why);
                 Status::invalid(GroupResource { group: "", resource: "" }, "", &[error])

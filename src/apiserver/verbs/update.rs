@@ -26,7 +26,7 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     let decide = |moment: &Moment| {
         let is_there = moment.state.get(call.key().as_str()).is_some();
         if !is_there && updates::creates(&call.row) && object.meta.resource_version.is_empty() {
-            return create::decide(&call, &object, moment, create::Owners::Unknown);
+            return create::decide(&call, object.clone(), moment, create::Owners::Unknown);
         }
         decide(&call, moment, |before| {
             of_object(&call, &object.meta, before.object)?;
@@ -103,8 +103,8 @@ pub(super) struct Before<'a> {
 }
 
 impl Before<'_> {
-    /// As a tree.
-    pub(super) fn tree(&self) -> Result<Value, Status> {
+    /// As a tree, with the owners of its fields.
+    pub(super) fn whole_tree(&self) -> Result<Value, Status> {
         Ok(decode::json(self.bytes).map_err(unreadable)?.value)
     }
 }
