@@ -3,7 +3,7 @@
 //! Ours only tells a line when it fails: the document is read once more for each of them. An alias has the line of what
 //! it stands for.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 
@@ -118,7 +118,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         while let Some(key) = members.next_key_seed(Key)? {
             let value = self.0.values + 1;
             members.next_value_seed(Node(self.0))?;
