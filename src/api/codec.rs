@@ -95,10 +95,14 @@ pub fn object(
     let read = read.map_err(|refused| refused.status(bytes, &resource.kind))?;
     let (object, unknown) = conformed(read.tree, resource)?;
     let is_mixed = !read.duplicates.is_empty() && !unknown.is_empty();
-    let odd = if is_mixed && format == Format::Json && resource.custom.is_none() {
-        decode::oddities(bytes, unknown)
+    let odd = if format == Format::Yaml && !read.duplicates.is_empty() {
+        let is_told = validation != FieldValidation::Ignore;
+        let repeated = is_told.then(|| decode::repeated(bytes)).flatten();
+        repeated.into_iter().chain(texts(oddities(Vec::new(), unknown))).collect()
+    } else if is_mixed && format == Format::Json && resource.custom.is_none() {
+        texts(decode::oddities(bytes, unknown))
     } else {
-        oddities(read.duplicates, unknown)
+        texts(oddities(read.duplicates, unknown))
     };
     judged(object, &odd, resource, validation)
 }
@@ -114,7 +118,7 @@ pub fn from_tree(
     validation: FieldValidation,
 ) -> Result<(Object, Vec<String>), Status> {
     let (object, unknown) = conformed(tree, resource)?;
-    judged(object, &oddities(duplicates, unknown), resource, validation)
+    judged(object, &texts(oddities(duplicates, unknown)), resource, validation)
 }
 
 /// The object of a tree, and the paths of fields that it does not have, in the order in which they are told.
@@ -133,20 +137,25 @@ fn oddities(duplicates: Vec<String>, unknown: Vec<String>) -> Vec<Oddity> {
     duplicates.chain(unknown.into_iter().map(Oddity::Unknown)).collect()
 }
 
+fn texts(odd: Vec<Oddity>) -> Vec<String> {
+    odd.iter().map(ToString::to_string).collect()
+}
+
 /// The object with its warnings, unless what is odd about it is not to be.
 fn judged(
     object: Object,
-    odd: &[Oddity],
+    odd: &[String],
     resource: &Resource,
     validation: FieldValidation,
 ) -> Result<(Object, Vec<String>), Status> {
-    let odd: Vec<_> = odd.iter().map(ToString::to_string).collect();
     match validation {
         FieldValidation::Strict if !odd.is_empty() => {
             Err(unusable(resource, &format!("strict decoding error: {}", odd.join(", "))))
         }
         FieldValidation::Ignore => Ok((object, Vec::new())),
-        FieldValidation::Strict | FieldValidation::Warn => Ok((object, odd)),
+        FieldValidation::Strict | FieldValidation::Warn => {
+            Ok((object, odd.iter().flat_map(|error| decode::warnings(error)).collect()))
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! neither nesting nor YAML aliases can make a small body into a large tree. Of keys that appear twice
 //! the last one wins, and their paths are told.
 
+mod repeated;
+
 use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -12,6 +14,8 @@ use serde_json::{Map, Value};
 
 use crate::field_error::quoted;
 use crate::go_json;
+
+pub use repeated::{repeated, warnings};
 
 /// How deep objects and lists may nest. No built-in type comes near; deeper is an attack on the stack.
 pub const DEPTH_MAX: usize = 100;

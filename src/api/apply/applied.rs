@@ -61,6 +61,17 @@ pub fn apply(
     let before = By { manager: BEFORE_FIRST_APPLY, ..*by };
     let mut owners = managers::owners(known)
         .map_err(|why| Status::unexplained(format!("failed to decode managed fields: {why}")))?;
+    let misfit = live.as_object().and_then(|fields| check::stored(fields, row));
+    if let Some(why) = misfit {
+        let object = describe(row, live);
+        return Err(Status::unexplained(if owners.is_empty() {
+            format!(
+                "failed to create manager for existing fields: failed to convert new object ({object}) to smd typed: {why}"
+            )
+        } else {
+            format!("failed to create typed live object ({object}): {why}")
+        }));
+    }
     if owners.is_empty() && !live.is_null() {
         let nothing = Members { map: Some(&NOTHING), meta: None, is_stored: true };
         let found = compare::objects(nothing, Members::of(Some(live), true), &row.schema)
@@ -163,8 +174,11 @@ impl<'a> Attempt<'a> {
 
     /// What was there and what comes of it, as another version has them.
     fn seen_as(&self, other: Arc<Resource>, object: &Value) -> Result<Seen, String> {
-        let seen = |tree| versions::in_version(tree, self.row, &other).map(Cow::into_owned);
-        let (old, new) = (seen(self.live)?, seen(object)?);
+        let seen = |tree, which: &str| {
+            let seen = versions::in_version(tree, self.row, &other).map(Cow::into_owned);
+            seen.map_err(|why| format!("failed to convert {which} object: {why}"))
+        };
+        let (old, new) = (seen(self.live, "old")?, seen(object, "new")?);
         Ok(Seen::new(other, old, new))
     }
 

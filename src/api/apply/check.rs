@@ -2,31 +2,46 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::element::Element;
 use super::typed::{Held, Parts, keyed, scalar};
 use crate::go_json;
-use crate::resource::RESOURCES;
-use crate::schema::{Shape, Type};
+use crate::resource::{RESOURCES, Resource};
+use crate::schema::{Rest, Shape, Type};
 
 /// Says what does not fit, in one text; `None` when everything does.
 pub(super) fn object(object: &Value, schema: &Type) -> Option<String> {
-    let mut check = Check { path: String::new(), errors: Vec::new() };
+    let mut check = Check::default();
     check.structure(object, schema);
-    match check.errors.as_slice() {
-        [] => None,
-        [one] => Some(one.clone()),
-        many => Some(many.iter().fold("errors:".to_owned(), |text, error| text + "\n  " + error)),
-    }
+    check.told()
 }
 
+/// The same of the fields of an object that is there: what was written before its definition changed, or through
+/// another version, may be anything. Items of lists may stand there twice.
+pub(super) fn stored(fields: &Map<String, Value>, row: &Resource) -> Option<String> {
+    row.custom.as_ref()?;
+    let mut check = Check { may_repeat: true, ..Check::default() };
+    check.members(fields, &row.schema);
+    check.told()
+}
+
+#[derive(Default)]
 struct Check {
     path: String,
     errors: Vec<String>,
+    may_repeat: bool,
 }
 
 impl Check {
+    fn told(self) -> Option<String> {
+        match self.errors.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            many => Some(many.iter().fold("errors:".to_owned(), |text, error| text + "\n  " + error)),
+        }
+    }
+
     fn refuse(&mut self, why: &str) {
         let error = if self.path.is_empty() { why.to_owned() } else { format!("{}: {why}", self.path) };
         self.errors.push(error);
@@ -41,23 +56,32 @@ impl Check {
 
     fn structure(&mut self, value: &Value, of: &Type) {
         match value {
-            Value::Object(map) => {
-                for (name, member) in map {
-                    let field = of.field(name);
-                    let is_type_meta = matches!(name.as_str(), "kind" | "apiVersion")
-                        && (self.path.is_empty() || is_kind(of));
-                    self.within(&Element::field(name), |check| match field {
-                        Some(field) => check.value(member, Held::field(field)),
-                        None if is_type_meta => check.value(member, Held::item(&Shape::Text)),
-                        None => check.refuse("field not declared in schema"),
-                    });
-                    if field.is_none() && !is_type_meta {
-                        return;
-                    }
-                }
-            }
+            Value::Object(map) => self.members(map, of),
             Value::Null => {}
             other => self.refuse(&format!("expected map, got &{{{}}}", go(other))),
+        }
+    }
+
+    fn members(&mut self, map: &Map<String, Value>, of: &Type) {
+        let rest = of.custom.as_ref().map_or(&Rest::Dropped, |custom| &custom.rest);
+        let is_embedded = of.custom.as_ref().is_some_and(|custom| custom.is_embedded);
+        for (name, member) in map {
+            let field = of.field(name);
+            let is_meta = match name.as_str() {
+                "kind" | "apiVersion" => self.path.is_empty() || is_embedded || is_kind(of),
+                "metadata" => is_embedded,
+                _ => false,
+            };
+            self.within(&Element::field(name), |check| match (field, rest) {
+                (Some(field), _) => check.value(member, Held::field(field)),
+                (None, _) if is_meta && name != "metadata" => check.value(member, Held::item(&Shape::Text)),
+                (None, Rest::Shaped(shape)) => check.value(member, Held::item(shape)),
+                (None, Rest::Dropped) if !is_meta => check.refuse("field not declared in schema"),
+                (None, Rest::Dropped | Rest::Kept) => {}
+            });
+            if field.is_none() && !is_meta && matches!(rest, Rest::Dropped) {
+                return;
+            }
         }
     }
 
@@ -107,7 +131,7 @@ impl Check {
                 Ok(element) => element,
                 Err(why) => return self.refuse(&format!("element {at}: {why}")),
             };
-            if seen.contains(&element) {
+            if !self.may_repeat && seen.contains(&element) {
                 self.refuse(&format!("duplicate entries for key {element}"));
             }
             self.within(&element, |check| check.value(item, Held::item(of)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::By;
+use super::check;
 use super::compare::{self, Comparison};
 use super::entry::{Entry, FIELDS_TYPE};
 use super::first;
@@ -46,6 +47,10 @@ pub fn update(row: &Resource, old: Option<&Object>, new: &mut Object, by: &By<'_
         let filter = reset::filter(row, "");
         let written = first::write(old_members, new_members, &row.schema, filter).unwrap_or_default();
         new.meta.managed_fields = by.first(row, written).into_iter().collect();
+        return;
+    }
+    if old.is_some_and(|old| check::stored(&old.fields, row).is_some()) {
+        new.meta.managed_fields = known.to_vec();
         return;
     }
     let others = versions::of_owners(row, &mut owners);

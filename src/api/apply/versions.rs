@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::check;
 use super::compare::{self, Comparison};
 use super::managers::Owners;
 use super::reset;
@@ -40,11 +41,16 @@ fn find(row: &Resource, api_version: &str) -> Option<Arc<Resource>> {
     Resource::find(group, version, &row.plural).filter(|other| other.kind == row.kind)
 }
 
-/// An object of one version in the form of another.
+/// An object of one version in the form of another. Those of definitions are as they were given, but for the version
+/// that they name: whoever owns fields in a version that cannot say something goes on owning what they did.
 ///
 /// # Errors
 /// When it is no object of its version.
 pub(super) fn converted(object: &Object, from: &Resource, to: &Resource) -> Result<Value, String> {
+    if to.custom.is_some() {
+        let seen = tree(object, to)?;
+        return check::object(&seen, &to.schema).map_or(Ok(seen), Err);
+    }
     let object = object.clone();
     let stored = match &from.storage {
         Some(storage) => (storage.store)(object, &storage.row),
@@ -54,7 +60,11 @@ pub(super) fn converted(object: &Object, from: &Resource, to: &Resource) -> Resu
         Some(storage) => (storage.show)(stored, to),
         None => stored,
     };
-    decode::json(&shown.bytes(to)).map(|decoded| decoded.value).map_err(|error| error.to_string())
+    tree(&shown, to)
+}
+
+fn tree(object: &Object, row: &Resource) -> Result<Value, String> {
+    decode::json(&object.bytes(row)).map(|decoded| decoded.value).map_err(|error| error.to_string())
 }
 
 /// The same of a tree; null is no object in any version.

@@ -119,6 +119,8 @@ func reply(asked request) (answer, error) {
 		return combined(asked)
 	case "yaml":
 		return plain(asked)
+	case "yaml-strict":
+		return strict(asked)
 	case "convert":
 		return converted(asked)
 	}

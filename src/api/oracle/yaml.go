@@ -7,3 +7,9 @@ func plain(asked request) (answer, error) {
 	text, err := yaml.YAMLToJSON([]byte(asked.Text))
 	return answer{Object: text}, err
 }
+
+// strict says what a reader finds that takes no key twice.
+func strict(asked request) (answer, error) {
+	_, err := yaml.YAMLToJSONStrict([]byte(asked.Text))
+	return answer{}, err
+}

@@ -95,3 +95,27 @@ fn yaml_says_what_the_json_does() {
         }
     }
 }
+
+/// Documents in which keys are given again.
+const REPEATED: &[&str] = &[
+    "a: 1\na: 2\n",
+    "a: 1\nb: 2\n",
+    "a: 1\n\na:\n  b: {c: 1, c: 2}\n  # more\n  b: 3\na:\n- 1\n",
+    "{\"a\": 1, \"a\": [{\"b\": 1, \"b\": 2}, {\"b\": 3}]}",
+    "list:\n- name: x\n  name: |\n    long\n    text\n-\n  name: y\n  name:\n    y\n",
+    "1: one\n\"1\": text\n1: two\n",
+    "true: 1\ntrue: 2\n'true': 3\n",
+    "\"a b\\n\": 1\n\"a b\\n\": 2\n\"\u{e4}\": 1\n\"\u{e4}\": 2\n",
+    "a: &x {b: 1}\nb: &y 1\nb: 2\na: &z\n  - 1\n",
+    "a: {}\na: {}\na: []\na: ''\na:",
+];
+
+#[test]
+fn keys_that_are_given_again_are_told_as_go_tells_them() {
+    let Some(mut oracle) = Oracle::start() else { return };
+    for text in REPEATED {
+        let told = oracle.ask(&json!({"operation": "yaml-strict", "text": text}));
+        let ours = api::decode::repeated(text.as_bytes());
+        assert_eq!(ours.as_deref(), told.get("error").and_then(Value::as_str), "{text}");
+    }
+}

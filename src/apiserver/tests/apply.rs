@@ -205,3 +205,31 @@ async fn what_cannot_be_applied() {
     let message = r#"PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for non-apply patch"#;
     assert_eq!(forced.failure(), (422, message));
 }
+
+#[tokio::test]
+async fn keys_of_yaml_that_are_given_again_are_refused_or_told() {
+    let api = Api::new();
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n  a: b\n  a: c\ndata: {a: d}\n";
+    let lines = ["line 6: key \"a\" already set in map", "line 7: key \"data\" already set in map"];
+    let warnings = lines.map(|line| format!("299 - {line:?}"));
+    let told = format!("yaml: unmarshal errors:\n  {}", lines.join("\n  "));
+    let send = |verb: &'static str, path: String, media: &'static str| {
+        let api = &api;
+        async move { api.ask(verb, &path, &[("content-type", media)], text).await }
+    };
+    let apply = |options: &str| send("PATCH", format!("{MAPS}/x?fieldManager=m{options}"), APPLY);
+    let why = format!("error strict decoding patch: error converting YAML to JSON: {told}");
+    assert_eq!(apply("&fieldValidation=Strict").await.failure(), (400, &*why));
+    assert_eq!(api.get(&format!("{MAPS}/x")).await.code, 404);
+    assert_eq!(apply("&fieldValidation=Ignore").await.warnings, Vec::<String>::new());
+    assert_eq!(apply("").await.warnings, warnings);
+    // What is wrong with applying it comes first.
+    api.merge(&format!("{MAPS}/x"), json!({"data": {"a": "other"}})).await;
+    assert_eq!(apply("&fieldValidation=Strict").await.code, 409);
+    let post = |options: &str| send("POST", format!("{MAPS}?dryRun=All{options}"), "application/yaml");
+    let kind = r#"ConfigMap in version "v1" cannot be handled as a ConfigMap"#;
+    let why = format!("{kind}: strict decoding error: {told}");
+    assert_eq!(post("&fieldValidation=Strict").await.failure(), (400, &*why));
+    assert_eq!(api.delete(&format!("{MAPS}/x")).await.code, 200);
+    assert_eq!(post("").await.warnings, warnings);
+}

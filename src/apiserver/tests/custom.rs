@@ -7,6 +7,7 @@ use base::env;
 use base::shutdown;
 use serde_json::{Value, json};
 
+use super::apply::owners;
 use super::{Answer, Api};
 use crate::{Backend, namespaces};
 
@@ -412,4 +413,35 @@ async fn a_write_under_an_old_definition_is_made_anew() {
     api.memory.lag_once(before);
     let created = api.post(FOOS, foo("a", "red")).await;
     assert_eq!((created.code, &created.body["spec"]["size"]), (201, &json!("small")), "{created:?}");
+}
+
+#[tokio::test]
+async fn owners_stay_when_another_version_cannot_say_what_is_written() {
+    let api = defined().await;
+    let mut loose = version("v2", false, spec());
+    loose["schema"]["openAPIV3Schema"] =
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    for name in ["subresources", "selectableFields", "additionalPrinterColumns"] {
+        loose.as_object_mut().expect("a map").shift_remove(name);
+    }
+    let mut first = version("v1", true, spec());
+    first.as_object_mut().expect("a map").shift_remove("selectableFields");
+    let mut changed = api.get(&format!("{DEFINITIONS}/foos.example.com")).await.body;
+    changed["spec"]["versions"] = json!([first, loose]);
+    let updated = api.put(&format!("{DEFINITIONS}/foos.example.com"), changed).await;
+    assert_eq!(updated.code, 200, "{updated:?}");
+    assert_eq!(api.post(&format!("{FOOS}?fieldManager=maker"), foo("a", "red")).await.code, 201);
+    let newer = FOOS.replace("v1", "v2") + "/a?fieldManager=patcher";
+    let patched = api.merge(&newer, json!({"spec": {"colour": "blue"}})).await;
+    let maker = r#"maker Update  {"f:spec":{".":{},"f:replicas":{}}}"#;
+    assert_eq!(owners(&patched), [maker, r#"patcher Update  {"f:spec":{"f:colour":{}}}"#]);
+    let patched = api.merge(&newer, json!({"spec": {"colour": null}})).await;
+    assert_eq!(owners(&patched), [maker]);
+    for spec in [json!({"replicas": "many"}), json!({"replicas": 9, "colour": "pink"})] {
+        let patched = api.merge(&newer, json!({"spec": spec})).await;
+        assert_eq!((patched.code, owners(&patched)), (200, vec![maker.to_owned()]), "{patched:?}");
+    }
+    // Nobody owns what was written then, so nobody minds.
+    let applied = api.apply(&format!("{FOOS}/a?fieldManager=other"), foo("a", "red")).await;
+    assert_eq!((applied.code, &applied.body["spec"]), (200, &json!({"colour": "red", "replicas": 9})));
 }

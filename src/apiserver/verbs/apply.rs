@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::apply::Entry;
 use api::codec::{self, FieldValidation};
 use api::{Object, Status, decode};
 use axum::response::Response;
@@ -27,24 +28,42 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
         let why = why.strip_prefix("error converting YAML to JSON: ").unwrap_or(&why);
         Status::bad_request(format!("error encoding patch: {why}"))
     })?;
-    let wanted = decoded.value;
-    let odd: Vec<_> = decoded.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
-    if validation == FieldValidation::Strict && !odd.is_empty() {
-        return Err(Status::bad_request(format!("error strict decoding patch: {}", odd.join(", "))).into());
-    }
+    let is_told = !decoded.duplicates.is_empty() && validation != FieldValidation::Ignore;
+    let repeated = is_told.then(|| decode::repeated(&call.body)).flatten();
+    let warnings = repeated.as_deref().map(decode::warnings).unwrap_or_default();
+    let is_strict = validation == FieldValidation::Strict;
+    let wanted = Wanted { tree: decoded.value, refusal: repeated.filter(|_| is_strict) };
     let decide = |moment: &Moment| decide(&call, &wanted, moment);
     let response = write::run(&*context.backend, &call, decide).await?;
-    let warnings = if validation == FieldValidation::Warn { odd } else { Vec::new() };
     Ok(with_warnings(response, &warnings))
 }
 
-fn decide(call: &Call, wanted: &Value, moment: &Moment) -> Result<Decision, Status> {
+/// What somebody wants to be so.
+struct Wanted {
+    tree: Value,
+    /// What is wrong with its text: told after what is wrong with applying it.
+    refusal: Option<String>,
+}
+
+impl Wanted {
+    /// What comes of applying it to what is there, as an object of its kind.
+    fn applied(&self, call: &Call, live: &Value, known: &[Entry]) -> Result<Object, Status> {
+        let (tree, owners) = managed::applied(call, live, known, &self.tree)?;
+        if let Some(why) = &self.refusal {
+            let text = format!("error strict decoding patch: error converting YAML to JSON: {why}");
+            return Err(Status::bad_request(text));
+        }
+        let mut object = conformed(call, tree)?;
+        object.meta.managed_fields = owners;
+        Ok(object)
+    }
+}
+
+fn decide(call: &Call, wanted: &Wanted, moment: &Moment) -> Result<Decision, Status> {
     if moment.state.get(call.key().as_str()).is_some() || !call.path.subresource.is_empty() {
         return update::decide(call, moment, |before| merged(call, before, wanted));
     }
-    let (tree, owners) = managed::applied(call, &Value::Null, &[], wanted)?;
-    let mut object = conformed(call, tree)?;
-    object.meta.managed_fields = owners;
+    let mut object = wanted.applied(call, &Value::Null, &[])?;
     if !object.meta.uid.is_empty() {
         let uid = &object.meta.uid;
         let why = format!(
@@ -57,11 +76,9 @@ fn decide(call: &Call, wanted: &Value, moment: &Moment) -> Result<Decision, Stat
     create::decide(call, object, moment, create::Owners::Known)
 }
 
-fn merged(call: &Call, before: &Before<'_>, wanted: &Value) -> Result<Object, Status> {
+fn merged(call: &Call, before: &Before<'_>, wanted: &Wanted) -> Result<Object, Status> {
     let live = before.object.tree(&call.lens.shown);
-    let (tree, owners) = managed::applied(call, &live, &before.object.meta.managed_fields, wanted)?;
-    let mut object = conformed(call, tree)?;
-    object.meta.managed_fields = owners;
+    let mut object = wanted.applied(call, &live, &before.object.meta.managed_fields)?;
     update::place(&mut object, call)?;
     Ok(object)
 }
