@@ -66,7 +66,7 @@ impl<'b> View<'b> {
 
     /// The members of an object.
     pub fn members(self) -> impl Iterator<Item = (Cow<'b, str>, Self)> {
-        self.raw().map(|(key, value)| (unescaped(key), value))
+        self.raw().map(|(key, value)| (letters(key), value))
     }
 
     /// The members of an object, with their names as they are written: escaped, where that is needed.
@@ -95,7 +95,17 @@ impl<'b> View<'b> {
 
     /// The text that it is; empty when it is none.
     pub fn text(self) -> Cow<'b, str> {
-        if self.is_text() { unescaped(&self.0[1..self.0.len().max(2) - 1]) } else { Cow::Borrowed("") }
+        letters(self.inner())
+    }
+
+    /// The same as bytes, which nobody looked at.
+    pub fn text_bytes(self) -> Cow<'b, [u8]> {
+        unescaped(self.inner())
+    }
+
+    /// What is between the quotes of a text.
+    fn inner(self) -> &'b [u8] {
+        if self.is_text() { &self.0[1..self.0.len().max(2) - 1] } else { &[] }
     }
 
     /// Whether it is this text.
@@ -154,13 +164,20 @@ impl<'b> View<'b> {
     }
 }
 
-/// Text as it is written, without its quotes.
-pub(crate) fn unescaped(inner: &[u8]) -> Cow<'_, str> {
+/// The letters of text, of which `inner` is what is written between the quotes.
+pub(crate) fn unescaped(inner: &[u8]) -> Cow<'_, [u8]> {
     if !inner.contains(&b'\\') {
-        return String::from_utf8_lossy(inner);
+        return Cow::Borrowed(inner);
     }
     let quoted = [b"\"", inner, b"\""].concat();
-    Cow::Owned(serde_json::from_slice(&quoted).unwrap_or_default())
+    Cow::Owned(serde_json::from_slice::<String>(&quoted).unwrap_or_default().into_bytes())
+}
+
+fn letters(inner: &[u8]) -> Cow<'_, str> {
+    match unescaped(inner) {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).unwrap_or_default()),
+    }
 }
 
 /// A place in canonical JSON. Whoever reads a value moves it behind that value; what is no JSON is never passed.

@@ -212,7 +212,8 @@ async fn protobuf_list(
     let resource = &*lens.shown;
     let is_partial = form == Representation::PartialProtobuf;
     let schema = if is_partial { schema::builtin(PARTIAL) } else { Arc::clone(&resource.schema) };
-    let mut body = Vec::new();
+    // No message is longer than its JSON, as a rule; what is not needed is never touched.
+    let mut body = Vec::with_capacity(items.iter().map(|item| item.bytes.len()).sum());
     let mut turn_ends = LIST_CHUNK_BYTES;
     for item in items {
         let item = shown(item, lens);

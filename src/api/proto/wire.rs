@@ -87,6 +87,12 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// How many bytes a field with so many bytes takes.
+pub(super) fn length_of(field: u32, bytes: usize) -> usize {
+    let width = |number: u64| number.max(1).ilog2() as usize / 7 + 1;
+    width(u64::from(field) << 3) + width(bytes as u64) + bytes
+}
+
 /// Appends what comes before a field's bytes.
 pub(super) fn put_length(out: &mut Vec<u8>, field: u32, length: usize) {
     put_varint(out, u64::from(field) << 3 | 2);
@@ -95,17 +101,20 @@ pub(super) fn put_length(out: &mut Vec<u8>, field: u32, length: usize) {
 
 /// Appends a field that holds what `write` appends.
 pub(super) fn nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    /// The length of what is long takes two bytes as a rule; what is short is soon moved.
+    const ROOM: usize = 2;
     put_varint(out, u64::from(field) << 3 | 2);
-    // Most lengths take one byte; for a longer one room is made afterwards.
     let at = out.len();
-    out.push(0);
+    out.extend_from_slice(&[0; ROOM]);
     write(out);
-    let length = (out.len() - at - 1) as u64;
+    let length = out.len() - at - ROOM;
     if length < 0x80 {
         out[at] = length as u8;
-    } else {
-        let width = length.ilog2() as usize / 7 + 1;
-        let pieces = (0..width).map(|at| (length >> (7 * at)) as u8 | if at + 1 < width { 0x80 } else { 0 });
-        out.splice(at..=at, pieces);
+        out.copy_within(at + ROOM.., at + 1);
+        out.pop();
+        return;
     }
+    let width = length.ilog2() as usize / 7 + 1;
+    let pieces = (0..width).map(|at| (length >> (7 * at)) as u8 | if at + 1 < width { 0x80 } else { 0 });
+    out.splice(at..at + ROOM, pieces);
 }

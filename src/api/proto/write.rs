@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::wire::{nested, put_bytes, put_number, put_varint};
+use super::wire::{length_of, nested, put_bytes, put_length, put_number, put_varint};
 use crate::schema::{Field, Instead, Shape, Type};
 use crate::view::{Scan, View, unescaped};
 use crate::{duration, time};
@@ -37,11 +37,11 @@ impl<'b, 's> Text<'b, 's> {
 /// Appends the fields of the object that comes next. Those that stand in a message of their own there come as pieces of
 /// it, which whoever reads them joins.
 pub(super) fn append(out: &mut Vec<u8>, text: &mut Text<'_, '_>, of: &Type) {
-    let mut next = 0;
+    let (fields, mut next) = (of.fields(), 0);
     while let Some(name) = text.scan.key() {
-        let field = place(of, name, next).map(|at| {
+        let field = place(fields, name, next).map(|at| {
             next = at + 1;
-            &of.fields()[at]
+            &fields[at]
         });
         match field.filter(|field| field.number != 0 && text.scan.peek() != Some(b'n')) {
             Some(field) => inside(out, &field.inside, &mut |out| member(out, text, field)),
@@ -51,8 +51,7 @@ pub(super) fn append(out: &mut Vec<u8>, text: &mut Text<'_, '_>, of: &Type) {
 }
 
 /// Where a field stands among those of its type: as a rule behind the last one.
-fn place(of: &Type, name: &[u8], next: usize) -> Option<usize> {
-    let fields = of.fields();
+fn place(fields: &[Field], name: &[u8], next: usize) -> Option<usize> {
     let is_it = |field: &Field| field.name.as_bytes() == name;
     let behind = fields.get(next..).unwrap_or_default().iter().position(is_it).map(|at| next + at);
     behind.or_else(|| fields.iter().position(is_it))
@@ -76,7 +75,7 @@ fn member(out: &mut Vec<u8>, text: &mut Text<'_, '_>, field: &Field) {
         (Shape::Map(of), Some(b'{')) => {
             while let Some(key) = text.scan.key() {
                 nested(out, field.number, |out| {
-                    put_bytes(out, 1, unescaped(key).as_bytes());
+                    put_bytes(out, 1, &unescaped(key));
                     put(out, 2, text, of);
                 });
             }
@@ -97,7 +96,8 @@ fn put(out: &mut Vec<u8>, number: u32, text: &mut Text<'_, '_>, shape: &Shape) {
         }),
         (Shape::Fields, Some(b',' | b'}')) => {
             let set = text.shared.next().unwrap_or_default();
-            nested(out, number, |out| put_bytes(out, 1, set));
+            put_length(out, number, length_of(1, set.len()));
+            put_bytes(out, 1, set);
         }
         _ => scalar(out, number, text.scan.value(), shape),
     }
@@ -119,7 +119,7 @@ fn scalar(out: &mut Vec<u8>, number: u32, value: View<'_>, shape: &Shape) {
         Shape::Bytes if value.is_text() => {
             put_bytes(out, number, &STANDARD.decode(&*value.text()).unwrap_or_default());
         }
-        Shape::Text if value.is_text() => put_bytes(out, number, value.text().as_bytes()),
+        Shape::Text if value.is_text() => put_bytes(out, number, &value.text_bytes()),
         _ => nested(out, number, |out| body(out, value, shape)),
     }
 }
@@ -136,10 +136,10 @@ fn body(out: &mut Vec<u8>, value: View<'_>, shape: &Shape) {
         Shape::Duration if value.is_text() => {
             put_number(out, 1, duration::parse(&value.text()).unwrap_or_default() as u64);
         }
-        Shape::Quantity if value.is_text() => put_bytes(out, 1, value.text().as_bytes()),
+        Shape::Quantity if value.is_text() => put_bytes(out, 1, &value.text_bytes()),
         Shape::IntOrString if value.is_text() => {
             put_number(out, 1, 1);
-            put_bytes(out, 3, value.text().as_bytes());
+            put_bytes(out, 3, &value.text_bytes());
         }
         Shape::IntOrString => {
             put_number(out, 1, 0);
@@ -168,7 +168,7 @@ fn schema_or(out: &mut Vec<u8>, value: View<'_>, of: &Type, instead: Instead) {
             value
                 .items()
                 .filter(|item| item.is_text())
-                .for_each(|name| put_bytes(out, 2, name.text().as_bytes()));
+                .for_each(|name| put_bytes(out, 2, &name.text_bytes()));
         }
         _ if value.is_object() => nested(out, 1, |out| whole(out, value, of)),
         _ => {}
