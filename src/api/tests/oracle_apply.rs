@@ -5,7 +5,7 @@ mod common;
 
 use api::apply::{self, By, Entry};
 use api::codec::{FieldValidation, from_tree};
-use api::{Object, RESOURCES, Resource, Status};
+use api::{Object, RESOURCES, Resource, Status, parts};
 use common::Dice;
 use common::oracle::{Oracle, sample};
 use serde_json::{Map, Value, json};
@@ -18,17 +18,6 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// How many sequences of writes of each kind.
 const SEEDS: u64 = 12;
-
-/// Subresources of which the oracle knows what their writes reset.
-const SUBRESOURCES: &[(&str, &[&str])] = &[
-    ("CertificateSigningRequest", &["status", "approval"]),
-    ("Deployment", &["status"]),
-    ("Job", &["status"]),
-    ("Node", &["status"]),
-    ("Pod", &["status", "resize", "ephemeralcontainers"]),
-    ("Service", &["status"]),
-    ("ServiceCIDR", &["status"]),
-];
 
 /// One object that several managers write, and who owns it by now.
 struct World<'o> {
@@ -256,8 +245,12 @@ fn run(oracle: &mut Oracle, row: &Resource, seed: u64) -> Option<u32> {
     let first = held(oracle, sample(row, seed).1)?;
     let others: Vec<_> =
         (1..4).filter_map(|other| held(oracle, sample(row, seed + other * 1_000).1)).collect();
-    let below: Vec<_> =
-        SUBRESOURCES.iter().filter(|(kind, _)| *kind == row.kind).flat_map(|(_, all)| *all).collect();
+    let below: Vec<_> = row
+        .subresources
+        .iter()
+        .map(|below| &*below.name)
+        .filter(|name| parts::find(row, name).is_some())
+        .collect();
     let mut world = World { oracle, row, live: Value::Null, clock: 0, conflicts: 0 };
     // The oldest managers are joined when many write.
     for step in 0..if seed.is_multiple_of(4) { 20 } else { 8 } {
