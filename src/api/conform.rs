@@ -95,7 +95,7 @@ impl Walk {
 
     fn value(&mut self, value: Value, wanted: Wanted<'_>) -> Result<Value, TypeError> {
         match (wanted.shape, value) {
-            (Shape::Any | Shape::Raw | Shape::Fields, value) => Ok(value),
+            (Shape::Any | Shape::Opaque | Shape::Raw | Shape::Fields, value) => Ok(value),
             (Shape::Bool, value @ Value::Bool(_)) | (Shape::Text, value @ Value::String(_)) => Ok(value),
             (Shape::Int64, value @ Value::Number(_)) if value.is_i64() => Ok(value),
             (Shape::Int32, value) if is_int32(&value) => Ok(value),
@@ -278,7 +278,9 @@ fn span(text: &str) -> Result<Value, TypeError> {
 /// What a null item stands for.
 fn zero(shape: &Shape) -> Value {
     match shape {
-        Shape::Any | Shape::Fields | Shape::MicroTime | Shape::Raw | Shape::Time => Value::Null,
+        Shape::Any | Shape::Fields | Shape::MicroTime | Shape::Opaque | Shape::Raw | Shape::Time => {
+            Value::Null
+        }
         Shape::Bool => false.into(),
         Shape::Bytes | Shape::Text => "".into(),
         Shape::Duration => "0s".into(),
@@ -291,7 +293,7 @@ fn zero(shape: &Shape) -> Value {
 
 fn go_type(shape: &Shape) -> String {
     match shape {
-        Shape::Any => "interface {}".into(),
+        Shape::Any | Shape::Opaque => "interface {}".into(),
         Shape::Bool => "bool".into(),
         Shape::Bytes => "[]uint8".into(),
         Shape::Duration => "v1.Duration".into(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::element::Element;
 use super::typed::{Held, Parts, keyed, scalar};
 use crate::resource::RESOURCES;
-use crate::schema::{Shape, Type};
+use crate::schema::{Rest, Shape, Type};
 
 /// Says what does not fit, in one text; `None` when everything does.
 pub(super) fn object(object: &Value, schema: &Type) -> Option<String> {
@@ -42,15 +42,21 @@ impl Check {
         match value {
             Value::Object(map) => {
                 for (name, member) in map {
-                    let field = of.field(name);
                     let is_type_meta = matches!(name.as_str(), "kind" | "apiVersion")
                         && (self.path.is_empty() || is_kind(of));
-                    self.within(&Element::field(name), |check| match field {
-                        Some(field) => check.value(member, Held::field(field)),
-                        None if is_type_meta => check.value(member, Held::item(&Shape::Text)),
+                    let rest = of.custom.as_ref().map(|custom| &custom.rest);
+                    let held = match (Held::known(of, name), rest) {
+                        (Some(held), _) => Some(held),
+                        (None, _) if is_type_meta => Some(Held::item(&Shape::Text)),
+                        (None, Some(Rest::Kept)) => Some(Held::member(of, name)),
+                        (None, Some(Rest::Shaped(of))) => Some(Held::item(of)),
+                        (None, Some(Rest::Dropped) | None) => None,
+                    };
+                    self.within(&Element::field(name), |check| match held {
+                        Some(held) => check.value(member, held),
                         None => check.refuse("field not declared in schema"),
                     });
-                    if field.is_none() && !is_type_meta {
+                    if held.is_none() {
                         return;
                     }
                 }
@@ -63,7 +69,12 @@ impl Check {
     fn value(&mut self, value: &Value, held: Held<'_>) {
         match held.shape {
             _ if value.is_null() => {}
-            Shape::Any | Shape::Raw | Shape::Fields | Shape::SchemaOr(..) | Shape::IntOrString => {}
+            Shape::Any
+            | Shape::Opaque
+            | Shape::Raw
+            | Shape::Fields
+            | Shape::SchemaOr(..)
+            | Shape::IntOrString => {}
             Shape::Struct(of) => self.structure(value, of),
             Shape::Map(of) => match value {
                 Value::Object(map) => {
@@ -164,5 +175,51 @@ fn go_type(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "[]interface {}",
         Value::Object(_) => "map[string]interface {}",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::custom_resource_definition::RESOURCE;
+    use crate::{Object, custom};
+
+    #[test]
+    fn what_a_definition_lets_stand_fits() {
+        let definition = json!({"metadata": {"name": "foos.example.com"}, "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "properties": {
+                    "any": {"type": "object", "additionalProperties": true},
+                    "known": {"type": "object", "properties": {"a": {"type": "string"}}},
+                    "kept": {"type": "object", "properties": {"a": {"type": "string"}},
+                        "x-kubernetes-preserve-unknown-fields": true},
+                    "object": {"type": "object", "x-kubernetes-embedded-resource": true,
+                        "x-kubernetes-preserve-unknown-fields": true},
+                },
+            }}}],
+        }, "status": {
+            "acceptedNames": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
+            "conditions": [{"type": "Established", "status": "True"}], "storedVersions": ["v1"],
+        }});
+        let definition = Object::from_tree(definition, &RESOURCE).expect("conforms").0;
+        let row = custom::rows(&definition, 1).remove(0);
+        let wrong = |tree: Value| object(&tree, &row.schema);
+        let fits = json!({
+            "any": {"a": ["b"], "c": 1}, "kept": {"a": "b", "c": [1]},
+            "object": {"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "a"}, "x": 1},
+        });
+        assert_eq!(wrong(fits), None);
+        assert_eq!(
+            wrong(json!({"known": {"b": "c"}})).as_deref(),
+            Some(".known.b: field not declared in schema")
+        );
+        assert_eq!(
+            wrong(json!({"object": {"metadata": {"odd": 1}}})).as_deref(),
+            Some(".object.metadata.odd: field not declared in schema")
+        );
     }
 }

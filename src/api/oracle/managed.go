@@ -148,7 +148,7 @@ func managed(asked request) (answer, error) {
 		if object, err = by.read(asked.Modified); err != nil {
 			return answer{}, err
 		}
-		written = by.manager.UpdateNoErrors(current, object, how.Manager)
+		written, err = by.manager.Update(current, object, how.Manager)
 	}
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
