@@ -103,7 +103,7 @@ impl Walk {
 
     fn value(&mut self, value: &mut Value, wanted: Wanted<'_>) -> Result<(), TypeError> {
         match (wanted.shape, &mut *value) {
-            (Shape::Any | Shape::Raw | Shape::Fields, _)
+            (Shape::Any | Shape::Opaque | Shape::Raw | Shape::Fields, _)
             | (Shape::Bool, Value::Bool(_))
             | (Shape::Text, Value::String(_))
             | (Shape::Float, Value::Number(_)) => {}
@@ -282,7 +282,9 @@ fn span(text: &str) -> Result<Value, TypeError> {
 /// What a null item stands for.
 fn zero(shape: &Shape) -> Value {
     match shape {
-        Shape::Any | Shape::Fields | Shape::MicroTime | Shape::Raw | Shape::Time => Value::Null,
+        Shape::Any | Shape::Fields | Shape::MicroTime | Shape::Opaque | Shape::Raw | Shape::Time => {
+            Value::Null
+        }
         Shape::Bool => false.into(),
         Shape::Bytes | Shape::Text => "".into(),
         Shape::Duration => "0s".into(),
@@ -295,7 +297,7 @@ fn zero(shape: &Shape) -> Value {
 
 fn go_type(shape: &Shape) -> String {
     match shape {
-        Shape::Any => "interface {}".into(),
+        Shape::Any | Shape::Opaque => "interface {}".into(),
         Shape::Bool => "bool".into(),
         Shape::Bytes => "[]uint8".into(),
         Shape::Duration => "v1.Duration".into(),

@@ -191,7 +191,7 @@ pub(crate) fn list<T>(out: &mut Vec<u8>, items: &[T], item: impl Fn(&mut Vec<u8>
 
 fn zero(out: &mut Vec<u8>, shape: &Shape) {
     let text: &[u8] = match shape {
-        Shape::Any | Shape::Fields | Shape::MicroTime | Shape::Raw | Shape::Time => b"null",
+        Shape::Any | Shape::Fields | Shape::MicroTime | Shape::Opaque | Shape::Raw | Shape::Time => b"null",
         Shape::Bool => b"false",
         Shape::Bytes | Shape::Text => b"\"\"",
         Shape::Duration => b"\"0s\"",

@@ -38,6 +38,8 @@ pub enum Shape {
     Map(Box<Shape>),
     /// RFC 3339 with six decimals.
     MicroTime,
+    /// Any JSON; members of objects in it are not known.
+    Opaque,
     /// An amount: `500m`, `2Gi`.
     Quantity,
     /// Any object, in protobuf as JSON bytes.

@@ -63,23 +63,22 @@ impl Check {
     }
 
     fn members(&mut self, map: &Map<String, Value>, of: &Type) {
-        let rest = of.custom.as_ref().map_or(&Rest::Dropped, |custom| &custom.rest);
-        let is_embedded = of.custom.as_ref().is_some_and(|custom| custom.is_embedded);
+        let rest = of.custom.as_ref().map(|custom| &custom.rest);
         for (name, member) in map {
-            let field = of.field(name);
-            let is_meta = match name.as_str() {
-                "kind" | "apiVersion" => self.path.is_empty() || is_embedded || is_kind(of),
-                "metadata" => is_embedded,
-                _ => false,
+            let is_type_meta =
+                matches!(name.as_str(), "kind" | "apiVersion") && (self.path.is_empty() || is_kind(of));
+            let held = match (Held::known(of, name), rest) {
+                (Some(held), _) => Some(held),
+                (None, _) if is_type_meta => Some(Held::item(&Shape::Text)),
+                (None, Some(Rest::Kept)) => Some(Held::member(of, name)),
+                (None, Some(Rest::Shaped(of))) => Some(Held::item(of)),
+                (None, Some(Rest::Dropped) | None) => None,
             };
-            self.within(&Element::field(name), |check| match (field, rest) {
-                (Some(field), _) => check.value(member, Held::field(field)),
-                (None, _) if is_meta && name != "metadata" => check.value(member, Held::item(&Shape::Text)),
-                (None, Rest::Shaped(shape)) => check.value(member, Held::item(shape)),
-                (None, Rest::Dropped) if !is_meta => check.refuse("field not declared in schema"),
-                (None, Rest::Dropped | Rest::Kept) => {}
+            self.within(&Element::field(name), |check| match held {
+                Some(held) => check.value(member, held),
+                None => check.refuse("field not declared in schema"),
             });
-            if field.is_none() && !is_meta && matches!(rest, Rest::Dropped) {
+            if held.is_none() {
                 return;
             }
         }
@@ -88,7 +87,12 @@ impl Check {
     fn value(&mut self, value: &Value, held: Held<'_>) {
         match held.shape {
             _ if value.is_null() => {}
-            Shape::Any | Shape::Raw | Shape::Fields | Shape::SchemaOr(..) | Shape::IntOrString => {}
+            Shape::Any
+            | Shape::Opaque
+            | Shape::Raw
+            | Shape::Fields
+            | Shape::SchemaOr(..)
+            | Shape::IntOrString => {}
             Shape::Struct(of) => self.structure(value, of),
             Shape::Map(of) => match value {
                 Value::Object(map) => {
@@ -177,5 +181,51 @@ fn go_syntax(value: &Value) -> String {
         }
         Value::Null => "interface {}(nil)".to_owned(),
         scalar => scalar.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::custom_resource_definition::RESOURCE;
+    use crate::{Object, custom};
+
+    #[test]
+    fn what_a_definition_lets_stand_fits() {
+        let definition = json!({"metadata": {"name": "foos.example.com"}, "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "properties": {
+                    "any": {"type": "object", "additionalProperties": true},
+                    "known": {"type": "object", "properties": {"a": {"type": "string"}}},
+                    "kept": {"type": "object", "properties": {"a": {"type": "string"}},
+                        "x-kubernetes-preserve-unknown-fields": true},
+                    "object": {"type": "object", "x-kubernetes-embedded-resource": true,
+                        "x-kubernetes-preserve-unknown-fields": true},
+                },
+            }}}],
+        }, "status": {
+            "acceptedNames": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
+            "conditions": [{"type": "Established", "status": "True"}], "storedVersions": ["v1"],
+        }});
+        let definition = Object::from_tree(definition, &RESOURCE).expect("conforms").0;
+        let row = custom::rows(&definition, 1).remove(0);
+        let wrong = |tree: Value| object(&tree, &row.schema);
+        let fits = json!({
+            "any": {"a": ["b"], "c": 1}, "kept": {"a": "b", "c": [1]},
+            "object": {"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "a"}, "x": 1},
+        });
+        assert_eq!(wrong(fits), None);
+        assert_eq!(
+            wrong(json!({"known": {"b": "c"}})).as_deref(),
+            Some(".known.b: field not declared in schema")
+        );
+        assert_eq!(
+            wrong(json!({"object": {"metadata": {"odd": 1}}})).as_deref(),
+            Some(".object.metadata.odd: field not declared in schema")
+        );
     }
 }

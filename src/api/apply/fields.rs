@@ -26,7 +26,7 @@ fn value<'v>(value: &'v Value, held: Held<'v>) -> (Set<'v>, bool) {
 fn structure<'v>(members: Members<'v>, schema: &'v Type) -> Set<'v> {
     let mut set = Set::EMPTY;
     for Shown { name, value, held } in members.shown(schema) {
-        let is_member = is_nothing(value) || schema.field(name).is_none();
+        let is_member = is_nothing(value) || Held::known(schema, name).is_none();
         set.push(member(name, value, held, is_member));
     }
     set

@@ -2,6 +2,7 @@
 
 use super::element::Element;
 use super::set::Set;
+use crate::parts;
 use crate::resource::Resource;
 
 /// A path of members; `*` stands for any element.
@@ -15,8 +16,6 @@ pub(super) enum Filter {
     /// Only these fields and what is in them.
     Only(&'static [Path]),
 }
-
-const METADATA_AND_SPEC: Filter = Filter::Without(&[&["metadata"], &["spec"]]);
 
 /// Where it is not `status` for an object and `spec` for its status: group, resource, subresource.
 static PARTICULAR: &[(&str, &str, &str, Filter)] = &[
@@ -38,8 +37,6 @@ static PARTICULAR: &[(&str, &str, &str, Filter)] = &[
         "status",
         Filter::Without(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]]),
     ),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies", "status", METADATA_AND_SPEC),
-    ("apiregistration.k8s.io", "apiservices", "status", METADATA_AND_SPEC),
     ("apps", "deployments", "status", Filter::Without(&[&["spec"], &["metadata", "labels"]])),
     ("certificates.k8s.io", "certificatesigningrequests", "", Filter::Without(&[&["spec"], &["status"]])),
     (
@@ -54,15 +51,6 @@ static PARTICULAR: &[(&str, &str, &str, Filter)] = &[
         "status",
         Filter::Without(&[&["spec"], &["status", "conditions"]]),
     ),
-    ("certificates.k8s.io", "podcertificaterequests", "status", METADATA_AND_SPEC),
-    ("flowcontrol.apiserver.k8s.io", "flowschemas", "status", METADATA_AND_SPEC),
-    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", "status", METADATA_AND_SPEC),
-    ("networking.k8s.io", "servicecidrs", "status", METADATA_AND_SPEC),
-    ("resource.k8s.io", "devicetaintrules", "status", METADATA_AND_SPEC),
-    ("resource.k8s.io", "resourceclaims", "status", METADATA_AND_SPEC),
-    ("storage.k8s.io", "csinodes", "status", METADATA_AND_SPEC),
-    ("storage.k8s.io", "volumeattachments", "status", METADATA_AND_SPEC),
-    ("storagemigration.k8s.io", "storageversionmigrations", "status", METADATA_AND_SPEC),
 ];
 
 /// What a write of an object, or of a subresource, may own.
@@ -73,15 +61,10 @@ pub(super) fn filter(row: &Resource, subresource: &str) -> Filter {
     match (PARTICULAR.iter().find(is_ours), subresource) {
         (Some((.., filter)), _) => *filter,
         (None, "") if row.has_status() => Filter::Without(&[&["status"]]),
-        (None, "status") if is_builtin(row) => Filter::Without(&[&["spec"]]),
-        (None, "status") => METADATA_AND_SPEC,
+        (None, "status") if parts::keeps_metadata(row) => Filter::Without(&[&["metadata"], &["spec"]]),
+        (None, "status") => Filter::Without(&[&["spec"]]),
         (None, _) => Filter::Without(&[]),
     }
-}
-
-/// Whether Kubernetes brings the resource, not a definition.
-fn is_builtin(row: &Resource) -> bool {
-    row.schema.model.starts_with("io.k8s.")
 }
 
 impl Filter {

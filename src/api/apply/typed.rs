@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::element::{Element, same};
 use crate::encode::is_empty;
-use crate::schema::{Field, Merge, Presence, Shape, Type};
+use crate::schema::{Field, Merge, Presence, Shape, Type, builtin};
 
 /// How a value is held: its shape, and how it merges there.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,12 @@ pub(super) enum Parts<'s> {
 
 /// What is not known is as its value looks.
 static ANY: Shape = Shape::Any;
+static TEXT: Shape = Shape::Text;
+
+/// What every object has.
+const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
+static OBJECT_META: LazyLock<Shape> =
+    LazyLock::new(|| Shape::Struct(builtin("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")));
 
 impl<'s> Held<'s> {
     pub(super) fn field(field: &'s Field) -> Self {
@@ -51,13 +57,24 @@ impl<'s> Held<'s> {
 
     /// A member of this name: of a struct that does not know it, it is as it looks.
     pub(super) fn member(of: &'s Type, name: &str) -> Self {
-        of.field(name).map_or(Self::item(&ANY), Self::field)
+        Self::known(of, name).unwrap_or(Self::item(&ANY))
+    }
+
+    /// The same where the type says something about it: as a field, or as what every object within another has.
+    pub(super) fn known(of: &'s Type, name: &str) -> Option<Self> {
+        let is_embedded = of.custom.as_ref().is_some_and(|custom| custom.is_embedded);
+        match (of.field(name), name) {
+            (Some(field), _) if !(is_embedded && META.contains(&name)) => Some(Self::field(field)),
+            (_, "metadata") if is_embedded => Some(Self::item(&OBJECT_META)),
+            (_, "apiVersion" | "kind") if is_embedded => Some(Self::item(&TEXT)),
+            _ => None,
+        }
     }
 
     /// What `value` is made of. What is deduced depends on the value; null may become an object.
     pub(super) fn parts(self, value: &Value) -> Parts<'s> {
         match self.shape {
-            Shape::Any | Shape::SchemaOr(..) | Shape::Fields => match value {
+            Shape::Any | Shape::Opaque | Shape::SchemaOr(..) | Shape::Fields => match value {
                 Value::Object(_) | Value::Null => Parts::Members(&ANY),
                 _ => Parts::Whole,
             },
@@ -79,7 +96,7 @@ impl<'s> Held<'s> {
 
     /// Whether only its values tell what it is made of.
     pub(super) fn is_deduced(self) -> bool {
-        matches!(self.shape, Shape::Any | Shape::SchemaOr(..) | Shape::Fields)
+        matches!(self.shape, Shape::Any | Shape::Opaque | Shape::SchemaOr(..) | Shape::Fields)
     }
 }
 
@@ -116,10 +133,11 @@ impl<'v> Members<'v> {
         }));
         for (name, value) in map {
             let field = of.field(name);
-            let is_left_out = value.is_null()
+            // Where a definition lets null stand it is a value.
+            let is_left_out = value.is_null() && of.custom.is_none()
                 || field.is_some_and(|field| field.presence == Presence::NonEmpty && is_empty(value));
             if !(self.is_stored && is_left_out) {
-                all.push(Shown { name, value, held: field.map_or(Held::item(&ANY), Held::field) });
+                all.push(Shown { name, value, held: Held::member(of, name) });
             }
         }
         if self.is_stored {

@@ -64,8 +64,7 @@ fn shape(schema: &Structural, model: &str, keeps_unknown: bool) -> Shape {
     let keeps_unknown = schema.keeps_unknown || keeps_unknown;
     let rest = match &schema.additional {
         Some(Additional::Schema(of)) => Rest::Shaped(shape(of, model, false)),
-        // Members may be anything, and nothing is known of what is in them.
-        Some(Additional::Any(_)) => Rest::Shaped(Shape::Text),
+        Some(Additional::Any(_)) => Rest::Shaped(Shape::Opaque),
         None if keeps_unknown => Rest::Kept,
         None => Rest::Dropped,
     };
@@ -75,7 +74,8 @@ fn shape(schema: &Structural, model: &str, keeps_unknown: bool) -> Shape {
         (_, rest) if is_object || matches!(rest, Rest::Shaped(_)) => {
             let rows = fields(schema.properties.iter(), schema, model).collect();
             let custom = Custom { rest, is_embedded: schema.is_embedded };
-            Shape::Struct(Arc::new(Type::custom(model, rows, custom)))
+            let of = Type::custom(model, rows, custom);
+            Shape::Struct(Arc::new(if schema.is_atomic { of.atomic() } else { of }))
         }
         (_, rest) if schema.items.is_some() || schema.kind == Some(Kind::Array) => {
             let keeps_unknown = matches!(rest, Rest::Kept);

@@ -129,6 +129,9 @@ pub fn schema(dice: &mut Dice, depth: usize) -> Value {
     }
     props.extend(rules(kind, dice));
     if kind == "object" {
+        if depth > 0 && dice.chance(6) {
+            props.insert("x-kubernetes-map-type".into(), dice.one_of(&["atomic", "granular"]).into());
+        }
         object_parts(&mut props, dice, depth);
     }
     if kind == "array" {
@@ -142,6 +145,7 @@ pub fn schema(dice: &mut Dice, depth: usize) -> Value {
                 props.insert("x-kubernetes-list-map-keys".into(), json!(["a"]));
             }
             1 => drop(props.insert("x-kubernetes-list-type".into(), "set".into())),
+            2 => drop(props.insert("x-kubernetes-list-type".into(), "atomic".into())),
             _ => {}
         }
         props.insert("items".into(), items);

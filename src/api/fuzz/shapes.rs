@@ -77,7 +77,7 @@ pub fn object(of: &Type, dice: &mut Dice, depth: usize) -> Map<String, Value> {
 fn value(shape: &Shape, dice: &mut Dice, depth: usize) -> Value {
     let count = if depth < DEPTH_MAX { dice.below(3) } else { 0 };
     match shape {
-        Shape::Any => json!({"b": [1, -2, "x", null, true], "a": {}}),
+        Shape::Any | Shape::Opaque => json!({"b": [1, -2, "x", null, true], "a": {}}),
         Shape::Bool => (dice.below(2) == 0).into(),
         Shape::Bytes => dice.one_of(&["", "YQ==", "AAECAwQ=", "//79"]).into(),
         Shape::Duration => dice.one_of(&["0s", "1h30m0s", "1.5s", "-3ms"]).into(),

@@ -49,9 +49,12 @@ fn validate(new: Root<'_>) {
     let spec = new.field("spec");
     let (group, version) = (spec.field("group"), spec.field("version"));
     let name = format!("{}.{}", version.text(), group.text());
-    if new.meta().name != name && names::path_segment(&new.meta().name, false).is_empty() {
-        let rule = format!("must be `spec.version+\".\"+spec.group`: {}", quoted(&name));
-        new.meta_field("name").invalid_value(new.meta().name.as_str(), &rule);
+    let rule = format!("must be `spec.version+\".\"+spec.group`: {}", quoted(&name));
+    for (field, given) in [("generateName", &new.meta().generate_name), ("name", &new.meta().name)] {
+        let is_asked_for = field == "name" || !given.is_empty();
+        if is_asked_for && *given != name && names::path_segment(given, false).is_empty() {
+            new.meta_field(field).invalid_value(given.as_str(), &rule);
+        }
     }
     if !group.is_empty() {
         group.check_name(names::dns_subdomain);

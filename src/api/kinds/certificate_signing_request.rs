@@ -7,6 +7,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer as _;
 
+use crate::names;
 use crate::object::Object;
 use crate::resource::{Particular, Strategy, selectable};
 use crate::same;
@@ -19,7 +20,7 @@ pub static KIND: Particular = Particular {
     kind: "CertificateSigningRequest",
     selectable: &[selectable!("spec.signerName", "spec", "signerName")],
     strategy: Strategy {
-        name: |_, _| Vec::new(),
+        name: names::path_segment,
         prepare_create: forget_user,
         prepare_update: |new, old| new.fields.clone_from(&old.fields),
         prepare_status: keep_approval,
@@ -228,7 +229,10 @@ fn check_conditions(list: At<'_>, old: Option<At<'_>>) {
         known.push(kind.text());
     }
     if !had_both && has(list, "Approved") && has(list, "Denied") {
-        list.invalid_value("Denied", "Approved and Denied conditions are mutually exclusive");
+        // As the rules put it that Kubernetes declares.
+        const BOTH: [&str; 2] = [r#"conditions[{"type": "Approved"}]"#, r#"conditions[{"type": "Denied"}]"#];
+        let rule = format!("must specify at most one of: `{}`", BOTH.join("`, `"));
+        list.invalid_value(format!("{{{}}}", BOTH.join(", ")), &rule);
     }
 }
 

@@ -13,7 +13,13 @@ use crate::validate::pod::volumes::csi_driver;
 pub static KIND: Particular = Particular {
     group: "storage.k8s.io",
     kind: "CSINode",
-    strategy: Strategy { prepare_update: drop_health, validate, validate_update, ..Strategy::PLAIN },
+    strategy: Strategy {
+        prepare_update: drop_health,
+        prepare_status: drop_health,
+        validate,
+        validate_update,
+        ..Strategy::PLAIN
+    },
     ..Particular::NONE
 };
 

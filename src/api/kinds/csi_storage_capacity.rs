@@ -1,11 +1,9 @@
 //! `storage.k8s.io/v1 CSIStorageCapacity`: how much of a class can still be made where.
 
-use serde_json::Value;
-
 use crate::names;
 use crate::resource::{Particular, Strategy};
-use crate::validate::IMMUTABLE;
 use crate::validate::at::Root;
+use crate::validate::{IMMUTABLE, internal};
 
 /// What is particular.
 pub static KIND: Particular = Particular {
@@ -25,11 +23,7 @@ fn validate_update(new: Root<'_>, old: Root<'_>) {
     validate(new, old.field("nodeTopology").has_odd_label_values());
     let topology = new.field("nodeTopology");
     if !new.keeps(old, "storage.v1.CSIStorageCapacity", "nodeTopology") {
-        let mut shown = topology.value().cloned().unwrap_or_default();
-        if let Some(labels) = shown.get_mut("matchLabels").and_then(Value::as_object_mut) {
-            labels.sort_keys();
-        }
-        topology.invalid_value(shown, IMMUTABLE);
+        topology.invalid_value(internal::selector(topology), IMMUTABLE);
     }
     new.field("storageClassName").immutable(old.field("storageClassName"));
 }

@@ -1,5 +1,7 @@
 //! `apps/v1 DaemonSet`: a pod on every node.
 
+use serde_json::Value;
+
 use super::{prepare_template, prepare_template_update};
 use crate::object::Object;
 use crate::resource::{Particular, Strategy};
@@ -18,6 +20,7 @@ pub static KIND: Particular = Particular {
     kind: "DaemonSet",
     counted: Some("spec"),
     strategy: Strategy {
+        default: complete_amounts,
         prepare_create,
         prepare_update,
         prepare_status: |new, old| keep_generation(new, old, 0),
@@ -31,6 +34,19 @@ pub static KIND: Particular = Particular {
     },
     ..Particular::NONE
 };
+
+/// While pods are not replaced, amounts that nobody gave are none: Kubernetes always has both.
+fn complete_amounts(object: &mut Object) {
+    let Some(strategy) = object.spec_mut().and_then(|spec| spec.get_mut("updateStrategy")) else { return };
+    if strategy["type"] != "OnDelete" {
+        return;
+    }
+    if let Some(Value::Object(rolling)) = strategy.get_mut("rollingUpdate") {
+        for amount in ["maxUnavailable", "maxSurge"] {
+            rolling.entry(amount).or_insert_with(|| 0.into());
+        }
+    }
+}
 
 fn template_generation(object: &Object) -> i64 {
     object.meta.annotations.get(TEMPLATE_GENERATION).and_then(|text| text.parse().ok()).unwrap_or_default()
@@ -101,4 +117,25 @@ fn status(new: Root<'_>, old: Root<'_>) {
         ],
     );
     not_decremented(status.field("collisionCount"), old.field("status").field("collisionCount"));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resource::Resource;
+
+    #[test]
+    fn amounts_that_nobody_gave_are_none_while_pods_are_not_replaced() {
+        let row = Resource::builtin("apps", "v1", "daemonsets");
+        let tree =
+            |amounts| json!({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": amounts}}});
+        let mut object = Object::from_tree(tree(json!({"maxUnavailable": "50%"})), &row).expect("conforms").0;
+        object.default(&row);
+        assert_eq!(
+            object.fields["spec"]["updateStrategy"]["rollingUpdate"],
+            json!({"maxUnavailable": "50%", "maxSurge": 0})
+        );
+    }
 }

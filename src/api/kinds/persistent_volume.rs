@@ -5,9 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::object::Object;
 use crate::resource::{Particular, Strategy};
 use crate::same;
-use crate::validate::IMMUTABLE;
 use crate::validate::at::{At, Root};
-use crate::validate::volume;
+use crate::validate::{IMMUTABLE, volume, whole};
 
 /// What is particular.
 pub static KIND: Particular = Particular {
@@ -79,15 +78,17 @@ fn validate_update(new: Root<'_>, old: Root<'_>) {
     let (spec, before) = (new.field("spec"), old.field("spec"));
     let (now, was) = (sources(spec, before), sources(before, before));
     if !same::field_of("core.v1.PersistentVolume", "spec", Some(&now), Some(&was)) {
+        let difference = whole::difference(Some(&was), Some(&now), "PersistentVolumeSource");
         let place = spec.field("persistentvolumesource");
-        place.forbidden("spec.persistentvolumesource is immutable after creation");
+        place.forbidden(&format!("spec.persistentvolumesource is immutable after creation\n{difference}"));
     }
     let affinity = spec.field("nodeAffinity");
     let (now, was) =
         (json!({"nodeAffinity": affinity.value()}), renamed(before.field("nodeAffinity"), affinity));
     let is_same = same::field_of("core.v1.PersistentVolume", "spec", Some(&now), Some(&was));
     if before.field("nodeAffinity").is_set() && !is_same {
-        new.place("nodeAffinity").invalid_value(shown(affinity), FIXED);
+        let shown = affinity.value().map(|_| whole::shown(affinity.value(), "VolumeNodeAffinity"));
+        new.place("nodeAffinity").invalid_value(shown.unwrap_or_default(), FIXED);
     }
     let mode = spec.field("volumeMode");
     if mode.value() != before.field("volumeMode").value() {
@@ -119,32 +120,4 @@ fn renamed(affinity: At<'_>, now: At<'_>) -> Value {
         }
     }
     json!({ "nodeAffinity": was })
-}
-
-/// An affinity as Go writes it.
-fn shown(affinity: At<'_>) -> Value {
-    let requirements = |list: At<'_>| -> Value {
-        let one = |at: At<'_>| {
-            json!({
-                "Key": at.field("key").text(),
-                "Operator": at.field("operator").text(),
-                "Values": at.field("values").value(),
-            })
-        };
-        if list.is_set() { list.items().map(one).collect() } else { Value::Null }
-    };
-    let term = |term: At<'_>| {
-        json!({
-            "MatchExpressions": requirements(term.field("matchExpressions")),
-            "MatchFields": requirements(term.field("matchFields")),
-        })
-    };
-    let required = affinity.field("required");
-    let terms = required.field("nodeSelectorTerms");
-    let terms: Value = if terms.is_set() { terms.items().map(term).collect() } else { Value::Null };
-    match (affinity.is_set(), required.is_set()) {
-        (false, _) => Value::Null,
-        (true, false) => json!({"Required": null}),
-        (true, true) => json!({"Required": {"NodeSelectorTerms": terms}}),
-    }
 }

@@ -54,6 +54,9 @@ fn strip(object: &mut Object) {
     let is_none = matches!(expressions.as_slice(), [one] if is_old(one) && is_plain(one));
     if !is_none || labels > 0 {
         expressions.retain(|expression| !is_old(expression));
+        if expressions.is_empty() {
+            selector.as_object_mut().map(|selector| selector.shift_remove("matchExpressions"));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `v1 ReplicationController`: what ReplicaSets were before.
 
 use super::{label_as_template, prepare_template, prepare_template_update};
+use crate::names;
 use crate::resource::{Particular, Selectable, Strategy};
 use crate::validate::at::At;
 use crate::validate::internal;
@@ -18,6 +19,11 @@ pub static KIND: Particular = Particular {
     declared: &[("spec.replicas", ""), ("spec.minReadySeconds", "")],
     strategy: Strategy {
         default: label_as_template,
+        // What names are generated from is no name yet.
+        name: |name, is_prefix| match is_prefix {
+            true => names::path_segment(name, true),
+            false => names::dns_subdomain(name, false),
+        },
         prepare_create: |object| prepare_template(object, &["spec", "template"]),
         prepare_update: |new, old| prepare_template_update(new, old, &["spec", "template"]),
         validate: |root| spec(root.field("spec"), None),

@@ -13,7 +13,7 @@ use crate::validate::pod::template;
 use crate::validate::workload::{
     counts, not_decremented, parts_of_replicas, required_selector, selects_template, some_of,
 };
-use crate::validate::{IMMUTABLE, claim, internal};
+use crate::validate::{IMMUTABLE, claim, internal, whole};
 
 const MODEL: &str = "apps.v1.StatefulSetSpec";
 
@@ -121,10 +121,9 @@ fn fixed(new: At<'_>, old: At<'_>) {
     new.field("podManagementPolicy").immutable(old.field("podManagementPolicy"));
     let (claims, old_claims) = (new.field("volumeClaimTemplates"), old.field("volumeClaimTemplates"));
     if !same::field_of(MODEL, "volumeClaimTemplates", claims.value(), old_claims.value()) {
-        let shown: Vec<_> = claims
-            .items()
-            .map(|claim| internal::versioned(claim, "api.core.v1.PersistentVolumeClaim"))
-            .collect();
+        let shown: Vec<_> =
+            claims.items().map(|claim| whole::shown(claim.value(), "PersistentVolumeClaim")).collect();
+        let shown = if shown.is_empty() { Value::Null } else { shown.into() };
         claims.invalid_value(shown, IMMUTABLE);
     }
 }

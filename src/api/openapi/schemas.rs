@@ -206,7 +206,7 @@ impl Schemas {
     fn schema(&mut self, shape: &Shape) -> Value {
         let simple = |name: &str| format!("{META}.{name}");
         match shape {
-            Shape::Any => self.simple(&format!("{EXTENSIONS}.JSON"), json!({})),
+            Shape::Any | Shape::Opaque => self.simple(&format!("{EXTENSIONS}.JSON"), json!({})),
             Shape::Bool => json!({"type": "boolean"}),
             Shape::Bytes => json!({"type": "string", "format": "byte"}),
             Shape::Duration => self.simple(&simple("Duration"), json!({"type": "string"})),

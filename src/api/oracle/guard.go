@@ -9,8 +9,5 @@ func guarded(asked request) (told answer, err error) {
 			told, err = answer{}, fmt.Errorf("panic: %v", reason)
 		}
 	}()
-	if asked.Operation == "part" {
-		return updatedPart(asked)
-	}
 	return reply(asked)
 }

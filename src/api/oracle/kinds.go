@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -178,51 +177,26 @@ func created(asked request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	found, ctx, err := chain(object, kind)
-	if err != nil {
-		return answer{}, err
+	found, ok := strategies[kind.GroupKind()]
+	if !ok {
+		return answer{}, fmt.Errorf("no strategy for %s", kind)
 	}
 	accessor := object.(meta.Object)
 	rest.FillObjectMetaSystemFields(accessor)
 	accessor.SetUID("00000000-0000-4000-8000-000000000000")
-	accessor.SetCreationTimestamp(meta.NewTime(time.Unix(1767225600, 0)))
-	if err := rest.BeforeCreate(found, ctx, object); err != nil {
+	if err := rest.BeforeCreate(found, contextOf(object, kind, ""), object); err != nil {
 		return refused(err)
 	}
 	return shown(object, kind)
 }
 
-// updated is what an update makes of the object, or the Status of its refusal.
-func updated(asked request) (answer, error) {
-	object, kind, err := decoded(asked.Modified)
-	if err != nil {
-		return answer{}, err
-	}
-	old, _, err := decoded(asked.Current)
-	if err != nil {
-		return answer{}, err
-	}
-	found, ctx, err := chain(object, kind)
-	if err != nil {
-		return answer{}, err
-	}
-	if err := rest.BeforeUpdate(found, ctx, object, old); err != nil {
-		return refused(err)
-	}
-	return shown(object, kind)
-}
-
-func chain(object runtime.Object, kind schema.GroupVersionKind) (strategy, context.Context, error) {
-	found, ok := strategies[kind.GroupKind()]
-	if !ok {
-		return nil, nil, fmt.Errorf("no strategy for %s", kind)
-	}
+// contextOf is what a strategy may know about the request.
+func contextOf(object runtime.Object, kind schema.GroupVersionKind, subresource string) context.Context {
 	namespace := object.(meta.Object).GetNamespace()
 	ctx := genericrequest.WithNamespace(context.Background(), namespace)
-	ctx = genericrequest.WithRequestInfo(ctx, &genericrequest.RequestInfo{
-		APIGroup: kind.Group, APIVersion: kind.Version, Namespace: namespace,
+	return genericrequest.WithRequestInfo(ctx, &genericrequest.RequestInfo{
+		APIGroup: kind.Group, APIVersion: kind.Version, Namespace: namespace, Subresource: subresource,
 	})
-	return found, ctx, nil
 }
 
 func refused(err error) (answer, error) {

@@ -22,13 +22,6 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	generated "k8s.io/kubernetes/pkg/generated/openapi"
-	apps_deployment "k8s.io/kubernetes/pkg/registry/apps/deployment"
-	batch_job "k8s.io/kubernetes/pkg/registry/batch/job"
-	certificates_certificates "k8s.io/kubernetes/pkg/registry/certificates/certificates"
-	core_node "k8s.io/kubernetes/pkg/registry/core/node"
-	core_pod "k8s.io/kubernetes/pkg/registry/core/pod"
-	core_service "k8s.io/kubernetes/pkg/registry/core/service"
-	networking_servicecidr "k8s.io/kubernetes/pkg/registry/networking/servicecidr"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
@@ -40,24 +33,8 @@ type writing struct {
 	Force       bool   `json:"force"`
 }
 
-// Subresources whose writes the tests try.
-var below = map[schema.GroupKind]map[string]any{
-	{Group: "apps", Kind: "Deployment"}: {"status": apps_deployment.StatusStrategy},
-	{Group: "batch", Kind: "Job"}:       {"status": batch_job.StatusStrategy},
-	{Group: "certificates.k8s.io", Kind: "CertificateSigningRequest"}: {
-		"status": certificates_certificates.StatusStrategy, "approval": certificates_certificates.ApprovalStrategy,
-	},
-	{Group: "", Kind: "Node"}: {"status": core_node.StatusStrategy},
-	{Group: "", Kind: "Pod"}: {
-		"status": core_pod.StatusStrategy, "resize": core_pod.ResizeStrategy,
-		"ephemeralcontainers": core_pod.EphemeralContainersStrategy,
-	},
-	{Group: "", Kind: "Service"}:                      {"status": core_service.StatusStrategy},
-	{Group: "networking.k8s.io", Kind: "ServiceCIDR"}: {"status": networking_servicecidr.StatusStrategy},
-}
-
-// typing is the schema of all kinds that server-side apply goes by.
-var typing = sync.OnceValues(func() (managedfields.TypeConverter, error) {
+// allTypes are the types of all kinds.
+var allTypes = sync.OnceValues(func() (map[string]*spec.Schema, error) {
 	namer := openapi.NewDefinitionNamer(legacyscheme.Scheme)
 	config := &common.OpenAPIV3Config{
 		Info: &spec.Info{}, GetDefinitionName: namer.GetDefinitionName, GetDefinitions: generated.GetOpenAPIDefinitions,
@@ -74,17 +51,22 @@ var typing = sync.OnceValues(func() (managedfields.TypeConverter, error) {
 			}
 		}
 	}
-	definitions, err := builder3.BuildOpenAPIDefinitionsForResources(config, names...)
+	return builder3.BuildOpenAPIDefinitionsForResources(config, names...)
+})
+
+// typing is the schema of all kinds that server-side apply goes by.
+var typing = sync.OnceValues(func() (managedfields.TypeConverter, error) {
+	all, err := allTypes()
 	if err != nil {
 		return nil, err
 	}
-	return managedfields.NewTypeConverter(definitions, false)
+	return managedfields.NewTypeConverter(all, false)
 })
 
 func resets(kind schema.GroupKind, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
 	var found any = strategies[kind]
 	if subresource != "" {
-		found = below[kind][subresource]
+		found = parts[subresource][kind]
 	}
 	switch found := found.(type) {
 	case rest.ResetFieldsFilterStrategy:
@@ -95,17 +77,35 @@ func resets(kind schema.GroupKind, subresource string) map[fieldpath.APIVersion]
 	return nil
 }
 
-func fieldManager(kind schema.GroupVersionKind, subresource string) (*managedfields.FieldManager, error) {
+// A writer writes objects of a kind, and reads them.
+type writer struct {
+	manager *managedfields.FieldManager
+	create  func() (runtime.Object, error)
+	read    func(json.RawMessage) (runtime.Object, error)
+	show    func(runtime.Object) (answer, error)
+}
+
+func builtinWriter(kind schema.GroupVersionKind, subresource string) (*writer, error) {
 	converter, err := typing()
 	if err != nil {
 		return nil, err
 	}
 	types := legacyscheme.Scheme
 	hub := schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}
-	return managedfields.NewDefaultFieldManager(converter, types, types, types, kind, hub, subresource, resets(kind.GroupKind(), subresource))
+	manager, err := managedfields.NewDefaultFieldManager(converter, types, types, types, kind, hub, subresource, resets(kind.GroupKind(), subresource))
+	return &writer{
+		manager: manager,
+		create:  func() (runtime.Object, error) { return types.New(kind) },
+		read: func(text json.RawMessage) (runtime.Object, error) {
+			object, _, err := decoded(text)
+			return object, err
+		},
+		show: func(object runtime.Object) (answer, error) { return shown(object, kind) },
+	}, err
 }
 
-// managed writes an object over the current one, and says who owns its fields then.
+// managed writes an object over the current one, and says who owns its fields then. Of a kind that Kubernetes does not
+// bring, the request's object is the definition.
 func managed(asked request) (answer, error) {
 	var how writing
 	if err := json.Unmarshal([]byte(asked.Text), &how); err != nil {
@@ -116,16 +116,22 @@ func managed(asked request) (answer, error) {
 		return answer{}, err
 	}
 	kind := schema.FromAPIVersionAndKind(of.APIVersion, of.Kind)
-	manager, err := fieldManager(kind, how.Subresource)
+	var by *writer
+	var err error
+	if len(asked.Object) > 0 {
+		by, err = customWriter(asked.Object, how.Subresource)
+	} else {
+		by, err = builtinWriter(kind, how.Subresource)
+	}
 	if err != nil {
 		return answer{}, err
 	}
-	current, err := legacyscheme.Scheme.New(kind)
+	current, err := by.create()
 	if err != nil {
 		return answer{}, err
 	}
 	if len(asked.Current) > 0 {
-		if current, _, err = decoded(asked.Current); err != nil {
+		if current, err = by.read(asked.Current); err != nil {
 			return answer{}, err
 		}
 	}
@@ -136,13 +142,13 @@ func managed(asked request) (answer, error) {
 		if err := wholejson.Unmarshal(asked.Modified, &patch.Object); err != nil {
 			return answer{}, err
 		}
-		written, err = manager.Apply(current, patch, how.Manager, how.Force)
+		written, err = by.manager.Apply(current, patch, how.Manager, how.Force)
 	} else {
 		var object runtime.Object
-		if object, _, err = decoded(asked.Modified); err != nil {
+		if object, err = by.read(asked.Modified); err != nil {
 			return answer{}, err
 		}
-		written, err = manager.Update(current, object, how.Manager)
+		written, err = by.manager.Update(current, object, how.Manager)
 	}
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
@@ -154,7 +160,7 @@ func managed(asked request) (answer, error) {
 	if err := setNow(written.(meta.Object), how.Now); err != nil {
 		return answer{}, err
 	}
-	return shown(written, kind)
+	return by.show(written)
 }
 
 // setNow puts a moment that the test knows in place of the present one: tests live in the past.

@@ -100,7 +100,7 @@ impl Reader {
             }
             (Shape::Quantity, Wire::Bytes(bytes)) => Ok(first_bytes(bytes, 1).and_then(utf8)?.into()),
             (Shape::IntOrString, Wire::Bytes(bytes)) => int_or_string(bytes),
-            (Shape::Any | Shape::Fields | Shape::Raw, Wire::Bytes(bytes)) => raw_json(bytes),
+            (Shape::Any | Shape::Fields | Shape::Opaque | Shape::Raw, Wire::Bytes(bytes)) => raw_json(bytes),
             (Shape::Struct(of), Wire::Bytes(bytes)) => self.structure(bytes, of),
             (Shape::SchemaOr(of, instead), Wire::Bytes(bytes)) => self.schema_or(bytes, of, *instead),
             // A list of lists, or a list in a map: a message with the items as field 1.

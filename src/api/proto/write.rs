@@ -145,7 +145,7 @@ fn body(out: &mut Vec<u8>, value: View<'_>, shape: &Shape) {
             put_number(out, 1, 0);
             put_number(out, 2, value.number().unwrap_or_default() as u64);
         }
-        Shape::Any | Shape::Fields | Shape::Raw => put_bytes(out, 1, value.bytes()),
+        Shape::Any | Shape::Fields | Shape::Opaque | Shape::Raw => put_bytes(out, 1, value.bytes()),
         Shape::SchemaOr(of, instead) => schema_or(out, value, of, *instead),
         _ => {}
     }

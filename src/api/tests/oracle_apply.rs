@@ -3,15 +3,16 @@
 
 mod common;
 
-use api::apply::{self, By, Entry};
+use std::sync::Arc;
+
+use api::apply::{self, By};
 use api::codec::{FieldValidation, from_tree};
-use api::{Object, RESOURCES, Resource, Status};
+use api::kinds::custom_resource_definition::RESOURCE as DEFINITIONS;
+use api::{Object, RESOURCES, Resource, Status, custom, parts};
 use common::Dice;
 use common::oracle::{Oracle, sample};
+use common::schemas::{definition, instance, schema, whole};
 use serde_json::{Map, Value, json};
-
-/// Kinds that the oracle has no types of.
-const ABSENT: &[&str] = &["APIService", "CustomResourceDefinition"];
 
 /// Where kubectl notes down what it applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -19,21 +20,51 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// How many sequences of writes of each kind.
 const SEEDS: u64 = 12;
 
-/// Subresources of which the oracle knows what their writes reset.
-const SUBRESOURCES: &[(&str, &[&str])] = &[
-    ("CertificateSigningRequest", &["status", "approval"]),
-    ("Deployment", &["status"]),
-    ("Job", &["status"]),
-    ("Node", &["status"]),
-    ("Pod", &["status", "resize", "ephemeralcontainers"]),
-    ("Service", &["status"]),
-    ("ServiceCIDR", &["status"]),
-];
+/// A kind whose objects are written, and its definition if Kubernetes does not bring it.
+struct Kind {
+    row: Arc<Resource>,
+    definition: Option<Value>,
+}
+
+impl Kind {
+    fn ask(&self, oracle: &mut Oracle, mut question: Value) -> Value {
+        if let Some(definition) = &self.definition {
+            question["object"] = definition.clone();
+        }
+        oracle.ask(&question)
+    }
+
+    /// An object as Kubernetes would hold it, without owners.
+    fn held(&self, oracle: &mut Oracle, tree: Map<String, Value>) -> Option<Value> {
+        let how = json!({"now": "2020-01-01T00:00:00Z"}).to_string();
+        let question = json!({"operation": "write", "text": how, "modified": unowned(tree)});
+        let Value::Object(object) = self.ask(oracle, question)["object"].take() else { return None };
+        Some(Value::Object(unowned(object)))
+    }
+
+    /// A random object.
+    fn sample(&self, oracle: &mut Oracle, seed: u64) -> Option<Value> {
+        let tree = match &self.definition {
+            None => sample(&self.row, seed).1,
+            Some(definition) => {
+                let props = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+                let mut tried = (0..20).map(|at| instance(props, &mut Dice::new(seed * 20 + at), 0));
+                tried.find_map(|instance| {
+                    let Value::Object(whole) = whole(instance.as_object()?.clone(), "n") else { return None };
+                    let question = json!({"operation": "custom-object", "modified": props, "object": whole});
+                    let is_valid = oracle.ask(&question)["object"]["causes"] == json!([]);
+                    is_valid.then_some(whole)
+                })?
+            }
+        };
+        self.held(oracle, tree)
+    }
+}
 
 /// One object that several managers write, and who owns it by now.
 struct World<'o> {
     oracle: &'o mut Oracle,
-    row: &'o Resource,
+    kind: &'o Kind,
     /// As Kubernetes shows it.
     live: Value,
     clock: u32,
@@ -58,7 +89,7 @@ impl World<'_> {
         if !self.live.is_null() {
             question["current"] = self.live.clone();
         }
-        self.oracle.ask(&question)
+        self.kind.ask(self.oracle, question)
     }
 
     /// Now and then the object that somebody applies to has no owners, or was applied by a client before.
@@ -82,9 +113,9 @@ impl World<'_> {
         let by = By { manager: writing.manager, subresource: writing.subresource, now: &now };
         let ours = self.ours(writing, object, &by);
         let of = || {
-            let (live, row) = (&self.live, self.row);
+            let (live, Kind { row, definition }) = (&self.live, self.kind);
             format!(
-                "{} {} by {}\nlive {live}\nwritten {object}",
+                "{} {} by {}\nlive {live}\nwritten {object}\nof {definition:?}",
                 row.kind, writing.operation, writing.manager
             )
         };
@@ -93,16 +124,35 @@ impl World<'_> {
             (Ok(mut ours), None) => {
                 ours["metadata"]["creationTimestamp"] =
                     told["object"]["metadata"]["creationTimestamp"].clone();
-                let owners = |object: &Value| object["metadata"]["managedFields"].to_string();
+                let owners =
+                    |object: &Value| match (&object["metadata"]["managedFields"], &self.kind.definition) {
+                        (owners, None) => owners.to_string().into(),
+                        // Without types, Go writes members by their names.
+                        (owners, Some(_)) => owners.clone(),
+                    };
                 assert_eq!(owners(&ours), owners(&told["object"]), "{}", of());
-                if let (Value::Object(ours), Value::Object(theirs)) = (ours, told["object"].clone()) {
-                    let ours = held(self.oracle, ours).expect("an object");
-                    // Without what is there or not for Go alone: empty lists, and null.
-                    let ours = shown(self.row, &mut read(self.row, ours));
-                    let theirs = shown(self.row, &mut read(self.row, unowned(theirs).into()));
-                    assert_eq!(ours, theirs, "{}", of());
-                }
-                self.live = without_empty_lists(told["object"].clone());
+                let (Value::Object(ours), Value::Object(theirs)) = (ours, told["object"].clone()) else {
+                    panic!("objects")
+                };
+                let Kind { row, definition } = self.kind;
+                let ours = self.kind.held(self.oracle, ours).expect("an object");
+                let theirs = match definition {
+                    None => unowned(theirs).into(),
+                    // What is applied is not made fit before it is read again.
+                    Some(_) => self.kind.held(self.oracle, theirs).expect("an object"),
+                };
+                // Without what is there or not for Go alone: empty lists, and null.
+                assert_eq!(
+                    shown(row, &mut read(row, ours)),
+                    shown(row, &mut read(row, theirs.clone())),
+                    "{}",
+                    of()
+                );
+                self.live = match definition {
+                    None => without_empty_lists(told["object"].clone()),
+                    Some(_) => theirs,
+                };
+                self.live["metadata"]["managedFields"] = told["object"]["metadata"]["managedFields"].clone();
                 // Now it is stored.
                 self.live["metadata"]["uid"] = "u".into();
             }
@@ -125,21 +175,22 @@ impl World<'_> {
     }
 
     fn ours(&self, writing: &Writing<'_>, object: &Value, by: &By<'_>) -> Result<Value, Status> {
-        let live = (!self.live.is_null()).then(|| read(self.row, self.live.clone()));
+        let row = &self.kind.row;
+        let live = (!self.live.is_null()).then(|| read(row, self.live.clone()));
         if writing.operation == "write" {
-            let mut new = read(self.row, object.clone());
-            apply::update(self.row, live.as_ref(), &mut new, by);
-            return Ok(shown(self.row, &mut new));
+            let mut new = read(row, object.clone());
+            apply::update(row, live.as_ref(), &mut new, by);
+            return Ok(shown(row, &mut new));
         }
         let (mut tree, mut entries) = (self.live.clone(), Vec::new());
         if let Some(live) = live {
             entries = live.meta.managed_fields;
             tree["metadata"].as_object_mut().expect("metadata").shift_remove("managedFields");
         }
-        let applied = apply::apply(self.row, &tree, &entries, object, by, writing.force)?;
-        let mut new = from_tree(applied.object, Vec::new(), self.row, FieldValidation::Ignore)?.0;
+        let applied = apply::apply(row, &tree, &entries, object, by, writing.force)?;
+        let mut new = from_tree(applied.object, Vec::new(), row, FieldValidation::Ignore)?.0;
         new.meta.managed_fields = applied.managed_fields;
-        Ok(shown(self.row, &mut new))
+        Ok(shown(row, &mut new))
     }
 }
 
@@ -164,15 +215,6 @@ fn causes(status: &Value) -> Vec<String> {
     let mut causes: Vec<_> = causes.map(Value::to_string).collect();
     causes.sort_unstable();
     causes
-}
-
-/// An object as Kubernetes would hold it, without owners.
-fn held(oracle: &mut Oracle, tree: Map<String, Value>) -> Option<Value> {
-    let tree = Value::Object(unowned(tree));
-    let question = json!({"operation": "write", "text": json!({"now": "2020-01-01T00:00:00Z"}).to_string(), "modified": tree});
-    let mut told = oracle.ask(&question);
-    let Value::Object(object) = told["object"].take() else { return None };
-    Some(Value::Object(unowned(object)))
 }
 
 /// As it comes back from a store, which does not tell an empty list from none.
@@ -251,14 +293,21 @@ fn thinned(value: &Value, dice: &mut Dice, is_key: bool) -> Value {
     }
 }
 
-fn run(oracle: &mut Oracle, row: &Resource, seed: u64) -> Option<u32> {
+fn run(oracle: &mut Oracle, kind: &Kind, seed: u64) -> Option<u32> {
+    let row = &kind.row;
     let mut dice = Dice::new(seed + 7);
-    let first = held(oracle, sample(row, seed).1)?;
-    let others: Vec<_> =
-        (1..4).filter_map(|other| held(oracle, sample(row, seed + other * 1_000).1)).collect();
-    let below: Vec<_> =
-        SUBRESOURCES.iter().filter(|(kind, _)| *kind == row.kind).flat_map(|(_, all)| *all).collect();
-    let mut world = World { oracle, row, live: Value::Null, clock: 0, conflicts: 0 };
+    let first = kind.sample(oracle, seed)?;
+    let others: Vec<_> = (1..4).filter_map(|other| kind.sample(oracle, seed + other * 1_000)).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let below: Vec<_> = row
+        .subresources
+        .iter()
+        .map(|below| &*below.name)
+        .filter(|name| parts::find(row, name).is_some())
+        .collect();
+    let mut world = World { oracle, kind, live: Value::Null, clock: 0, conflicts: 0 };
     // The oldest managers are joined when many write.
     for step in 0..if seed.is_multiple_of(4) { 20 } else { 8 } {
         let many = (0..14).map(|at| format!("m{at}")).collect::<Vec<_>>();
@@ -289,7 +338,7 @@ fn run(oracle: &mut Oracle, row: &Resource, seed: u64) -> Option<u32> {
         let object = match (is_applied, object) {
             (true, object) => wanted(&object, &mut dice, row),
             (false, Value::Object(object)) => {
-                let mut object = held(world.oracle, object)?;
+                let mut object = kind.held(world.oracle, object)?;
                 state_owners(&mut object, &world.live, &mut dice);
                 object
             }
@@ -323,126 +372,68 @@ fn wanted(object: &Value, dice: &mut Dice, row: &Resource) -> Value {
 }
 
 #[test]
-fn sets_combine_as_those_of_kubernetes() {
-    let Some(mut oracle) = Oracle::start() else { return };
-    let mut dice = Dice::new(3);
-    for _ in 0..3_000 {
-        let (a, b) = (fields(&mut dice, 0), fields(&mut dice, 0));
-        let told = oracle.ask(&json!({"operation": "sets", "current": a, "modified": b}));
-        let texts = (a.to_string(), b.to_string());
-        let (mine, theirs) = (apply::read(&texts.0).expect("a set"), apply::read(&texts.1).expect("a set"));
-        let combined = [
-            ("self", mine.clone()),
-            ("union", mine.union(&theirs)),
-            ("intersection", mine.intersection(&theirs)),
-            ("difference", mine.difference(&theirs)),
-            ("recursive", mine.recursive_difference(&theirs)),
-        ];
-        for (name, set) in combined {
-            let text = apply::write(&set);
-            assert_eq!(text, told["object"][name].to_string(), "{name} of {a} and {b}");
-        }
-    }
-}
-
-/// A random set: few different elements, so that two sets have much in common.
-fn fields(dice: &mut Dice, depth: usize) -> Value {
-    const ELEMENTS: &[&str] = &[
-        ".",
-        "f:a",
-        "f:b",
-        "f:c/d",
-        "k:{\"name\":\"a\"}",
-        "k:{\"name\":\"a<b\"}",
-        "k:{\"port\":80}",
-        "k:{\"port\":443}",
-        "k:{\"port\":80,\"protocol\":\"TCP\"}",
-        "v:1",
-        "v:10",
-        "v:2",
-        "v:\"x\"",
-        "v:true",
-        "i:0",
-        "i:10",
-        "i:9",
-        "x:y",
-    ];
-    let mut map = Map::new();
-    for _ in 0..dice.below(5) {
-        let name = ELEMENTS[dice.below(ELEMENTS.len() as u64) as usize];
-        let below = if name == "." || depth > 2 { json!({}) } else { fields(dice, depth + 1) };
-        map.insert(name.to_owned(), below);
-    }
-    map.into()
-}
-
-/// Entries of `apps/v1` that own replicas, or do not.
-fn entries(dice: &mut Dice, versions: &[&str]) -> Value {
-    let mut all: Vec<Value> = Vec::new();
-    for manager in ["a", "b", "c"] {
-        let operation = if dice.below(2) == 0 { "Apply" } else { "Update" };
-        let spec = match dice.below(3) {
-            0 => json!({"f:replicas": {}}),
-            1 => json!({"f:paused": {}}),
-            _ => json!({"f:paused": {}, "f:replicas": {}}),
-        };
-        if dice.below(4) > 0 {
-            all.push(json!({
-                "manager": manager, "operation": operation,
-                "apiVersion": versions[dice.below(versions.len() as u64) as usize],
-                "time": format!("2020-01-01T00:00:0{}Z", dice.below(9)), "fieldsType": "FieldsV1",
-                "fieldsV1": {"f:spec": spec},
-                "subresource": if dice.below(3) == 0 { "scale" } else { "" },
-            }));
-        }
-    }
-    all.into()
-}
-
-#[test]
-fn managers_of_a_scale_are_those_of_kubernetes() {
-    let Some(mut oracle) = Oracle::start() else { return };
-    let mut dice = Dice::new(5);
-    let replicas: &[&str] = &["spec", "replicas"];
-    let mappings = &[("apps/v1", replicas), ("apps/v1beta1", replicas)];
-    let read = |entries: &Value| {
-        let entries = entries.as_array().expect("a list").iter().cloned();
-        entries.map(Entry::from_tree).collect::<Vec<_>>()
-    };
-    for _ in 0..1_000 {
-        let parent = entries(&mut dice, &["apps/v1", "apps/v1", "apps/v1beta1", "apps/v2"]);
-        let told = oracle.ask(&json!({"operation": "scale", "current": parent}));
-        let shown = apply::of_parent(&read(&parent), mappings).expect("entries");
-        assert_eq!(listed(shown), told["object"].to_string(), "{parent}");
-        let mut scale = match told["object"].as_array() {
-            Some(same) if dice.below(2) == 0 => same.clone().into(),
-            _ => entries(&mut dice, &["autoscaling/v1"]),
-        };
-        scale.as_array_mut().expect("a list").retain(|_| dice.below(3) > 0);
-        let told = oracle.ask(&json!({"operation": "scale", "current": parent, "modified": scale}));
-        let after = apply::to_parent(&read(&parent), &read(&scale), "apps/v1", mappings).expect("entries");
-        assert_eq!(listed(after), told["object"].to_string(), "{parent} {scale}");
-    }
-}
-
-/// Entries as an object shows them.
-fn listed(entries: Vec<Entry>) -> String {
-    let row = Resource::builtin("", "v1", "configmaps");
-    let mut object = read(&row, json!({}));
-    object.meta.managed_fields = entries;
-    shown(&row, &mut object)["metadata"]["managedFields"].to_string()
-}
-
-#[test]
 fn fields_have_the_owners_that_kubernetes_gives_them() {
+    check(|row| !row.group.is_empty(), 25 * SEEDS, 5 * SEEDS);
+}
+
+#[test]
+fn fields_of_the_core_have_the_owners_that_kubernetes_gives_them() {
+    check(|row| row.group.is_empty(), 12 * SEEDS, 2 * SEEDS);
+}
+
+/// Writes objects of some kinds, at least so many, which meet at least so many conflicts.
+fn check(is_meant: impl Fn(&Resource) -> bool, runs_min: u64, conflicts_min: u64) {
     let Some(mut oracle) = Oracle::start() else { return };
     let (mut runs, mut conflicts) = (0, 0_u64);
-    for row in RESOURCES.iter().filter(|row| !ABSENT.contains(&row.kind.as_str())) {
+    for row in RESOURCES.iter().filter(|row| is_meant(row)) {
+        let kind = Kind { row: row.clone(), definition: None };
         for seed in 0..SEEDS {
-            if let Some(met) = run(&mut oracle, row, seed) {
+            if let Some(met) = run(&mut oracle, &kind, seed) {
                 (runs, conflicts) = (runs + 1, conflicts + u64::from(met));
             }
         }
     }
-    assert!(runs > 40 * SEEDS && conflicts > 10 * SEEDS, "{runs} runs met {conflicts} conflicts");
+    assert!(runs > runs_min && conflicts > conflicts_min, "{runs} runs met {conflicts} conflicts");
+}
+
+/// Lists and maps that are items themselves are one value each, whatever the definition says: so they are here.
+fn simplify(schema: &mut Value, is_item: bool) {
+    let Value::Object(props) = schema else { return };
+    if is_item && (props.get("type") == Some(&json!("array")) || props.contains_key("additionalProperties")) {
+        for name in ["x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"] {
+            props.shift_remove(name);
+        }
+    }
+    for (name, inner) in props {
+        match inner {
+            Value::Object(fields) if name == "properties" => {
+                fields.values_mut().for_each(|field| simplify(field, false));
+            }
+            inner => simplify(inner, true),
+        }
+    }
+}
+
+#[test]
+fn fields_of_custom_resources_have_the_owners_that_kubernetes_gives_them() {
+    let Some(mut oracle) = Oracle::start() else { return };
+    let (mut runs, mut conflicts) = (0, 0);
+    for seed in 0..700 {
+        let mut schema = schema(&mut Dice::new(seed + 3), 0);
+        simplify(&mut schema, false);
+        let mut definition = definition(&schema);
+        if seed % 2 == 0 {
+            definition["spec"]["versions"][0]["subresources"] = json!({"status": {}});
+        }
+        let told = oracle.ask(&json!({"operation": "custom-definition", "object": definition}));
+        if told["object"]["causes"] != json!([]) {
+            continue;
+        }
+        let read = Object::from_tree(definition.clone(), &DEFINITIONS).expect("conforms").0;
+        let row = custom::rows(&read, 1).remove(0);
+        if let Some(met) = run(&mut oracle, &Kind { row, definition: Some(definition) }, seed) {
+            (runs, conflicts) = (runs + 1, conflicts + met);
+        }
+    }
+    assert!(runs > 200 && conflicts > 20, "{runs} runs met {conflicts} conflicts");
 }

@@ -19,6 +19,7 @@ const ANY_FINALIZERS: &[&str] = &[
     "apiregistration.k8s.io",
     "coordination.k8s.io",
     "node.k8s.io",
+    "policy",
 ];
 
 /// How long a field manager's name may be.

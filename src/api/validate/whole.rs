@@ -47,6 +47,7 @@ fn fields(members: &mut Map<String, Value>, value: Option<&Value>, of: &str) {
     for (name, what) in &TYPES[of] {
         match what.strip_prefix('=') {
             Some(embedded) if name.is_empty() => fields(members, value, embedded),
+            _ if what == "type" => members.extend(kind_and_version(value)),
             _ if name.is_empty() => members.extend(metadata(value)),
             _ => {
                 let given = member(value, name).filter(|given| !given.is_null());
@@ -79,6 +80,12 @@ fn field(given: Option<&Value>, what: &str) -> Value {
         (None, "text") => "".into(),
         (None, _) => Value::Null,
     }
+}
+
+/// What an object within another says of itself.
+fn kind_and_version(value: Option<&Value>) -> impl Iterator<Item = (String, Value)> {
+    let given = ["kind", "apiVersion"].into_iter().filter_map(move |name| Some((name, value?.get(name)?)));
+    given.filter(|(_, text)| **text != "").map(|(name, text)| (name.to_owned(), text.clone()))
 }
 
 /// Metadata is embedded, and keeps the form in which it is sent.

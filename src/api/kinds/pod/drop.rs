@@ -4,9 +4,22 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// Paths in a pod's spec, in groups: one that is in use keeps its group. `*` is every item, `containers` every list
-/// of containers.
-static DISABLED: &[&[&str]] = &[
+/// Paths in groups: one that is in use keeps its group. `*` is every item, `containers` every list of containers.
+type Paths = &'static [&'static [&'static str]];
+
+/// In a pod's status.
+static DISABLED_IN_STATUS: Paths = &[
+    &["nodeAllocatableResourceClaimStatuses"],
+    &["volumeHealth"],
+    &[
+        "containerStatuses/*/volumeMounts/*/volumeStatus",
+        "initContainerStatuses/*/volumeMounts/*/volumeStatus",
+        "ephemeralContainerStatuses/*/volumeMounts/*/volumeStatus",
+    ],
+];
+
+/// In a pod's spec.
+static DISABLED: Paths = &[
     &["schedulingGroup"],
     &["evictionResponders"],
     &["volumes/*/emptyDir/mode"],
@@ -53,7 +66,16 @@ const OLD_ANNOTATIONS: [&str; 4] = [
 
 /// Drops from a pod's spec what is not in use yet.
 pub fn drop_disabled(spec: &mut Map<String, Value>, old: Option<&Map<String, Value>>) {
-    for group in DISABLED {
+    drop_unused(spec, old, DISABLED);
+}
+
+/// Drops from a pod's status what is not in use yet.
+pub(super) fn drop_disabled_in_status(status: &mut Map<String, Value>, old: Option<&Map<String, Value>>) {
+    drop_unused(status, old, DISABLED_IN_STATUS);
+}
+
+fn drop_unused(map: &mut Map<String, Value>, old: Option<&Map<String, Value>>, paths: Paths) {
+    for group in paths {
         let is_used = |path: &'static str| {
             old.is_some_and(|old| roots(path).any(|(root, rest)| has(old.get(root), rest)))
         };
@@ -62,8 +84,8 @@ pub fn drop_disabled(spec: &mut Map<String, Value>, old: Option<&Map<String, Val
         }
         for (root, rest) in group.iter().flat_map(|path| roots(path)) {
             match rest {
-                "" => drop(spec.shift_remove(root)),
-                _ => remove(spec.get_mut(root), rest),
+                "" => drop(map.shift_remove(root)),
+                _ => remove(map.get_mut(root), rest),
             }
         }
     }

@@ -49,8 +49,10 @@ pub(super) fn create(pod: &mut Object) {
 pub(super) fn status(new: &mut Object, old: &Object) {
     new.meta.deletion_timestamp.clone_from(&old.meta.deletion_timestamp);
     new.meta.owner_references.clone_from(&old.meta.owner_references);
-    let Some(old) = old.fields.get("status").and_then(Value::as_object) else { return };
+    let old = old.fields.get("status").and_then(Value::as_object);
     let Some(status) = new.fields.get_mut("status").and_then(Value::as_object_mut) else { return };
+    drop::drop_disabled_in_status(status, old);
+    let Some(old) = old else { return };
     for field in [
         "qosClass",
         "resourceClaimStatuses",

@@ -11,11 +11,12 @@ import (
 )
 
 // Types that refusals show as Kubernetes' own code holds them.
-var shownInternally = []string{"PodTemplateSpec", "PersistentVolumeClaimSpec", "PersistentVolumeSource"}
+var shownInternally = []string{
+	"PersistentVolumeClaim", "PersistentVolumeSource", "PodTemplateSpec", "VolumeNodeAffinity",
+}
 
 // A field of an internal type: its name, and what it is when nobody says: nothing, text, a number, false, an amount,
-// a label selector, or an
-// object of its own (`=Name`). What may be missing or repeated is nothing, and made of another type (`*Name`).
+// a label selector, or an object of its own (`=Name`). What may be missing or repeated is nothing, and made of another type (`*Name`).
 type internalField [2]string
 
 // readInternal collects internal types of the core group, and those that they are made of, in the order of their fields.
@@ -79,6 +80,8 @@ func internalType(of ast.Expr, declared map[string]ast.Expr) string {
 			return "amount"
 		case "ObjectMeta":
 			return "metadata"
+		case "TypeMeta":
+			return "type"
 		case "LabelSelector":
 			return "selector"
 		}

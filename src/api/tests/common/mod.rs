@@ -3,9 +3,10 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses some of these")]
 
 pub mod causes;
-pub mod invent;
 pub mod mutate;
 pub mod oracle;
+pub mod rules;
+pub mod samples;
 #[path = "../../fuzz/schemas.rs"]
 pub mod schemas;
 #[path = "../../fuzz/shapes.rs"]

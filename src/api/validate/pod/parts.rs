@@ -9,6 +9,7 @@ use crate::kinds::pod::quality_of_service;
 use crate::names;
 use crate::same;
 use crate::validate::at::{At, Root};
+use crate::validate::whole;
 
 const ONLY_CPU_AND_MEMORY: &str = "only cpu and memory resources are mutable";
 
@@ -25,8 +26,11 @@ pub fn ephemeral_containers(pod: Root<'_>, old: Root<'_>) {
         match list.items().filter(|container| container.field("name").text() == name).last() {
             None => list.forbidden(&format!("existing ephemeral containers {name:?} may not be removed\n")),
             Some(now) if is_same_container("core.v1.EphemeralContainer", now.value(), before.value()) => {}
-            Some(_) => {
-                list.forbidden(&format!("existing ephemeral containers {name:?} may not be changed\n"))
+            Some(now) => {
+                let difference = whole::difference(before.value(), now.value(), "EphemeralContainer");
+                list.forbidden(&format!(
+                    "existing ephemeral containers {name:?} may not be changed\n{difference}"
+                ));
             }
         }
     }
@@ -78,11 +82,16 @@ pub fn resize(pod: Root<'_>, old: Root<'_>) {
     }
 }
 
+/// Whether the pod asks for anything as a whole.
+fn asks_as_a_whole(spec: At<'_>) -> bool {
+    let all = spec.field("resources");
+    all.field("requests").count() + all.field("limits").count() > 0
+}
+
 /// What the pod asks for as a whole.
 fn of_pod(spec: At<'_>, old_spec: At<'_>) {
     let (new, old) = (spec.field("resources"), old_spec.field("resources"));
-    let is_some = |all: At<'_>| all.field("requests").count() + all.field("limits").count() > 0;
-    if !is_some(new) && !is_some(old) {
+    if !asks_as_a_whole(spec) && !asks_as_a_whole(old_spec) {
         return;
     }
     if old.is_set() && !new.is_set() {
@@ -172,9 +181,13 @@ fn is_same_otherwise(one: At<'_>, other: At<'_>) -> bool {
 
 /// Whether two specs are the same but for what containers and pod ask for.
 fn same_but_for_resources(spec: At<'_>, old: At<'_>) -> bool {
+    let of_pod_differ = asks_as_a_whole(spec) || asks_as_a_whole(old);
     let without = |spec: At<'_>| {
         let mut spec = spec.map().cloned().unwrap_or_default();
-        spec.retain(|field, _| !matches!(field.as_str(), "resources" | "containers" | "initContainers"));
+        spec.retain(|field, _| match field.as_str() {
+            "resources" => !of_pod_differ,
+            field => !matches!(field, "containers" | "initContainers"),
+        });
         spec
     };
     same::objects_of("core.v1.PodSpec", Some(&without(spec)), Some(&without(old)))

@@ -29,8 +29,13 @@ pub fn update(pod: Root<'_>, old: Root<'_>) {
     for (list, containers) in LISTS {
         transitions(status.field(list), old_status.field(list), old.field("spec"), containers);
         users(status.field(list), pod.field("spec"));
+        match *containers {
+            "ephemeralContainers" => none_allocated(status.field(list)),
+            _ => allocated(status.field(list), pod.field("spec").field(containers), status),
+        }
     }
     claims(status.field("resourceClaimStatuses"), pod.field("spec"));
+    extended_claim(status.field("extendedResourceClaimStatus"), pod.field("spec"));
     pod_ips(status, old_status);
     host_ips(status, old_status);
 }
@@ -146,6 +151,118 @@ fn claims(statuses: At<'_>, spec: At<'_>) {
         if claim.is_set() {
             claim.check_name(names::dns_subdomain);
         }
+    }
+}
+
+/// The container of this name.
+fn named<'a>(mut containers: impl Iterator<Item = At<'a>>, name: &str) -> Option<At<'a>> {
+    containers.find(|container| container.field("name").text() == name)
+}
+
+/// The claim that was made for resources that containers ask for by their names.
+fn extended_claim(claim: At<'_>, spec: At<'_>) {
+    if !claim.is_set() {
+        return;
+    }
+    let (mappings, name) = (claim.field("requestMappings"), claim.field("resourceClaimName"));
+    if mappings.count() == 0 {
+        mappings.required("at least one request mapping is required");
+    }
+    const FIELDS: [&str; 3] = ["containerName", "resourceName", "requestName"];
+    let mut known = Vec::new();
+    for mapping in mappings.items() {
+        let [of, resource, request] = FIELDS.map(|field| mapping.field(field));
+        let containers =
+            ["containers", "initContainers"].into_iter().flat_map(|list| spec.field(list).items());
+        match named(containers, of.text()) {
+            Some(container) if !requests(container).key(resource.text()).is_set() => resource.invalid("must match the extended resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests"),
+            Some(_) => {}
+            None => of.invalid("must match the name of an entry in spec.initContainers.name or spec.containers.name"),
+        }
+        claim.field("requestName").with(request.value()).check_name(names::dns_label);
+        let all = [of, resource, request].map(At::text);
+        if known.contains(&all) {
+            [of, resource, request].into_iter().for_each(At::duplicate);
+        }
+        known.push(all);
+    }
+    if name.require_text() {
+        name.check_name(names::dns_subdomain);
+    }
+}
+
+fn requests(container: At<'_>) -> At<'_> {
+    container.field("resources").field("requests")
+}
+
+const ALLOCATED: &str = "allocatedResourcesStatus";
+
+/// Containers that only look at others get no resources.
+fn none_allocated(statuses: At<'_>) {
+    for resources in statuses.items().map(|of| of.field(ALLOCATED)).filter(|resources| resources.count() > 0)
+    {
+        resources.forbidden("must not be specified in container status");
+    }
+}
+
+/// What became of the resources that containers got.
+fn allocated(statuses: At<'_>, containers: At<'_>, status: At<'_>) {
+    let claim = status.field("extendedResourceClaimStatus");
+    for of in statuses.items() {
+        let container = named(containers.items(), of.field("name").text());
+        for resource in of.field(ALLOCATED).items() {
+            if let Some(container) = container {
+                is_asked_for(resource.field("name"), container, claim);
+            }
+            health(resource.field("resources"));
+        }
+    }
+}
+
+/// A container asks for resources by their names, or for those of a claim.
+fn is_asked_for(name: At<'_>, container: At<'_>, extended: At<'_>) {
+    let Some(named) = name.text().strip_prefix("claim:") else {
+        if !requests(container).key(name.text()).is_set() {
+            name.invalid("must match one of the container's resource requests");
+        }
+        return;
+    };
+    let (claim, request) = named.split_once('/').unwrap_or((named, ""));
+    let is_it = |of: At<'_>| match of.field("request").text() {
+        "" => of.field("name").text() == named,
+        request => format!("{}/{request}", of.field("name").text()) == named,
+    };
+    let is_extended = |mapping: At<'_>| {
+        let amount = requests(container).key(mapping.field("resourceName").text());
+        mapping.field("containerName").text() == container.field("name").text()
+            && mapping.field("requestName").text() == request
+            && amount.quantity().is_some_and(|amount| amount.signum() != 0)
+    };
+    let of_extended = !claim.is_empty()
+        && !request.is_empty()
+        && extended.field("resourceClaimName").text() == claim
+        && extended.field("requestMappings").items().any(is_extended);
+    if !container.field("resources").field("claims").items().any(is_it) && !of_extended {
+        name.invalid("must match one of the container's resource claims as 'claim:<claimName>/<requestName>' when container.resources.claims[*].request is set or 'claim:<claimName>' when it is empty");
+    }
+}
+
+const HEALTH_MESSAGE_BYTES_MAX: usize = 1024;
+
+fn health(resources: At<'_>) {
+    let mut known = Vec::new();
+    for resource in resources.items() {
+        let (message, id) = (resource.field("message"), resource.field("resourceID"));
+        resource.field("health").one_of(&["Healthy", "Unhealthy", "Unknown"]);
+        if message.is_set() && message.text().is_empty() {
+            message.required("must be non-empty if specified");
+        } else if message.text().len() > HEALTH_MESSAGE_BYTES_MAX {
+            message.too_long(HEALTH_MESSAGE_BYTES_MAX);
+        }
+        if known.contains(&id.text()) {
+            id.duplicate();
+        }
+        known.push(id.text());
     }
 }
 
