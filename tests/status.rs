@@ -153,8 +153,6 @@ async fn answer(client: &Client, case: &Case) -> Result<String> {
     Ok(format!("{code} {}", contracted(&normal::text(&line.to_string()))))
 }
 
-/// The scripts, in order: the first makes what the others meet.
-
 /// Writes down what a real Kubernetes answers.
 async fn record(kubeconfig: &Path) -> Result<()> {
     let client = Client::new(Kubeconfig::read(kubeconfig)?.current()?);

@@ -339,7 +339,8 @@ impl CustomResource {
 
     /// The text of a field that selectors know; empty when it is not there. None of those is in the metadata.
     pub fn selected(object: View<'_>, path: &JsonPath) -> String {
-        let fields = object.members().filter(|(name, _)| name != "metadata");
+        let is_on_the_way = |name: &str| path.first_field().is_none_or(|first| first == name);
+        let fields = object.members().filter(|(name, _)| name != "metadata" && is_on_the_way(name));
         let tree: Value = fields.map(|(name, field)| (name.into_owned(), field.to_value())).collect();
         let found = path.find(&tree).unwrap_or_default();
         match found.first() {

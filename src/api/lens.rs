@@ -24,9 +24,9 @@ impl Lens {
         Self { shown: Arc::clone(form.unwrap_or(row)), row: Arc::clone(row) }
     }
 
-    /// Whether stored bytes are shown as they are.
+    /// Whether stored bytes are always shown as they are: never those of a definition, which may change.
     pub fn is_plain(&self) -> bool {
-        self.row.storage.is_none() && Arc::ptr_eq(&self.shown, &self.row)
+        self.row.custom.is_none() && self.row.storage.is_none() && Arc::ptr_eq(&self.shown, &self.row)
     }
 
     /// A stored object as it is shown; `None`: as it is stored.

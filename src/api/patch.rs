@@ -65,10 +65,14 @@ impl Patch {
         match &self.change {
             Change::Json(operations) => {
                 let place = |operation: &Value, name| {
-                    let place = operation.get(name).and_then(Value::as_str);
-                    place.is_some_and(|place| OWNERS.starts_with(place) || place.starts_with(OWNERS))
+                    let place = operation.get(name).and_then(Value::as_str)?;
+                    // What comes before the first slash is not looked at.
+                    let place = place.find('/').map_or("", |at| &place[at..]);
+                    Some(OWNERS.starts_with(place) || place.starts_with(OWNERS))
                 };
-                operations.iter().any(|operation| place(operation, "path") || place(operation, "from"))
+                let is_there =
+                    |operation| [place(operation, "path"), place(operation, "from")].contains(&Some(true));
+                operations.iter().any(is_there)
             }
             Change::Merge(change) | Change::Strategic(change) => {
                 change.get("metadata").is_some_and(|metadata| metadata.get("managedFields").is_some())
@@ -159,4 +163,32 @@ pub fn strategic(
     of: &Type,
 ) -> Result<(), PatchError> {
     strategic::object(target, patch, Some(of))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_at_the_owners_of_fields() {
+        let json = |path: &str| format!(r#"[{{"op":"test","path":"{path}","value":"m"}}]"#);
+        let copy = r#"[{"op":"copy","from":"/metadata","path":"/data/a"}]"#;
+        let cases = [
+            (PatchKind::Json, json(""), true),
+            (PatchKind::Json, json("/metadata"), true),
+            (PatchKind::Json, json("/metadata/managedFields/0/manager"), true),
+            (PatchKind::Json, json("x/metadata/managedFields"), true),
+            (PatchKind::Json, copy.to_owned(), true),
+            (PatchKind::Json, json("/metadata/labels/a"), false),
+            (PatchKind::Json, json("/spec"), false),
+            (PatchKind::Merge, r#"{"metadata":{"managedFields":[{}]}}"#.to_owned(), true),
+            (PatchKind::Strategic, r#"{"metadata":{"managedFields":null}}"#.to_owned(), true),
+            (PatchKind::Merge, r#"{"metadata":null}"#.to_owned(), false),
+            (PatchKind::Strategic, r#"{"metadata":{"labels":{"a":"b"}}}"#.to_owned(), false),
+        ];
+        for (kind, body, expect) in cases {
+            let patch = Patch::read(kind, body.as_bytes()).expect("a patch");
+            assert_eq!(patch.touches_owners(), expect, "{body}");
+        }
+    }
 }

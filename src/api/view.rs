@@ -69,11 +69,6 @@ impl<'b> View<'b> {
         self.raw().map(|(key, value)| (letters(key), value))
     }
 
-    /// The members of an object, with their names as they are written: escaped, where that is needed.
-    pub fn raw_members(self) -> impl Iterator<Item = (&'b [u8], Self)> {
-        self.raw()
-    }
-
     fn raw(self) -> Members<'b> {
         Members(Scan::new(self))
     }

@@ -47,13 +47,13 @@ impl Filter {
             && (self.fields.is_empty() || self.fields.matches(&object.key, || self.shown(object)))
     }
 
-    /// What fields are looked for in: without the sets of fields, where that saves a copy.
+    /// What fields are looked for in: as it is stored it may lack sets of fields, by which nobody selects.
     fn shown<'o>(&self, object: &'o Object) -> Option<Cow<'o, [u8]>> {
-        if self.lens.is_plain() {
-            return Some(object.bytes.own().into());
-        }
-        let stored = object.bytes.to_bytes();
-        Some(self.lens.show(&stored).ok()?.unwrap_or_else(|| stored.into()).into())
+        let converted = match self.lens.is_plain() {
+            true => None,
+            false => self.lens.show(&object.bytes.to_bytes()).ok()?,
+        };
+        Some(converted.map_or_else(|| object.bytes.own().into(), Cow::Owned))
     }
 
     /// The only name that can pass, if there is one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use api::columns::Row;
 use api::lens::Lens;
-use api::object::ReadError;
+use api::object::{self, ReadError};
 use api::view::View;
 use api::{Resource, Status, proto, schema, table};
 use axum::body::Body;
@@ -71,13 +71,11 @@ fn encode_seen(stored: &Bytes, resource: &Resource, form: Representation, with_c
             out = proto::seal("meta.k8s.io/v1", "PartialObjectMetadata", &message(stored, resource, form));
         }
         Representation::Table { include, version } => {
-            table_head(
-                &mut out,
-                resource,
-                version,
-                &json!({"resourceVersion": api::object::revision(stored).to_string()}),
-                with_columns,
-            );
+            let meta = match object::revision(stored) {
+                0 => json!({}),
+                revision => json!({"resourceVersion": revision.to_string()}),
+            };
+            table_head(&mut out, resource, version, &meta, with_columns);
             let (row, now_ms) = (Row::new(stored, ""), env::wall_ms());
             table::append_row(&mut out, row, resource, include, now_ms, &table::append_whole);
             out.extend_from_slice(b"]}");
@@ -213,7 +211,8 @@ async fn protobuf_list(
     let is_partial = form == Representation::PartialProtobuf;
     let schema = if is_partial { schema::builtin(PARTIAL) } else { Arc::clone(&resource.schema) };
     // No message is longer than its JSON, as a rule; what is not needed is never touched.
-    let mut body = Vec::with_capacity(items.iter().map(|item| item.bytes.len()).sum());
+    let whole_bytes = items.iter().map(|item| item.bytes.len()).sum();
+    let mut body = Vec::with_capacity(if is_partial { 0 } else { whole_bytes });
     let mut turn_ends = LIST_CHUNK_BYTES;
     for item in items {
         let item = shown(item, lens);

@@ -206,6 +206,15 @@ mod tests {
             assert_eq!(View::new(body.own()).at(&["metadata", "name"]).text(), "a");
             assert_eq!(View::new(body.own()).get("spec").bytes(), br#"{"fieldsV1":{}}"#);
             assert_eq!(Body::of(whole.clone(), whole.len()).own(), whole.as_bytes());
+            let metadata = View::new(body.own()).get("metadata").bytes();
+            let from = metadata.as_ptr().addr() - body.own().as_ptr().addr();
+            let mut part = b"part ".to_vec();
+            body.append_part(&mut part, from..from + metadata.len());
+            let expect = View::new(whole.as_bytes()).get("metadata").bytes();
+            assert_eq!(part, [b"part ", expect].concat(), "{whole}");
+            let shared = body.shared().map(|set| String::from_utf8_lossy(set).into_owned());
+            let long_sets = sets.iter().filter(|set| set.len() > 9).map(ToString::to_string);
+            assert_eq!(shared.collect::<Vec<_>>(), long_sets.collect::<Vec<_>>());
             let entries = View::new(body.own()).at(&["metadata", "managedFields"]);
             assert!(entries.items().all(|entry| entry.get("subresource").is("s")), "{entries:?}");
             assert_eq!(

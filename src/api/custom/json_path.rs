@@ -49,6 +49,14 @@ impl JsonPath {
         Reader { rest: text }.path()
     }
 
+    /// The member with which it begins, if it does with one.
+    pub fn first_field(&self) -> Option<&str> {
+        match self.0.first() {
+            Some(Step::Field(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// What stands there, in order; `None` when the path does not fit the value.
     pub fn find<'v>(&'v self, value: &'v Value) -> Option<Vec<&'v Value>> {
         self.0.iter().try_fold(vec![value], |found, step| step.walk(found))

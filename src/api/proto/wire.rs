@@ -118,3 +118,21 @@ pub(super) fn nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<
     let pieces = (0..width).map(|at| (length >> (7 * at)) as u8 | if at + 1 < width { 0x80 } else { 0 });
     out.splice(at..at + ROOM, pieces);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_those_of_what_is_within() {
+        for length in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 0x20_0000] {
+            let within = vec![7; length];
+            let mut expect = b"before".to_vec();
+            put_bytes(&mut expect, 3, &within);
+            let mut out = b"before".to_vec();
+            nested(&mut out, 3, |out| out.extend_from_slice(&within));
+            assert!(out == expect, "{length}");
+            assert_eq!(length_of(3, length), expect.len() - b"before".len());
+        }
+    }
+}

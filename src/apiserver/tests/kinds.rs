@@ -177,6 +177,55 @@ async fn who_asks_for_protobuf_gets_it() {
     assert_eq!((envelope.kind, &tree["items"][0]["metadata"]["name"]), ("DeploymentList", &json!("x")));
 }
 
+/// Long sets of fields are held apart from their objects: every form of a list puts them back in.
+#[tokio::test(start_paused = true)]
+async fn lists_show_what_single_objects_show() {
+    let api = Api::new();
+    let path = deployments();
+    assert_eq!(api.post(&path, deployment("x", 3)).await.code, 201);
+    let patch = json!({"metadata": {"labels": {"a": "b"}}});
+    let merge = [("content-type", "application/merge-patch+json")];
+    let few = api.ask("PATCH", &format!("{path}/x?fieldManager=few"), &merge, patch.to_string()).await;
+    let owners = few.body["metadata"]["managedFields"].as_array().map(Vec::len);
+    assert_eq!((few.code, owners), (200, Some(2)));
+    let get = async |path: String, accept: &str| {
+        let response = api.send("GET", &path, &[("accept", accept)], Body::empty()).await;
+        assert_eq!(response.status(), 200, "{path} {accept}");
+        response.into_body().collect().await.expect("a body").to_bytes()
+    };
+    for (kind, list, accept) in [
+        ("io.k8s.api.apps.v1.Deployment", "io.k8s.api.apps.v1.DeploymentList", ""),
+        (
+            "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata",
+            "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadataList",
+            ";g=meta.k8s.io;v=v1;as=PartialObjectMetadata",
+        ),
+    ] {
+        let tree = async |path: String, accept: String, model: &str| {
+            let body = get(path, &accept).await;
+            proto::tree(proto::open(&body).expect("sealed").message, &api::schema::builtin(model))
+                .expect("fits")
+        };
+        let protobuf = "application/vnd.kubernetes.protobuf";
+        let one = tree(format!("{path}/x"), format!("{protobuf}{accept}"), kind).await;
+        let accept = accept.replace("Metadata", "MetadataList");
+        let all = tree(path.clone(), format!("{protobuf}{accept}"), list).await;
+        assert_eq!(all["items"], json!([one]));
+        assert!(one.to_string().contains("f:replicas"), "{one}");
+    }
+    for include in ["Metadata", "None", "Object"] {
+        let accept = "application/json;as=Table;g=meta.k8s.io;v=v1";
+        let rows = async |path: String| -> Value {
+            serde_json::from_slice::<Value>(&get(path, accept).await).expect("JSON")["rows"].take()
+        };
+        let one = rows(format!("{path}/x?includeObject={include}")).await;
+        assert_eq!(rows(format!("{path}?includeObject={include}")).await, one);
+        assert_eq!(one.to_string().contains("f:replicas"), include != "None", "{one}");
+    }
+    let selected = api.get(&format!("{path}?fieldSelector=metadata.name%3Dx")).await;
+    assert_eq!(selected.names(), ["x"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_uses_what_is_deprecated_is_warned() {
     let api = Api::new();

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use api::codec::{self, FieldValidation};
 use api::kinds::namespace;
-use api::{Object, Status, codec, time};
+use api::{Object, Status, time};
 use axum::response::Response;
 use base::env;
 use replica::Moment;
@@ -27,11 +28,13 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     call.form()?;
     call.format()?;
     managed::check(&call, Options::Create)?;
-    let (object, mut warnings) = read(&call)?;
+    let (object, mut warnings) = read(&call, call.field_validation())?;
     warnings.extend(definitions::warnings(&call.row, &object));
     let mut first = Some(object);
     let decide = |moment: &Moment| {
-        let object = first.take().map_or_else(|| read(&call).map(|read| read.0), Ok)?;
+        // What is odd about it was told the first time.
+        let again = || read(&call, FieldValidation::Ignore).map(|read| read.0);
+        let object = first.take().map_or_else(again, Ok)?;
         decide(&call, object, moment, Owners::Unknown)
     };
     let response = write::run(&*context.backend, &call, decide).await?;
@@ -39,9 +42,8 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
 }
 
 /// The object of the body, and warnings about it. Read again, should a decision not last: most do, and need no copy.
-fn read(call: &Call) -> Result<(Object, Vec<String>), Status> {
-    let (mut object, warnings) =
-        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation())?;
+fn read(call: &Call, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
+    let (mut object, warnings) = codec::object(&call.body, call.format()?, &call.lens.shown, validation)?;
     place(&mut object, call)?;
     Ok((object, warnings))
 }
