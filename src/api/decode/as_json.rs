@@ -76,8 +76,8 @@ mod tests {
         let long = "x".repeat(2 * NAME_BYTES_MAX);
         let cases = [
             (
-                r#"{"a": -0, "b": [1, true], "c": "\u00e4\"\\"}"#.to_owned(),
-                json!({"a": 0, "b": [1, true], "c": "ä\"\\"}),
+                r#"{"a": -1, "b": [1, true], "c": "\u00e4\"\\"}"#.to_owned(),
+                json!({"a": -1, "b": [1, true], "c": "ä\"\\"}),
             ),
             ("{\"a\" : \"\u{e000}\u{1f600}\u{a0}\"}".to_owned(), json!({"a": "\u{e000}\u{1f600}\u{a0}"})),
             (format!(r#"{{"a": "{long}", "b": ["{long}"]}}"#), json!({"a": long, "b": [long]})),
@@ -114,7 +114,7 @@ mod tests {
             ("{\"a\": \"b\u{85}c\"}".to_owned(), json!({"a": "b c"})),
             (format!(r#"{{"{name}": 1}}"#), json!({name: 1})),
             (r#"{"a": 1, "a": 2}"#.to_owned(), json!({"a": 2})),
-            (r#"{"a": 1.5}"#.to_owned(), json!({"a": 1.5})),
+            (r#"{"a": -0, "b": 1.5}"#.to_owned(), json!({"a": 0, "b": 1.5})),
             ("[1]".to_owned(), json!([1])),
         ];
         for (text, expect) in otherwise {
