@@ -1,15 +1,18 @@
 //! Bytes of a request to a tree of values, in JSON or YAML.
 //!
 //! # Guarantees
-//! A tree never grows past [`DEPTH_MAX`] or [`VALUES_MAX`]: both are counted while it grows, so that
-//! neither nesting nor YAML aliases can make a small body into a large tree. Of keys that appear twice
-//! the last one wins, and their paths are told.
+//! A tree never grows past [`DEPTH_MAX`], [`VALUES_MAX`] or [`TEXT_BYTES_MAX`]: all are counted while it
+//! grows, so that neither nesting nor YAML aliases can make a small body into a large tree. Of keys that
+//! appear twice the last one wins, and the paths of the first ones are told, of one at least: those
+//! within `ODDITIES_TOLD_MAX` and `ODDITIES_BYTES_MAX`. Telling them takes no second reading.
 
+mod as_json;
 mod repeated;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::field_error::quoted;
@@ -23,8 +26,14 @@ pub const DEPTH_MAX: usize = 100;
 /// How many values (members, items, scalars) one body may hold.
 pub const VALUES_MAX: usize = 250_000;
 
+/// How much the names and the texts of one body may hold. No request has as much: only aliases get there.
+pub const TEXT_BYTES_MAX: usize = 16 << 20;
+
 /// How many oddities are told; a body with more has made its point.
 const ODDITIES_TOLD_MAX: usize = 100;
+
+/// How much is written to tell oddities, those included that turn out to be told already.
+const ODDITIES_BYTES_MAX: usize = 1 << 20;
 
 /// A tree, and what was odd about its text.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,24 +78,17 @@ pub enum DecodeError {
 /// # Errors
 /// Says where the syntax breaks, or which limit is passed.
 pub fn json(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    twice(|walk| walk.json(bytes))
-}
-
-/// Reads, and reads again where keys are given twice: most bodies need no paths.
-fn twice(read: impl Fn(&mut Walk) -> Result<Value, DecodeError>) -> Result<Decoded, DecodeError> {
     let mut walk = Walk::default();
-    let value = read(&mut walk)?;
-    if walk.has_duplicates {
-        walk = Walk { is_told: true, ..Walk::default() };
-        read(&mut walk)?;
-    }
-    Ok(Decoded { value, duplicates: walk.duplicates() })
+    let value = walk.json(bytes).map_err(|error| {
+        DecodeError::Json(go_json::syntax_error(bytes).unwrap_or_else(|| error.to_string()))
+    })?;
+    Ok(walk.decoded(value))
 }
 
 /// What is odd about JSON that was read before, in the order of the text; `unknown` has the paths that its type does
 /// not know. What is below one of those is not looked at.
 pub fn oddities(bytes: &[u8], unknown: Vec<String>) -> Vec<Oddity> {
-    let mut walk = Walk { unknown, is_told: true, ..Walk::default() };
+    let mut walk = Walk { unknown, ..Walk::default() };
     // It was read before.
     let _ = walk.json(bytes);
     walk.odd
@@ -97,21 +99,13 @@ pub fn oddities(bytes: &[u8], unknown: Vec<String>) -> Vec<Oddity> {
 /// # Errors
 /// Says where the syntax breaks, or which limit is passed.
 pub fn yaml(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    if let Some(value) = json_in_yaml(bytes) {
+    if let Some(value) = as_json::read(bytes) {
         return Ok(Decoded { value, duplicates: Vec::new() });
     }
-    twice(|walk| {
-        let read = walk.tree(serde_yaml_ng::Deserializer::from_slice(bytes));
-        read.map_err(|error| DecodeError::Yaml(yaml_error(&error)))
-    })
-}
-
-/// Most YAML that programs send is JSON, which is read in a quarter of the time. `None` where YAML may read it otherwise:
-/// numbers that are not whole here may be so there.
-fn json_in_yaml(bytes: &[u8]) -> Option<Value> {
     let mut walk = Walk::default();
-    let value = walk.json(bytes.starts_with(b"{").then_some(bytes)?).ok()?;
-    (!walk.has_duplicates && !walk.has_fractions).then_some(value)
+    let read = walk.tree(serde_yaml_ng::Deserializer::from_slice(bytes));
+    let value = read.map_err(|error| DecodeError::Yaml(yaml_error(&error)))?;
+    Ok(walk.decoded(value))
 }
 
 /// What a parser of YAML stumbles over. All else, the reader of characters finds.
@@ -139,34 +133,30 @@ fn yaml_error(error: &serde_yaml_ng::Error) -> String {
 #[derive(Default)]
 struct Walk {
     values: usize,
-    has_duplicates: bool,
+    text_bytes: usize,
     has_fractions: bool,
-    /// Whether it is told where what is odd stands.
-    is_told: bool,
-    path: String,
     /// Paths that the type does not know; as long as that is not asked for, none.
     unknown: Vec<String>,
     odd: Vec<Oddity>,
+    odd_bytes: usize,
 }
 
 impl Walk {
-    fn json(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
+    fn json(&mut self, bytes: &[u8]) -> serde_json::Result<Value> {
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let read = self.tree(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
-        read.map_err(|error| {
-            DecodeError::Json(go_json::syntax_error(bytes).unwrap_or_else(|| error.to_string()))
-        })
+        let value = self.tree(&mut deserializer)?;
+        deserializer.end().map(|()| value)
     }
 
     fn tree<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<Value, D::Error> {
-        Node { walk: self, depth: 0 }.deserialize(deserializer)
+        Node { walk: self, depth: 0, path: &Path::Root, is_unknown: false }.deserialize(deserializer)
     }
 
-    fn duplicates(self) -> Vec<String> {
+    fn decoded(self, value: Value) -> Decoded {
         let path = |odd| match odd {
             Oddity::Duplicate(path) | Oddity::Unknown(path) => path,
         };
-        self.odd.into_iter().map(path).collect()
+        Decoded { value, duplicates: self.odd.into_iter().map(path).collect() }
     }
 
     fn count<E: serde::de::Error>(&mut self) -> Result<(), E> {
@@ -177,20 +167,48 @@ impl Walk {
         Ok(())
     }
 
+    fn count_text<E: serde::de::Error>(&mut self, text: &str) -> Result<(), E> {
+        self.text_bytes += text.len();
+        if self.text_bytes > TEXT_BYTES_MAX {
+            return Err(E::custom(format_args!("more than {TEXT_BYTES_MAX} bytes of text")));
+        }
+        Ok(())
+    }
+
     /// Tells what is odd, in front of what was told since there were `place` oddities.
-    fn tell(&mut self, place: usize, oddity: Oddity) {
-        if self.odd.len() < ODDITIES_TOLD_MAX && !self.odd.contains(&oddity) {
+    fn tell(&mut self, place: usize, oddity: fn(String) -> Oddity, path: &Path<'_>) {
+        if self.odd.len() >= ODDITIES_TOLD_MAX || self.odd_bytes > ODDITIES_BYTES_MAX {
+            return;
+        }
+        let path = path.to_string();
+        self.odd_bytes += path.len();
+        let oddity = oddity(path);
+        if !self.odd.contains(&oddity) {
             self.odd.insert(place, oddity);
         }
     }
 
-    /// Whether the member that was come upon, or one that it stands in, is no field.
-    fn is_unknown(&self) -> bool {
-        self.unknown.iter().any(|known| {
-            self.path
-                .strip_prefix(&**known)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        })
+    /// Whether this member is no field. Asked of members of what is known only.
+    fn is_unknown(&self, path: &Path<'_>) -> bool {
+        !self.unknown.is_empty() && self.unknown.contains(&path.to_string())
+    }
+}
+
+/// Where a value stands: written only when it is told.
+enum Path<'p> {
+    Root,
+    Item(&'p Path<'p>, usize),
+    Member(&'p Path<'p>, &'p str),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Item(list, index) => write!(f, "{list}[{index}]"),
+            Self::Member(Self::Root, name) => f.write_str(name),
+            Self::Member(object, name) => write!(f, "{object}.{name}"),
+        }
     }
 }
 
@@ -198,14 +216,21 @@ impl Walk {
 struct Node<'w> {
     walk: &'w mut Walk,
     depth: usize,
+    path: &'w Path<'w>,
+    /// Whether it stands in what is no field.
+    is_unknown: bool,
 }
 
 impl Node<'_> {
-    fn child<E: serde::de::Error>(&mut self) -> Result<Node<'_>, E> {
+    fn child<'c, E: serde::de::Error>(
+        &'c mut self,
+        path: &'c Path<'c>,
+        is_unknown: bool,
+    ) -> Result<Node<'c>, E> {
         if self.depth >= DEPTH_MAX {
             return Err(E::custom(format_args!("exceeded max depth of {DEPTH_MAX}")));
         }
-        Ok(Node { walk: self.walk, depth: self.depth + 1 })
+        Ok(Node { walk: self.walk, depth: self.depth + 1, path, is_unknown })
     }
 }
 
@@ -251,24 +276,22 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(value.into())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.walk.count_text(value)?;
         Ok(value.into())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        self.walk.count_text(&value)?;
         Ok(value.into())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        let outer = self.walk.path.len();
-        loop {
-            if self.walk.is_told {
-                write!(self.walk.path, "[{}]", list.len()).map_err(serde::de::Error::custom)?;
-            }
-            let item = items.next_element_seed(self.child()?)?;
-            self.walk.path.truncate(outer);
-            let Some(item) = item else { break };
+        let (outer, is_unknown) = (self.path, self.is_unknown);
+        while let Some(item) =
+            items.next_element_seed(self.child(&Path::Item(outer, list.len()), is_unknown)?)?
+        {
             list.push(item);
         }
         Ok(list.into())
@@ -276,27 +299,27 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        let outer = self.walk.path.len();
+        let outer = self.path;
         while let Some(key) = members.next_key_seed(MemberName)? {
-            if !self.walk.is_told {
-                let value = members.next_value_seed(self.child()?)?;
-                self.walk.has_duplicates |= map.insert(key, value).is_some();
-                continue;
-            }
-            if outer > 0 {
-                self.walk.path.push('.');
-            }
-            self.walk.path.push_str(&key);
+            self.walk.count_text(&key)?;
             let place = self.walk.odd.len();
-            let is_unknown = !self.walk.unknown.is_empty() && self.walk.is_unknown();
-            if is_unknown && self.walk.unknown.contains(&self.walk.path) {
-                self.walk.tell(place, Oddity::Unknown(self.walk.path.clone()));
+            let path = Path::Member(outer, &key);
+            let is_unknown = self.is_unknown || self.walk.is_unknown(&path);
+            if is_unknown && !self.is_unknown {
+                self.walk.tell(place, Oddity::Unknown, &path);
             }
-            let value = members.next_value_seed(self.child()?)?;
-            if map.insert(key, value).is_some() && !is_unknown {
-                self.walk.tell(place, Oddity::Duplicate(self.walk.path.clone()));
+            let value = members.next_value_seed(self.child(&path, is_unknown)?)?;
+            match map.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(mut entry) => {
+                    if !is_unknown {
+                        self.walk.tell(place, Oddity::Duplicate, &Path::Member(outer, entry.key()));
+                    }
+                    entry.insert(value);
+                }
             }
-            self.walk.path.truncate(outer);
         }
         Ok(map.into())
     }
@@ -394,6 +417,8 @@ mod tests {
         assert_eq!(decoded.value, json!({"data": {"1": "one", "true": "yes"}, "list": [1, 2.5, null]}));
         let whole = yaml(br#"{"a": -0, "b": [1, true], "c": "\u00e4"}"#).expect("YAML");
         assert_eq!(whole.value, json!({"a": 0, "b": [1, true], "c": "ä"}));
+        let twice = yaml(b"{\"a\": [{\"b\": 1, \"b\": 2}]}").expect("YAML");
+        assert_eq!(twice, Decoded { value: json!({"a": [{"b": 2}]}), duplicates: vec!["a[0].b".to_owned()] });
     }
 
     #[test]
@@ -414,6 +439,25 @@ mod tests {
             bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
         }
         assert!(yaml(bomb.as_bytes()).is_err());
+        let text = "x".repeat(1 << 20);
+        for one in ["*a", "{*a : 1}"] {
+            let again = |times: usize| format!("a: &a {text}\nb: [{}]\n", [one].repeat(times).join(","));
+            assert!(yaml(again(14).as_bytes()).is_ok());
+            let error = yaml(again(16).as_bytes()).expect_err("too much").to_string();
+            assert!(error.ends_with("more than 16777216 bytes of text"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_told_than_a_reader_takes() {
+        let members: String = (0..1_000).map(|key| format!(r#""{key}":1,"{key}":2,"#)).collect();
+        let told = |outer: &str| {
+            let text = format!(r#"{{"{outer}":{{{members}"end":0}}}}"#);
+            json(text.as_bytes()).expect("JSON").duplicates.len()
+        };
+        assert_eq!(told("short"), ODDITIES_TOLD_MAX);
+        assert_eq!(told(&"x".repeat(ODDITIES_BYTES_MAX / 2)), 2);
+        assert_eq!(told(&"x".repeat(2 * ODDITIES_BYTES_MAX)), 1);
     }
 
     #[test]

@@ -9,24 +9,30 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::ODDITIES_TOLD_MAX;
+use super::{ODDITIES_TOLD_MAX, VALUES_MAX};
 use crate::field_error::quoted;
 
 /// What stands above the lines.
 const HEAD: &str = "yaml: unmarshal errors:\n";
 
-/// How much is read at most to find lines: an unusually large document has only its first ones told.
-const READ_BYTES_MAX: usize = 16 << 20;
+/// How much is read at most to find lines, in bytes of documents and values and text of trees, each of which aliases make
+/// more than the other: a document that is unusually large in any has only its first ones told.
+const READ_MAX: usize = 2 << 20;
 
 /// What a strict reader says of a document that was read before; `None` when no key is given again.
 pub fn repeated(bytes: &[u8]) -> Option<String> {
-    let mut walk = Walk::default();
+    let lines: Vec<String> = found(bytes).into_iter().filter_map(|again| again.line(bytes)).collect();
+    (!lines.is_empty()).then(|| format!("{HEAD}{}", lines.join("\n")))
+}
+
+/// The keys whose lines are told: at least one if there is any.
+fn found(bytes: &[u8]) -> Vec<Repeated> {
+    let mut walk = Walk { until: VALUES_MAX + 1, ..Walk::default() };
     // It was read before.
     let _ = Node(&mut walk).deserialize(serde_yaml_ng::Deserializer::from_slice(bytes));
-    let told = walk.repeated.len().min(READ_BYTES_MAX / bytes.len().max(1)).max(1);
-    let lines: Vec<String> =
-        walk.repeated.into_iter().take(told).filter_map(|again| again.line(bytes)).collect();
-    (!lines.is_empty()).then(|| format!("{HEAD}{}", lines.join("\n")))
+    let once = bytes.len() + walk.values + walk.text_bytes;
+    walk.repeated.truncate((READ_MAX / once.max(1)).max(1));
+    walk.repeated
 }
 
 /// Warnings that tell the same as an error: one for each line of what [`repeated`] says, all else as it is.
@@ -57,7 +63,8 @@ impl Repeated {
 #[derive(Default)]
 struct Walk {
     values: usize,
-    /// Which value to fail at; 0: none.
+    text_bytes: usize,
+    /// Which value to fail at.
     until: usize,
     /// Those within the value of another come before it.
     repeated: Vec<Repeated>,
@@ -108,7 +115,8 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.0.text_bytes += value.len();
         Ok(())
     }
 
@@ -120,6 +128,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let mut seen = BTreeSet::new();
         while let Some(key) = members.next_key_seed(Key)? {
+            self.0.text_bytes += key.len();
             let value = self.0.values + 1;
             members.next_value_seed(Node(self.0))?;
             if !seen.insert(key.clone()) && self.0.repeated.len() < ODDITIES_TOLD_MAX {
@@ -179,6 +188,7 @@ impl Visitor<'_> for Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode;
 
     #[test]
     fn keys_that_are_given_again_are_told_with_the_lines_of_their_values() {
@@ -199,5 +209,27 @@ mod tests {
         assert_eq!(warnings(&told), expect);
         assert_eq!(repeated(b"a: 1\nb: {a: 1}\n"), None);
         assert_eq!(warnings("else"), ["else"]);
+    }
+
+    #[test]
+    fn aliases_do_not_make_a_small_body_be_read_for_long() {
+        let again = "k: 1\n".repeat(ODDITIES_TOLD_MAX + 1);
+        let told = |head: &str| {
+            let text = format!("{head}{again}");
+            assert_eq!(decode::yaml(text.as_bytes()).expect("within limits").duplicates, ["k"]);
+            repeated(text.as_bytes()).map_or(0, |told| told.lines().count() - 1)
+        };
+        assert_eq!(told(""), ODDITIES_TOLD_MAX);
+        let ten = |one: &str| format!("[{}]", [one].repeat(10).join(","));
+        let mut aliases = format!("a0: &a0 {}\n", ten("x"));
+        for level in 1..5 {
+            let below = ten(&format!("*a{}", level - 1));
+            aliases.push_str(&format!("a{level}: &a{level} {below}\n"));
+        }
+        assert!(aliases.len() < 1_000);
+        // 123,000 values, and as many bytes of text or a few less.
+        assert_eq!(told(&aliases), 8);
+        let text = format!("a: &a {}\nb: {}\n", "x".repeat(1 << 17), ten("*a"));
+        assert_eq!(told(&text), 1);
     }
 }
