@@ -79,8 +79,6 @@ fn minor(program: &Path) -> Result<u32> {
     Ok(minor.trim_end_matches('+').parse()?)
 }
 
-/// The scripts, in order.
-
 /// Runs every script; returns the commands that show something else than expected, and prints both.
 async fn compare(session: &mut Session, minor: u32) -> Result<BTreeSet<String>> {
     let mut different = BTreeSet::new();
