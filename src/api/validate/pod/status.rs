@@ -326,8 +326,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::pod::RESOURCE;
     use crate::object::Object;
+    use crate::resource::Resource;
     use crate::validate::at::errors_of;
 
     #[test]
@@ -363,7 +363,8 @@ mod tests {
                 {"containerName": "other", "resourceName": "a.b/c", "requestName": "others"},
             ]},
         }});
-        let pod = Object::from_tree(pod, &RESOURCE).expect("conforms").0;
+        let row = Resource::find("", "v1", "pods").expect("a kind");
+        let pod = Object::from_tree(pod, &row).expect("conforms").0;
         let errors = errors_of(&pod, |pod| {
             let (spec, status) = (pod.field("spec"), pod.field("status"));
             allocated(status.field("containerStatuses"), spec.field("containers"), status);
