@@ -38,7 +38,7 @@ pub enum Shape {
     Map(Box<Shape>),
     /// RFC 3339 with six decimals.
     MicroTime,
-    /// Any JSON; members of objects in it are not known.
+    /// Any JSON of whose objects no members are known: conforming prunes them, so objects in it are empty.
     Opaque,
     /// An amount: `500m`, `2Gi`.
     Quantity,

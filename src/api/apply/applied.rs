@@ -238,3 +238,48 @@ fn with_owned(whole: &Value, bare: &Value, owned: &Set<'_>, schema: &Type) -> Va
     let kept = of(bare).union(&shape::with_named(owned, schema));
     remove::objects(whole, &of(whole).difference(&kept), schema)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::apply::check::tests::row;
+
+    fn by(manager: &str) -> By<'_> {
+        By { manager, subresource: "", now: "2026-01-01T00:00:00Z" }
+    }
+
+    fn foo(member: &str, value: Value) -> Value {
+        json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "x"}, member: value})
+    }
+
+    #[test]
+    fn metadata_of_an_object_within_goes_as_a_whole() {
+        let row = row(&json!({"object": {
+            "type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true,
+        }}));
+        let metadata = json!({"name": "a", "labels": {"x": "y"}});
+        let with = foo("object", json!({"apiVersion": "v1", "kind": "Thing", "metadata": metadata}));
+        let without = foo("object", json!({"apiVersion": "v1", "kind": "Thing"}));
+        let first = apply(&row, &Value::Null, &[], &with, &by("m"), false).expect("applied");
+        let second = apply(&row, &first.object, &first.managed_fields, &without, &by("m"), false);
+        assert_eq!(second.expect("applied").object, without);
+    }
+
+    #[test]
+    fn an_atomic_map_within_a_map_has_one_owner() {
+        let row = row(&json!({"m": {"type": "object", "additionalProperties": {
+            "type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"},
+        }}}));
+        let (one, other) = (foo("m", json!({"k": {"a": "1"}})), foo("m", json!({"k": {"b": "2"}})));
+        let first = apply(&row, &Value::Null, &[], &one, &by("one"), false).expect("applied");
+        let again = |force| apply(&row, &first.object, &first.managed_fields, &other, &by("other"), force);
+        let refused = again(false).expect_err("a conflict");
+        assert_eq!(refused.message, "Apply failed with 1 conflict: conflict with \"one\": .m.k");
+        let taken = again(true).expect("applied");
+        assert_eq!(taken.object, other);
+        let managers: Vec<_> = taken.managed_fields.iter().map(|entry| entry.manager.as_str()).collect();
+        assert_eq!(managers, ["other"]);
+    }
+}

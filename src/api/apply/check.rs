@@ -185,34 +185,41 @@ fn go_syntax(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
     use crate::kinds::custom_resource_definition::RESOURCE;
     use crate::{Object, custom};
 
-    #[test]
-    fn what_a_definition_lets_stand_fits() {
+    /// The kind `Foo`, whose objects have these members.
+    pub fn row(properties: &Value) -> Arc<Resource> {
         let definition = json!({"metadata": {"name": "foos.example.com"}, "spec": {
             "group": "example.com", "scope": "Namespaced",
             "names": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                "type": "object", "properties": {
-                    "any": {"type": "object", "additionalProperties": true},
-                    "known": {"type": "object", "properties": {"a": {"type": "string"}}},
-                    "kept": {"type": "object", "properties": {"a": {"type": "string"}},
-                        "x-kubernetes-preserve-unknown-fields": true},
-                    "object": {"type": "object", "x-kubernetes-embedded-resource": true,
-                        "x-kubernetes-preserve-unknown-fields": true},
-                },
+                "type": "object", "properties": properties,
             }}}],
         }, "status": {
             "acceptedNames": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
             "conditions": [{"type": "Established", "status": "True"}], "storedVersions": ["v1"],
         }});
         let definition = Object::from_tree(definition, &RESOURCE).expect("conforms").0;
-        let row = custom::rows(&definition, 1).remove(0);
+        custom::rows(&definition, 1).remove(0)
+    }
+
+    #[test]
+    fn what_a_definition_lets_stand_fits() {
+        let row = row(&json!({
+            "any": {"type": "object", "additionalProperties": true},
+            "known": {"type": "object", "properties": {"a": {"type": "string"}}},
+            "kept": {"type": "object", "properties": {"a": {"type": "string"}},
+                "x-kubernetes-preserve-unknown-fields": true},
+            "object": {"type": "object", "x-kubernetes-embedded-resource": true,
+                "x-kubernetes-preserve-unknown-fields": true},
+        }));
         let wrong = |tree: Value| object(&tree, &row.schema);
         let fits = json!({
             "any": {"a": ["b"], "c": 1}, "kept": {"a": "b", "c": [1]},

@@ -10,7 +10,7 @@ static UNKNOWN: Shape = Shape::Any;
 /// What a set's element leads to; `None` when the type has no such thing.
 fn step<'s>(held: Held<'s>, element: &Element<'_>) -> Option<Held<'s>> {
     match (held.shape, element) {
-        (Shape::Struct(of), Element::Field(name)) => of.field(name).map(Held::field),
+        (Shape::Struct(of), Element::Field(name)) => Held::known(of, name),
         (Shape::Map(of), Element::Field(_)) | (Shape::List(of), _) => Some(Held::item(of)),
         _ => None,
     }
@@ -21,8 +21,8 @@ pub(super) fn reconcile(set: &mut Set<'_>, schema: &Type) -> bool {
     let mut is_changed = false;
     for node in set.nodes_mut() {
         let Element::Field(name) = &node.element else { continue };
-        if let Some(field) = schema.field(name) {
-            is_changed |= reconcile_node(&mut node.is_member, &mut node.below, Held::field(field));
+        if let Some(held) = Held::known(schema, name) {
+            is_changed |= reconcile_node(&mut node.is_member, &mut node.below, held);
         }
     }
     is_changed
@@ -60,12 +60,12 @@ pub(super) fn with_named<'a>(set: &Set<'a>, schema: &Type) -> Set<'a> {
 /// The fields of a struct have names, the members and items of others do not.
 fn name_fields(set: &mut Set<'_>, of: Option<&Type>, item: &Shape) {
     for node in set.nodes_mut() {
-        let field = match &node.element {
-            Element::Field(name) => of.and_then(|of| of.field(name)),
+        let known = match &node.element {
+            Element::Field(name) => of.and_then(|of| Held::known(of, name)),
             _ => None,
         };
-        node.is_member |= field.is_some() && !node.below.is_empty();
-        match field.map_or(item, |field| &field.shape) {
+        node.is_member |= known.is_some() && !node.below.is_empty();
+        match known.map_or(item, |held| held.shape) {
             Shape::Struct(of) => name_fields(&mut node.below, Some(of), &UNKNOWN),
             Shape::Map(of) | Shape::List(of) => name_fields(&mut node.below, None, of),
             _ => name_fields(&mut node.below, None, &UNKNOWN),

@@ -114,8 +114,7 @@ impl Walk {
                 Ok(kept.into())
             }
             (Shape::List(of), Value::Array(items)) => self.lenient_list(items, of),
-            // Nothing is known of what is within.
-            (_, Value::Object(map)) => {
+            (Shape::Opaque, Value::Object(map)) => {
                 for (name, _) in map {
                     let outer = self.step(&name, false);
                     self.prune();
@@ -123,8 +122,10 @@ impl Walk {
                 }
                 Ok(json!({}))
             }
-            (_, Value::Array(items)) => self.lenient_list(items, &Shape::Text),
-            (_, scalar) => Ok(scalar),
+            (Shape::Opaque, Value::Array(items)) => self.lenient_list(items, &Shape::Opaque),
+            (Shape::Opaque, scalar) => Ok(scalar),
+            // Of a wrong type: nothing is known of what is within.
+            (_, value) => self.lenient(value, &Shape::Opaque),
         }
     }
 

@@ -69,8 +69,10 @@ fn shape(schema: &Structural, model: &str, keeps_unknown: bool) -> Shape {
         None => Rest::Dropped,
     };
     let is_object = schema.kind == Some(Kind::Object) || !schema.properties.is_empty() || schema.is_embedded;
+    // A map cannot say that it is one value; a type can.
+    let is_map = schema.properties.is_empty() && !schema.is_embedded && !schema.is_atomic;
     match (schema.kind, rest) {
-        (_, Rest::Shaped(of)) if schema.properties.is_empty() && !schema.is_embedded => Shape::Map(of.into()),
+        (_, Rest::Shaped(of)) if is_map => Shape::Map(of.into()),
         (_, rest) if is_object || matches!(rest, Rest::Shaped(_)) => {
             let rows = fields(schema.properties.iter(), schema, model).collect();
             let custom = Custom { rest, is_embedded: schema.is_embedded };

@@ -1,5 +1,7 @@
 //! What may be told about a pod that exists.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::annotations::Annotations;
 use crate::names;
 use crate::validate::at::{At, Root};
@@ -138,25 +140,24 @@ fn users(statuses: At<'_>, spec: At<'_>) {
 }
 
 fn claims(statuses: At<'_>, spec: At<'_>) {
-    let mut known: Vec<&str> = Vec::new();
+    let claims = by_name(spec.field("resourceClaims").items());
+    let mut known = BTreeSet::new();
     for status in statuses.items() {
         let (name, claim) = (status.field("name"), status.field("resourceClaimName"));
-        if !spec.field("resourceClaims").items().any(|claim| claim.field("name").text() == name.text()) {
+        if !claims.contains_key(name.text()) {
             name.invalid("must match the name of an entry in `spec.resourceClaims`");
         }
-        if known.contains(&name.text()) {
+        if !known.insert(name.text()) {
             name.duplicate();
         }
-        known.push(name.text());
         if claim.is_set() {
             claim.check_name(names::dns_subdomain);
         }
     }
 }
 
-/// The container of this name.
-fn named<'a>(mut containers: impl Iterator<Item = At<'a>>, name: &str) -> Option<At<'a>> {
-    containers.find(|container| container.field("name").text() == name)
+fn by_name<'a>(items: impl Iterator<Item = At<'a>>) -> BTreeMap<&'a str, At<'a>> {
+    items.map(|item| (item.field("name").text(), item)).collect()
 }
 
 /// The claim that was made for resources that containers ask for by their names.
@@ -169,22 +170,20 @@ fn extended_claim(claim: At<'_>, spec: At<'_>) {
         mappings.required("at least one request mapping is required");
     }
     const FIELDS: [&str; 3] = ["containerName", "resourceName", "requestName"];
-    let mut known = Vec::new();
+    let lists = ["containers", "initContainers"].into_iter();
+    let containers = by_name(lists.flat_map(|list| spec.field(list).items()));
+    let mut known = BTreeSet::new();
     for mapping in mappings.items() {
         let [of, resource, request] = FIELDS.map(|field| mapping.field(field));
-        let containers =
-            ["containers", "initContainers"].into_iter().flat_map(|list| spec.field(list).items());
-        match named(containers, of.text()) {
-            Some(container) if !requests(container).key(resource.text()).is_set() => resource.invalid("must match the extended resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests"),
+        match containers.get(of.text()) {
+            Some(container) if !requests(*container).key(resource.text()).is_set() => resource.invalid("must match the extended resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests"),
             Some(_) => {}
             None => of.invalid("must match the name of an entry in spec.initContainers.name or spec.containers.name"),
         }
         claim.field("requestName").with(request.value()).check_name(names::dns_label);
-        let all = [of, resource, request].map(At::text);
-        if known.contains(&all) {
+        if !known.insert([of, resource, request].map(At::text)) {
             [of, resource, request].into_iter().for_each(At::duplicate);
         }
-        known.push(all);
     }
     if name.require_text() {
         name.check_name(names::dns_subdomain);
@@ -207,42 +206,46 @@ fn none_allocated(statuses: At<'_>) {
 
 /// What became of the resources that containers got.
 fn allocated(statuses: At<'_>, containers: At<'_>, status: At<'_>) {
-    let claim = status.field("extendedResourceClaimStatus");
+    let containers = by_name(containers.items());
+    let claimed = claimed(&containers, status.field("extendedResourceClaimStatus"));
     for of in statuses.items() {
-        let container = named(containers.items(), of.field("name").text());
+        let container = containers.get(of.field("name").text());
         for resource in of.field(ALLOCATED).items() {
             if let Some(container) = container {
-                is_asked_for(resource.field("name"), container, claim);
+                is_asked_for(resource.field("name"), *container, &claimed);
             }
             health(resource.field("resources"));
         }
     }
 }
 
+/// What containers ask for of claims, of their own and of the one that was made for them: the container, the claim and
+/// the request, which is empty where all of the claim is meant.
+fn claimed<'a>(containers: &BTreeMap<&'a str, At<'a>>, extended: At<'a>) -> BTreeSet<[&'a str; 3]> {
+    let own = containers.iter().flat_map(|(of, container)| {
+        let claims = container.field("resources").field("claims").items();
+        claims.map(|claim| [*of, claim.field("name").text(), claim.field("request").text()])
+    });
+    let made = extended.field("resourceClaimName").text();
+    let mapped = extended.field("requestMappings").items().filter_map(|mapping| {
+        let (of, request) = (mapping.field("containerName").text(), mapping.field("requestName").text());
+        let amount = requests(*containers.get(of)?).key(mapping.field("resourceName").text()).quantity()?;
+        (!made.is_empty() && !request.is_empty() && amount.signum() != 0).then_some([of, made, request])
+    });
+    own.chain(mapped).collect()
+}
+
 /// A container asks for resources by their names, or for those of a claim.
-fn is_asked_for(name: At<'_>, container: At<'_>, extended: At<'_>) {
+fn is_asked_for(name: At<'_>, container: At<'_>, claimed: &BTreeSet<[&str; 3]>) {
     let Some(named) = name.text().strip_prefix("claim:") else {
         if !requests(container).key(name.text()).is_set() {
             name.invalid("must match one of the container's resource requests");
         }
         return;
     };
-    let (claim, request) = named.split_once('/').unwrap_or((named, ""));
-    let is_it = |of: At<'_>| match of.field("request").text() {
-        "" => of.field("name").text() == named,
-        request => format!("{}/{request}", of.field("name").text()) == named,
-    };
-    let is_extended = |mapping: At<'_>| {
-        let amount = requests(container).key(mapping.field("resourceName").text());
-        mapping.field("containerName").text() == container.field("name").text()
-            && mapping.field("requestName").text() == request
-            && amount.quantity().is_some_and(|amount| amount.signum() != 0)
-    };
-    let of_extended = !claim.is_empty()
-        && !request.is_empty()
-        && extended.field("resourceClaimName").text() == claim
-        && extended.field("requestMappings").items().any(is_extended);
-    if !container.field("resources").field("claims").items().any(is_it) && !of_extended {
+    let of_request = named.split_once('/').filter(|(_, request)| !request.is_empty());
+    let (claim, request) = of_request.unwrap_or((named, ""));
+    if !claimed.contains(&[container.field("name").text(), claim, request]) {
         name.invalid("must match one of the container's resource claims as 'claim:<claimName>/<requestName>' when container.resources.claims[*].request is set or 'claim:<claimName>' when it is empty");
     }
 }
@@ -250,7 +253,7 @@ fn is_asked_for(name: At<'_>, container: At<'_>, extended: At<'_>) {
 const HEALTH_MESSAGE_BYTES_MAX: usize = 1024;
 
 fn health(resources: At<'_>) {
-    let mut known = Vec::new();
+    let mut known = BTreeSet::new();
     for resource in resources.items() {
         let (message, id) = (resource.field("message"), resource.field("resourceID"));
         resource.field("health").one_of(&["Healthy", "Unhealthy", "Unknown"]);
@@ -259,10 +262,9 @@ fn health(resources: At<'_>) {
         } else if message.text().len() > HEALTH_MESSAGE_BYTES_MAX {
             message.too_long(HEALTH_MESSAGE_BYTES_MAX);
         }
-        if known.contains(&id.text()) {
+        if !known.insert(id.text()) {
             id.duplicate();
         }
-        known.push(id.text());
     }
 }
 
@@ -317,4 +319,61 @@ fn host_ips(status: At<'_>, old: At<'_>) {
     }
     sound(ips, old.field("hostIPs"));
     one_per_family(ips);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::object::Object;
+    use crate::resource::Resource;
+    use crate::validate::at::errors_of;
+
+    #[test]
+    fn allocated_resources_are_those_that_the_container_asks_for() {
+        let names = [
+            "a.b/c",
+            "a.b/d",
+            "claim:whole",
+            "claim:whole/",
+            "claim:part/one",
+            "claim:part",
+            "claim:part/two",
+            "claim:made/three",
+            "claim:made/none",
+            "claim:made/others",
+            "claim:made",
+            "claim:/three",
+            "claim:",
+        ];
+        let pod = json!({"metadata": {"name": "x"}, "spec": {"containers": [
+            {"name": "c", "image": "i", "resources": {
+                "requests": {"a.b/c": "1", "a.b/none": "0"},
+                "claims": [{"name": "whole"}, {"name": "part", "request": "one"}],
+            }},
+            {"name": "other", "image": "i", "resources": {"requests": {"a.b/c": "1"}}},
+        ]}, "status": {
+            "containerStatuses": [{"name": "c", "allocatedResourcesStatus":
+                names.map(|name| json!({"name": name, "resources": [{"resourceID": "1"}, {"resourceID": "1"}]})),
+            }],
+            "extendedResourceClaimStatus": {"resourceClaimName": "made", "requestMappings": [
+                {"containerName": "c", "resourceName": "a.b/c", "requestName": "three"},
+                {"containerName": "c", "resourceName": "a.b/none", "requestName": "none"},
+                {"containerName": "other", "resourceName": "a.b/c", "requestName": "others"},
+            ]},
+        }});
+        let row = Resource::find("", "v1", "pods").expect("a kind");
+        let pod = Object::from_tree(pod, &row).expect("conforms").0;
+        let errors = errors_of(&pod, |pod| {
+            let (spec, status) = (pod.field("spec"), pod.field("status"));
+            allocated(status.field("containerStatuses"), spec.field("containers"), status);
+        });
+        let refused =
+            |name: &str| errors.iter().any(|error| error.to_string().contains(&format!("{name:?}")));
+        let fit: Vec<_> = names.into_iter().filter(|name| !refused(name)).collect();
+        assert_eq!(fit, ["a.b/c", "claim:whole", "claim:part/one", "claim:made/three"]);
+        let twice = errors.iter().filter(|error| error.to_string().contains("Duplicate value")).count();
+        assert_eq!(twice, names.len());
+    }
 }
