@@ -141,12 +141,6 @@ pub const READ_INDEX_DEADLINE: Duration = Duration::from_secs(1);
 /// them takes about a millisecond: so many wait only when rounds fail, and more would wait for nothing.
 pub const READS_WAITING_MAX: usize = 8_192;
 
-/// So many reads that wait at once come from clients that keep reading: others of theirs are about to come.
-pub const READS_GATHERED_MIN: usize = 4;
-
-/// How long others are waited for then, before a round for all of them.
-pub const READS_GATHER_TIME: Duration = Duration::from_millis(1);
-
 /// Members of a cluster, learners included; seven voters are already slower than five.
 pub const MEMBERS_MAX: usize = 64;
 

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{CallError, Handle, ReadError, mismatch};
 use crate::codec::rpc::{Answer, ReadRefused, Request};
-use crate::limits::{READ_INDEX_DEADLINE, READS_GATHER_TIME, READS_GATHERED_MIN, READS_WAITING_MAX};
+use crate::limits::{READ_INDEX_DEADLINE, READS_WAITING_MAX};
 use crate::peer::{Unconfirmed, confirm};
 
 /// Waiting for the next shared answer. One whose reader gave up waits all the same, so it keeps its place.
@@ -17,8 +17,8 @@ pub(super) struct Waiting {
     _place: OwnedSemaphorePermit,
 }
 
-/// Callers share one outstanding request to the leader, which may be this master. Whoever arrives while one
-/// is on its way waits for the next: the answer under way may be older than a write that was acknowledged
+/// Callers of a follower share one outstanding request to the leader. Whoever arrives while one is on
+/// its way waits for the next: the answer under way may be older than a write that was acknowledged
 /// before this call.
 pub(super) struct Reads {
     /// Holds no more than there are places.
@@ -44,12 +44,16 @@ impl Handle {
     pub async fn read_index(&self) -> Result<u64, ReadError> {
         let reads = &self.0.reads;
         let place = Arc::clone(&reads.places).try_acquire_owned().map_err(|_| ReadError::Busy)?;
+        if self.0.leadership.borrow().am_leader {
+            return self.confirm_here().await;
+        }
         let (told, answer) = oneshot::channel();
         let waiting = Waiting { answer: told, _place: place };
         reads.queue.send(waiting).map_err(|_| ReadError::Stopped)?;
         answer.await.unwrap_or(Err(ReadError::Stopped))
     }
 
+    /// openraft lets concurrent reads share a round of heartbeats.
     async fn confirm_here(&self) -> Result<u64, ReadError> {
         match env::timeout(READ_INDEX_DEADLINE, confirm(&self.0.raft)).await {
             Ok(Ok(index)) => Ok(index),
@@ -76,18 +80,15 @@ impl Handle {
         }
     }
 
-    /// Answers readers, a group at a time. Runs until the handle's last clone is gone.
+    /// Answers followers' readers, a group at a time. Runs until the handle's last clone is gone.
     pub(super) async fn serve_reads(
         weak: std::sync::Weak<super::Inner>,
         mut queue: mpsc::UnboundedReceiver<Waiting>,
     ) {
         while let Some(first) = queue.recv().await {
             let mut group = vec![first];
-            take_waiting(&mut queue, &mut group);
-            if group.len() >= READS_GATHERED_MIN {
-                // A round of heartbeats costs as much as the reads of several clients: it is made for more of them.
-                env::sleep(READS_GATHER_TIME).await;
-                take_waiting(&mut queue, &mut group);
+            while let Ok(next) = queue.try_recv() {
+                group.push(next);
             }
             let Some(inner) = weak.upgrade() else { return };
             let answer = Self(inner).ask_leader().await;
@@ -96,12 +97,6 @@ impl Handle {
                 let _ = waiting.answer.send(answer.clone());
             }
         }
-    }
-}
-
-fn take_waiting(queue: &mut mpsc::UnboundedReceiver<Waiting>, group: &mut Vec<Waiting>) {
-    while let Ok(next) = queue.try_recv() {
-        group.push(next);
     }
 }
 
