@@ -135,6 +135,10 @@ impl Write<'_> {
             // Nothing was applied but a name. What is there now is somebody's only when something is applied to it.
             return Some(made);
         }
+        if holds_null(wanted) {
+            // Null does not stay: applied again it is new, and may be another's.
+            return Some(made);
+        }
         let by = By { now: "2026-02-01T00:00:00Z", ..self.by };
         let later = Write { live: Some(&made), by, ..*self };
         let again = later.applied(wanted, false).expect("what was applied is there, and its manager's");
@@ -198,6 +202,15 @@ fn check_owners(object: &Object) {
             [&entry.manager, &entry.operation, &entry.api_version, &entry.subresource].map(String::clone)
         };
         assert!(owners[..at].iter().all(|other| name(other) != name(entry)), "{owners:?}");
+    }
+}
+
+fn holds_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(holds_null),
+        Value::Object(map) => map.values().any(holds_null),
+        _ => false,
     }
 }
 
