@@ -135,13 +135,13 @@ impl Write<'_> {
             // Nothing was applied but a name. What is there now is somebody's only when something is applied to it.
             return Some(made);
         }
-        if holds_null(wanted) {
-            // Null does not stay: applied again it is new, and may be another's.
-            return Some(made);
-        }
         let by = By { now: "2026-02-01T00:00:00Z", ..self.by };
         let later = Write { live: Some(&made), by, ..*self };
-        let again = later.applied(wanted, false).expect("what was applied is there, and its manager's");
+        let Some(again) = later.applied(wanted, false) else {
+            // What holds nothing is gone when it is all that is left: applied again it is new, and may be another's.
+            assert!(holds_nothing(wanted), "what was applied is there, and its manager's");
+            return Some(made);
+        };
         let held = |object: &Object| without_empty(unchanging(object, self.row));
         let (one, other) = (held(&again), held(&made));
         assert!(one == other, "{}\n{}", json!(one), json!(other));
@@ -205,11 +205,12 @@ fn check_owners(object: &Object) {
     }
 }
 
-fn holds_null(value: &Value) -> bool {
+/// Whether there is null in it, or something empty.
+fn holds_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Array(items) => items.iter().any(holds_null),
-        Value::Object(map) => map.values().any(holds_null),
+        Value::Array(items) => items.is_empty() || items.iter().any(holds_nothing),
+        Value::Object(map) => map.is_empty() || map.values().any(holds_nothing),
         _ => false,
     }
 }
