@@ -127,7 +127,7 @@ struct Write<'w> {
 
 impl Write<'_> {
     /// What is applied can be applied again, which changes nothing; nothing is in the way of force. Of what loses all
-    /// of its members null is left, as in Kubernetes, and applied again it is empty.
+    /// of its members or items null is left, as in Kubernetes, and applied again it is empty.
     fn apply(&self, wanted: &Value, force: bool) -> Option<Object> {
         let made = self.applied(wanted, force)?;
         check_owners(&made);
@@ -142,7 +142,11 @@ impl Write<'_> {
             assert!(holds_nothing(wanted), "what was applied is there, and its manager's");
             return Some(made);
         };
-        let held = |object: &Object| without_empty(unchanging(object, self.row));
+        let held = |object: &Object| {
+            let mut tree = unchanging(object, self.row);
+            let owners = tree["metadata"].take();
+            (owners, without_empty(tree))
+        };
         let (one, other) = (held(&again), held(&made));
         assert!(one == other, "{}\n{}", json!(one), json!(other));
         let later = Write { live: Some(&again), by, ..*self };
@@ -223,7 +227,11 @@ fn unchanging(object: &Object, row: &Resource) -> Value {
 }
 
 fn without_empty(value: Value) -> Value {
-    let is_kept = |value: &Value| value.as_object().is_none_or(|map| !map.is_empty());
+    let is_kept = |value: &Value| match value {
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        _ => true,
+    };
     match value {
         Value::Array(items) => items.into_iter().map(without_empty).collect(),
         Value::Object(map) => {
