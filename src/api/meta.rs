@@ -10,7 +10,7 @@ use crate::encode::{self, Members, struct_items};
 use crate::schema::{Type, builtin};
 
 /// The type of `metadata`.
-static OBJECT_META: LazyLock<Arc<Type>> =
+pub(crate) static OBJECT_META: LazyLock<Arc<Type>> =
     LazyLock::new(|| builtin("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"));
 
 /// `metadata` of one object. Empty text and empty collections mean absent.

@@ -64,9 +64,7 @@ fn encode_seen(stored: &Bytes, resource: &Resource, form: Representation, with_c
         Representation::Protobuf => {
             out = proto::seal(&resource.api_version(), &resource.kind, &message(stored, resource, form));
         }
-        Representation::Partial => {
-            table::append_partial(&mut out, View::new(stored).get("metadata"), &table::append_whole);
-        }
+        Representation::Partial => out = partial(stored),
         Representation::PartialProtobuf => {
             out = proto::seal("meta.k8s.io/v1", "PartialObjectMetadata", &message(stored, resource, form));
         }
@@ -118,9 +116,14 @@ fn message(stored: &[u8], resource: &Resource, form: Representation) -> Vec<u8> 
     if form != Representation::PartialProtobuf {
         return proto::message(stored, &resource.schema);
     }
-    let mut partial = Vec::new();
-    table::append_partial(&mut partial, View::new(stored).get("metadata"), &table::append_whole);
-    proto::message(&partial, &schema::builtin(PARTIAL))
+    proto::message(&partial(stored), &schema::builtin(PARTIAL))
+}
+
+/// An object's metadata alone.
+fn partial(stored: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    table::append_partial(&mut out, View::new(stored).get("metadata"), &table::append_whole);
+    out
 }
 
 /// What an object's metadata alone is.
@@ -217,10 +220,7 @@ async fn protobuf_list(
     for item in items {
         let item = shown(item, lens);
         if is_partial {
-            let mut partial = Vec::new();
-            let metadata = View::new(item.own()).get("metadata");
-            table::append_partial(&mut partial, metadata, &table::append_whole);
-            proto::append_item(&mut body, &partial, item.shared(), &schema);
+            proto::append_item(&mut body, &partial(item.own()), item.shared(), &schema);
         } else {
             proto::append_item(&mut body, item.own(), item.shared(), &schema);
         }
@@ -357,14 +357,7 @@ impl Chunks {
     fn append(&self, out: &mut Vec<u8>, item: &Object) {
         let item = &*shown(item, &self.lens);
         let object = View::new(item.own());
-        let append = |out: &mut Vec<u8>, part: View<'_>| {
-            let from = part.bytes().as_ptr().addr().checked_sub(item.own().as_ptr().addr());
-            match from.map(|from| from..from + part.bytes().len()) {
-                Some(part) if part.end <= item.own().len() => item.append_part(out, part),
-                // None of it.
-                _ => table::append_whole(out, part),
-            }
-        };
+        let append = |out: &mut Vec<u8>, part: View<'_>| item.append_part(out, part.bytes());
         match self.form {
             Representation::Plain | Representation::Protobuf | Representation::PartialProtobuf => {
                 self.common.append(out, item.pieces());
@@ -385,6 +378,5 @@ fn shown<'o>(object: &'o Object, lens: &Lens) -> Cow<'o, state::Body> {
     }
     let stored = object.bytes.to_bytes();
     // What is stored was written by this program, and can be read.
-    let seen = lens.show(&stored).ok().flatten();
-    Cow::Owned(state::Body::whole(seen.map_or(stored, Bytes::from)))
+    Cow::Owned(state::Body::whole(seen(&stored, lens).unwrap_or(stored)))
 }

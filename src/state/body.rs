@@ -5,7 +5,6 @@
 //! the durable image know only whole bytes.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use api::view::View;
@@ -104,15 +103,20 @@ impl Body {
         self.cuts.iter().map(|cut| &*cut.shared)
     }
 
-    /// Appends a part of the object's own bytes, and what is shared in it where it belongs.
-    pub fn append_part(&self, out: &mut Vec<u8>, part: Range<usize>) {
-        let mut from = part.start;
-        for cut in self.cuts.iter().filter(|cut| part.contains(&cut.at)) {
-            out.extend_from_slice(&self.own[from..cut.at]);
-            out.extend_from_slice(&cut.shared);
-            from = cut.at;
+    /// Appends a part of [`Body::own`], and what is shared in it where it belongs; bytes from elsewhere as they are.
+    pub fn append_part(&self, out: &mut Vec<u8>, part: &[u8]) {
+        let mut rest = part;
+        let begins = part.as_ptr().addr().checked_sub(self.own.as_ptr().addr());
+        if let Some(begins) = begins.filter(|begins| begins + part.len() <= self.own.len()) {
+            let ends = begins + part.len();
+            for cut in self.cuts.iter().filter(|cut| (begins..ends).contains(&cut.at)) {
+                let (before, behind) = rest.split_at(rest.len() - (ends - cut.at));
+                out.extend_from_slice(before);
+                out.extend_from_slice(&cut.shared);
+                rest = behind;
+            }
         }
-        out.extend_from_slice(&self.own[from..part.end]);
+        out.extend_from_slice(rest);
     }
 
     /// The object as JSON that lacks the values that are shared: enough for whoever looks for others.
@@ -207,9 +211,9 @@ mod tests {
             assert_eq!(View::new(body.own()).get("spec").bytes(), br#"{"fieldsV1":{}}"#);
             assert_eq!(Body::of(whole.clone(), whole.len()).own(), whole.as_bytes());
             let metadata = View::new(body.own()).get("metadata").bytes();
-            let from = metadata.as_ptr().addr() - body.own().as_ptr().addr();
-            let mut part = b"part ".to_vec();
-            body.append_part(&mut part, from..from + metadata.len());
+            let mut part = Vec::new();
+            body.append_part(&mut part, b"part ");
+            body.append_part(&mut part, metadata);
             let expect = View::new(whole.as_bytes()).get("metadata").bytes();
             assert_eq!(part, [b"part ", expect].concat(), "{whole}");
             let shared = body.shared().map(|set| String::from_utf8_lossy(set).into_owned());

@@ -1,13 +1,14 @@
 //! What server-side apply makes of a value of a type: one whole, or something whose parts have owners of their own.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
 use super::element::{Element, same};
 use crate::encode::is_empty;
-use crate::schema::{Field, Merge, Presence, Shape, Type, builtin};
+use crate::meta::OBJECT_META;
+use crate::schema::{Field, Merge, Presence, Shape, Type};
 
 /// How a value is held: its shape, and how it merges there.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,7 @@ static TEXT: Shape = Shape::Text;
 
 /// What every object has.
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
-static OBJECT_META: LazyLock<Shape> =
-    LazyLock::new(|| Shape::Struct(builtin("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")));
+static METADATA: LazyLock<Shape> = LazyLock::new(|| Shape::Struct(Arc::clone(&OBJECT_META)));
 
 impl<'s> Held<'s> {
     pub(super) fn field(field: &'s Field) -> Self {
@@ -65,7 +65,7 @@ impl<'s> Held<'s> {
         let is_embedded = of.custom.as_ref().is_some_and(|custom| custom.is_embedded);
         match (of.field(name), name) {
             (Some(field), _) if !(is_embedded && META.contains(&name)) => Some(Self::field(field)),
-            (_, "metadata") if is_embedded => Some(Self::item(&OBJECT_META)),
+            (_, "metadata") if is_embedded => Some(Self::item(&METADATA)),
             (_, "apiVersion" | "kind") if is_embedded => Some(Self::item(&TEXT)),
             _ => None,
         }

@@ -1,16 +1,12 @@
 //! Objects of a definition: what the schema does not know goes, everything else waits for validation.
 
-use std::sync::{Arc, LazyLock};
-
 use serde_json::{Map, Value, json};
 
 use super::{TypeError, Walk, Wanted, bare_mismatch};
 use crate::encode::drop_empty;
 use crate::field_error::FieldError;
-use crate::schema::{Custom, Rest, Shape, Type, builtin};
-
-static OBJECT_META: LazyLock<Arc<Type>> =
-    LazyLock::new(|| builtin("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"));
+use crate::meta::OBJECT_META;
+use crate::schema::{Custom, Rest, Shape, Type};
 
 fn keeps_all(of: &Type) -> bool {
     of.custom.as_ref().is_some_and(|custom| matches!(custom.rest, Rest::Kept))

@@ -63,7 +63,7 @@ impl Attempt<'_> {
     /// The patched object, and what is odd about the patch.
     fn patched(&self, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
         let row = &*self.call.lens.shown;
-        // They stay as they are when they are not sent.
+        // Without owners: whoever sends none leaves them as they are.
         let before = match self.patch.touches_owners() {
             true => self.before.whole_tree()?,
             false => self.before.object.tree(row),
