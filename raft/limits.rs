@@ -141,6 +141,9 @@ pub const READ_INDEX_DEADLINE: Duration = Duration::from_secs(1);
 /// them takes about a millisecond: so many wait only when rounds fail, and more would wait for nothing.
 pub const READS_WAITING_MAX: usize = 8_192;
 
+/// A round of heartbeats waits for no more reads than these: the first of them has waited long enough.
+pub const READS_GATHERED_MAX: usize = 32;
+
 /// Members of a cluster, learners included; seven voters are already slower than five.
 pub const MEMBERS_MAX: usize = 64;
 

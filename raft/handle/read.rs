@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{CallError, Handle, ReadError, mismatch};
 use crate::codec::rpc::{Answer, ReadRefused, Request};
-use crate::limits::{READ_INDEX_DEADLINE, READS_WAITING_MAX};
+use crate::limits::{READ_INDEX_DEADLINE, READS_GATHERED_MAX, READS_WAITING_MAX};
 use crate::peer::{Unconfirmed, confirm};
 
 /// Waiting for the next shared answer. One whose reader gave up waits all the same, so it keeps its place.
@@ -17,8 +17,8 @@ pub(super) struct Waiting {
     _place: OwnedSemaphorePermit,
 }
 
-/// Callers of a follower share one outstanding request to the leader. Whoever arrives while one is on
-/// its way waits for the next: the answer under way may be older than a write that was acknowledged
+/// Callers share one outstanding request to the leader, which may be this master. Whoever arrives while one
+/// is on its way waits for the next: the answer under way may be older than a write that was acknowledged
 /// before this call.
 pub(super) struct Reads {
     /// Holds no more than there are places.
@@ -44,16 +44,12 @@ impl Handle {
     pub async fn read_index(&self) -> Result<u64, ReadError> {
         let reads = &self.0.reads;
         let place = Arc::clone(&reads.places).try_acquire_owned().map_err(|_| ReadError::Busy)?;
-        if self.0.leadership.borrow().am_leader {
-            return self.confirm_here().await;
-        }
         let (told, answer) = oneshot::channel();
         let waiting = Waiting { answer: told, _place: place };
         reads.queue.send(waiting).map_err(|_| ReadError::Stopped)?;
         answer.await.unwrap_or(Err(ReadError::Stopped))
     }
 
-    /// openraft lets concurrent reads share a round of heartbeats.
     async fn confirm_here(&self) -> Result<u64, ReadError> {
         match env::timeout(READ_INDEX_DEADLINE, confirm(&self.0.raft)).await {
             Ok(Ok(index)) => Ok(index),
@@ -80,15 +76,24 @@ impl Handle {
         }
     }
 
-    /// Answers followers' readers, a group at a time. Runs until the handle's last clone is gone.
+    /// Answers readers, a group at a time. Runs until the handle's last clone is gone.
     pub(super) async fn serve_reads(
         weak: std::sync::Weak<super::Inner>,
         mut queue: mpsc::UnboundedReceiver<Waiting>,
     ) {
         while let Some(first) = queue.recv().await {
             let mut group = vec![first];
-            while let Ok(next) = queue.try_recv() {
-                group.push(next);
+            // A round of heartbeats costs as much as the reads of several clients. Those whose requests are here
+            // already join it: it goes out once this thread has nothing else to do.
+            loop {
+                let known = group.len();
+                tokio::task::yield_now().await;
+                while let Ok(next) = queue.try_recv() {
+                    group.push(next);
+                }
+                if group.len() == known || group.len() >= READS_GATHERED_MAX {
+                    break;
+                }
             }
             let Some(inner) = weak.upgrade() else { return };
             let answer = Self(inner).ask_leader().await;

@@ -132,7 +132,7 @@ impl Parts {
             service: self.service,
             space_is_low: Arc::clone(&self.options.space_is_low),
             receiver,
-            outside: self.outside,
+            outside: self.outside.clone(),
         };
         let (published, leadership) = watch::channel(Leadership::default());
         let outlets = Outlets {
@@ -155,7 +155,8 @@ impl Parts {
             runtime: self.runtime,
             watchdog,
         });
-        env::spawn(Handle::serve_reads(Arc::downgrade(&inner), queue));
+        // Beside the readers: it gathers those of them that their thread has not come to yet.
+        self.outside.spawn(Handle::serve_reads(Arc::downgrade(&inner), queue));
         env::spawn(trim::keep_bounds(Arc::downgrade(&inner)));
         Ok(Handle(inner))
     }

@@ -42,7 +42,7 @@ pub struct Line {
 }
 
 /// All lines, in the order in which they run: by stage, so that a cluster is started and filled once.
-pub const LINES: [Line; 17] = [
+pub const LINES: [Line; 18] = [
     Line {
         name: "bootstrap",
         about: "three masters on empty directories, from exec to the first accepted write",
@@ -85,11 +85,19 @@ pub const LINES: [Line; 17] = [
     },
     Line {
         name: "pods",
-        about: "creates, patches, updates and applies of pods and Deployments, and reads of one pod, 64 clients",
+        about: "creates, patches, updates and applies of pods and Deployments, 64 clients",
         needs: &[Need::Load],
         stage: Stage::Small,
         provokes_elections: false,
         run: |bench| Box::pin(pods::run(bench)),
+    },
+    Line {
+        name: "pod-reads",
+        about: "reads of one pod, 64 clients, against the same bytes from memory",
+        needs: &[],
+        stage: Stage::Small,
+        provokes_elections: false,
+        run: |bench| Box::pin(pods::reads(bench)),
     },
     Line {
         name: "pod-lists",

@@ -38,7 +38,6 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let updated = Some(Value::PerSecond(updates.0.per_second()));
     let name = "server-side applies/s of a Deployment; PUTs/s of it";
     rows.push(row(name, &applies, APPLIES_RATIO_MIN).against(updated).note(updates.0.text()));
-    rows.push(reads(bench).await?);
     Ok(rows)
 }
 
@@ -66,7 +65,7 @@ async fn measured(bench: &Bench, kind: Kind, way: Way, measured: Duration) -> Re
 }
 
 /// Reads of one pod, and of the same bytes from memory.
-async fn reads(bench: &Bench) -> Result<Row> {
+pub(super) async fn reads(bench: &mut Bench) -> Result<Vec<Row>> {
     let pods = measured(bench, Kind::Pod, Way::Read, scale::MEASURED).await?;
     let cluster = bench.cluster()?;
     let whole = cluster.whole().await?;
@@ -79,7 +78,7 @@ async fn reads(bench: &Bench) -> Result<Row> {
     let plain = load::closed_loop(Arc::new(Readers(connections)), shape).await?;
     let reference = Some(Value::PerSecond(plain.per_second()));
     let name = "GETs/s of one pod, 64 clients; the same bytes from memory";
-    Ok(row(name, &pods, READS_RATIO_MIN).against(reference).note(plain.text()))
+    Ok(vec![row(name, &pods, READS_RATIO_MIN).against(reference).note(plain.text())])
 }
 
 /// Clients that read the reference server's body.
