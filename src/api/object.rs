@@ -155,6 +155,13 @@ impl Object {
 
 /// Stored bytes without `metadata.managedFields`, and these; `None`: there are none, or not as they are stored.
 fn without_entries(bytes: &[u8]) -> Option<(Vec<u8>, Vec<Entry>)> {
+    let (head, list, tail) = around_entries(bytes)?;
+    let entries = Entry::all_of(list).filter(|entries| !entries.is_empty())?;
+    Some(([head, tail].concat(), entries))
+}
+
+/// Stored bytes before, in and behind `metadata.managedFields`; `None` as above.
+fn around_entries(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     const MEMBER: &[u8] = br#","managedFields":"#;
     let list = View::new(bytes).at(&["metadata", "managedFields"]).bytes();
     if list.is_empty() {
@@ -162,8 +169,13 @@ fn without_entries(bytes: &[u8]) -> Option<(Vec<u8>, Vec<Entry>)> {
     }
     let from = list.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
     let head = bytes.get(..from)?.strip_suffix(MEMBER)?;
-    let entries = Entry::all_of(list).filter(|entries| !entries.is_empty())?;
-    Some(([head, &bytes[from + list.len()..]].concat(), entries))
+    Some((head, list, &bytes[from + list.len()..]))
+}
+
+/// Whether the bytes of two objects as they are stored have owners of fields, and are the same but for these.
+pub fn differ_in_owners_alone(one: &[u8], other: &[u8]) -> bool {
+    let (Some(one), Some(other)) = (around_entries(one), around_entries(other)) else { return false };
+    one.1 != other.1 && (one.0, one.2) == (other.0, other.2)
 }
 
 /// The object that is a member of another; an empty one is put where there is none.

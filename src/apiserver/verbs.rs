@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 mod delete_collection;
 mod get;
+mod given;
 mod list;
 mod list_options;
 pub(crate) mod managed;

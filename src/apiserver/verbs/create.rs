@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use api::codec::{self, FieldValidation};
 use api::kinds::namespace;
 use api::{Object, Status, time};
 use axum::response::Response;
@@ -10,6 +9,7 @@ use base::env;
 use replica::Moment;
 use state::Guard;
 
+use super::given::Given;
 use super::managed::{self, Options};
 use super::write::{self, Answer, Decision, Plan};
 use super::{Call, update};
@@ -28,24 +28,11 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
     call.form()?;
     call.format()?;
     managed::check(&call, Options::Create)?;
-    let (object, mut warnings) = read(&call, call.field_validation())?;
-    warnings.extend(definitions::warnings(&call.row, &object));
-    let mut first = Some(object);
-    let decide = |moment: &Moment| {
-        // What is odd about it was told the first time.
-        let again = || read(&call, FieldValidation::Ignore).map(|read| read.0);
-        let object = first.take().map_or_else(again, Ok)?;
-        decide(&call, object, moment, Owners::Unknown)
-    };
+    let (mut given, mut warnings) = Given::read(&call, place)?;
+    warnings.extend(given.object.iter().flat_map(|object| definitions::warnings(&call.row, object)));
+    let decide = |moment: &Moment| decide(&call, given.take()?, moment, Owners::Unknown);
     let response = write::run(&*context.backend, &call, decide).await?;
     Ok(with_warnings(response, &warnings))
-}
-
-/// The object of the body, and warnings about it. Read again, should a decision not last: most do, and need no copy.
-fn read(call: &Call, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
-    let (mut object, warnings) = codec::object(&call.body, call.format()?, &call.lens.shown, validation)?;
-    place(&mut object, call)?;
-    Ok((object, warnings))
 }
 
 /// Puts the object where the path says, and resets what only the server sets.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use api::{FieldError, GroupResource, Object, ObjectMeta, Status, codec, decode, etcd, parts, updates};
+use api::{FieldError, GroupResource, Object, ObjectMeta, Status, decode, etcd, object, parts, updates};
 use axum::response::Response;
 use replica::Moment;
 use serde_json::Value;
 use state::{Guard, Write};
 
+use super::given::Given;
 use super::managed::{self, Options};
 use super::write::{self, Answer, Decision, Plan};
 use super::{Call, create, of_version, unreadable};
@@ -20,20 +21,18 @@ use crate::services::{self, Companions};
 pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response, Failure> {
     call.form()?;
     managed::check(&call, Options::Update)?;
-    let (mut object, warnings) =
-        codec::object(&call.body, call.format()?, &call.lens.shown, call.field_validation())?;
-    place(&mut object, &call)?;
+    let (mut given, warnings) = Given::read(&call, place)?;
     let decide = |moment: &Moment| {
+        let mut object = given.take()?;
         let is_there = moment.state.get(call.key().as_str()).is_some();
         if !is_there && updates::creates(&call.row) && object.meta.resource_version.is_empty() {
-            return create::decide(&call, object.clone(), moment, create::Owners::Unknown);
+            return create::decide(&call, object, moment, create::Owners::Unknown);
         }
         decide(&call, moment, |before| {
             of_object(&call, &object.meta, before.object)?;
-            let mut new = object.clone();
-            call.lens.default(&mut new);
-            managed::track(&call, Some(before.object), &mut new);
-            Ok(new)
+            call.lens.default(&mut object);
+            managed::track(&call, Some(before.object), &mut object);
+            Ok(object)
         })
     };
     let response = write::run(&*context.backend, &call, decide).await?;
@@ -162,11 +161,9 @@ pub(super) fn decide(
         None => admission::update(&attempt, &mut new, &old)?,
     };
     let mut prepared = write::prepare(call, &mut new, row.stored());
-    if !found.has_body(&prepared.body) && managed::keep_times(&old, &mut new) {
-        let quiet = new.prepare(row.stored());
-        if found.has_body(&quiet.body) {
-            prepared = quiet;
-        }
+    let is_quiet = object::differ_in_owners_alone(&bytes, &prepared.at_revision(found.revision));
+    if is_quiet && managed::keep_times(&old, &mut new) {
+        prepared = new.prepare(row.stored());
     }
     if found.has_body(&prepared.body) {
         return Ok(Decision::Answer(Answer::Stored(bytes)));
