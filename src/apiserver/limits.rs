@@ -81,6 +81,13 @@ pub const SCAN_STEP_OBJECTS: usize = 8_192;
 /// Bytes of a list's body made at a time.
 pub const LIST_CHUNK_BYTES: usize = 256 << 10;
 
+/// Bytes of what a part of a list is made of, where parts are made beside one another: some milliseconds of work, far
+/// more than it takes to hand it over.
+pub const LIST_PART_BYTES: usize = 1 << 20;
+
+/// Such parts at a time: each takes a core.
+pub const LIST_PARTS_AT_A_TIME: usize = 4;
+
 /// Objects read from history at a time, for a list at an old revision.
 pub const HISTORY_PAGE_OBJECTS: usize = 1_000;
 

@@ -7,19 +7,21 @@ use std::sync::Arc;
 use api::columns::Row;
 use api::lens::Lens;
 use api::object::{self, ReadError};
+use api::schema::Type;
 use api::view::View;
 use api::{Resource, Status, proto, schema, table};
 use axum::body::Body;
 use axum::response::Response;
 use base::env;
 use bytes::{BufMut, Bytes};
+use futures::StreamExt;
 use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde_json::{Map, Value, json};
 use state::Object;
 
 use crate::errors::{Failure, json};
-use crate::limits::LIST_CHUNK_BYTES;
+use crate::limits::{LIST_CHUNK_BYTES, LIST_PART_BYTES, LIST_PARTS_AT_A_TIME};
 use crate::negotiate::{PROTOBUF, Representation};
 
 /// A response with one stored object.
@@ -168,7 +170,7 @@ pub struct ListMeta {
 /// A response with a list of stored objects.
 pub async fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Representation) -> Response {
     if form.is_protobuf() {
-        return protobuf_list(meta, &items, &lens, form).await;
+        return protobuf_list(meta, items, lens, form).await;
     }
     let resource = &lens.shown;
     let mut head = Vec::new();
@@ -203,48 +205,73 @@ pub async fn list(meta: &ListMeta, items: Vec<Arc<Object>>, lens: Lens, form: Re
     response
 }
 
-/// In protobuf a list says its length first, so it is made as a whole; others have their turn meanwhile.
+/// In protobuf a list says its length first, so it is made as a whole.
 async fn protobuf_list(
     meta: &ListMeta,
-    items: &[Arc<Object>],
-    lens: &Lens,
+    items: Vec<Arc<Object>>,
+    lens: Lens,
     form: Representation,
 ) -> Response {
-    let resource = &*lens.shown;
     let is_partial = form == Representation::PartialProtobuf;
-    let schema = if is_partial { schema::builtin(PARTIAL) } else { Arc::clone(&resource.schema) };
-    // No message is longer than its JSON, as a rule; what is not needed is never touched.
-    let whole_bytes = items.iter().map(|item| item.bytes.len()).sum();
-    let mut body = Vec::with_capacity(if is_partial { 0 } else { whole_bytes });
-    let mut turn_ends = LIST_CHUNK_BYTES;
-    for item in items {
-        let item = shown(item, lens);
-        if is_partial {
-            proto::append_item(&mut body, &partial(item.own()), item.shared(), &schema);
-        } else {
-            proto::append_item(&mut body, item.own(), item.shared(), &schema);
-        }
-        if body.len() >= turn_ends {
-            turn_ends = body.len() + LIST_CHUNK_BYTES;
-            tokio::task::yield_now().await;
-        }
-    }
+    let (version, kind) = match is_partial {
+        true => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
+        false => (lens.shown.api_version(), &*lens.shown.kind),
+    };
     let list = proto::ListMeta {
         resource_version: &meta.revision.to_string(),
         continue_token: &meta.continue_token,
         remaining: meta.remaining,
     };
-    let (version, kind) = match is_partial {
-        true => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
-        false => (resource.api_version(), &*resource.kind),
-    };
-    let head = proto::list_head(&version, &format!("{kind}List"), list, body.len());
-    let length = head.len() + body.len();
-    let pieces = [Bytes::from(head), Bytes::from(body)].map(Ok::<_, Infallible>);
+    let pieces = messages(items, &lens, is_partial).await;
+    let items_bytes = pieces.iter().map(Vec::len).sum();
+    let head = proto::list_head(&version, &format!("{kind}List"), list, items_bytes);
+    let length = head.len() + items_bytes;
+    let pieces = std::iter::once(head).chain(pieces).map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
     let mut response = Response::new(Body::from_stream(futures::stream::iter(pieces)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
+}
+
+/// The items of a list as messages. Those of a long list are made beside the threads that serve, several parts at a
+/// time.
+async fn messages(items: Vec<Arc<Object>>, lens: &Lens, is_partial: bool) -> Vec<Vec<u8>> {
+    let schema = if is_partial { schema::builtin(PARTIAL) } else { Arc::clone(&lens.shown.schema) };
+    if items.iter().map(|item| item.bytes.len()).sum::<usize>() <= LIST_CHUNK_BYTES {
+        return vec![messages_of(&items, lens, &schema, is_partial)];
+    }
+    let making = parts(items).into_iter().map(|part| {
+        let (lens, schema) = (lens.clone(), Arc::clone(&schema));
+        env::blocking(move || messages_of(&part, &lens, &schema, is_partial))
+    });
+    futures::stream::iter(making).buffered(LIST_PARTS_AT_A_TIME).collect().await
+}
+
+fn messages_of(items: &[Arc<Object>], lens: &Lens, schema: &Type, is_partial: bool) -> Vec<u8> {
+    // No message is longer than its JSON, as a rule.
+    let whole_bytes = items.iter().map(|item| item.bytes.len()).sum();
+    let mut messages = Vec::with_capacity(if is_partial { 0 } else { whole_bytes });
+    for item in items {
+        let item = shown(item, lens);
+        let own = if is_partial { Cow::Owned(partial(item.own())) } else { Cow::Borrowed(item.own()) };
+        proto::append_item(&mut messages, &own, item.shared(), schema);
+    }
+    messages
+}
+
+/// Items in parts of at least [`LIST_PART_BYTES`] each, but for the last one.
+fn parts(items: Vec<Arc<Object>>) -> Vec<Vec<Arc<Object>>> {
+    let mut parts = vec![Vec::new()];
+    let mut part_bytes = 0;
+    for item in items {
+        if part_bytes >= LIST_PART_BYTES {
+            parts.push(Vec::new());
+            part_bytes = 0;
+        }
+        part_bytes += item.bytes.len();
+        parts.last_mut().expect("there is a part").push(item);
+    }
+    parts
 }
 
 /// What a list says for all of its items: the kind and apiVersion of what Kubernetes brings. Items begin with it as

@@ -44,6 +44,7 @@ pub(super) fn append(out: &mut Vec<u8>, text: &mut Text<'_, '_>, of: &Type) {
             &fields[at]
         });
         match field.filter(|field| field.number != 0 && text.scan.peek() != Some(b'n')) {
+            Some(field) if field.inside.is_empty() => member(out, text, field),
             Some(field) => inside(out, &field.inside, &mut |out| member(out, text, field)),
             None => _ = text.scan.value(),
         }

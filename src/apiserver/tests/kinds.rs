@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::Api;
+use crate::limits::LIST_PART_BYTES;
 
 /// Where the objects of a resource are.
 fn collection(row: &Resource) -> String {
@@ -235,4 +236,29 @@ async fn who_uses_what_is_deprecated_is_warned() {
     let missing = api.get("/api/v1/namespaces/default/endpoints/x").await;
     assert_eq!((missing.code, &*missing.warnings), (404, &[text.to_owned()][..]));
     assert!(api.get(&deployments()).await.warnings.is_empty());
+}
+
+/// A list in protobuf that is too long for one part has every item once, in order.
+#[tokio::test]
+async fn a_long_list_in_protobuf_is_whole() {
+    let api = Api::new();
+    let path = "/api/v1/namespaces/default/configmaps";
+    let names: Vec<_> = (0..7).map(|number| format!("c{number}")).collect();
+    let filling = "x".repeat(LIST_PART_BYTES / 3);
+    for name in &names {
+        let data = json!({"name": name, "filling": filling});
+        let object = json!({"metadata": {"name": name}, "data": data});
+        assert_eq!(api.post(path, object).await.code, 201);
+    }
+    let accept = [("accept", "application/vnd.kubernetes.protobuf")];
+    let response = api.send("GET", path, &accept, Body::empty()).await;
+    let length = response.headers()["content-length"].to_str().expect("text").to_owned();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    assert_eq!(length, body.len().to_string());
+    let message = proto::open(&body).expect("sealed").message;
+    let list = proto::tree(message, &api::schema::builtin("io.k8s.api.core.v1.ConfigMapList")).expect("fits");
+    let items = list["items"].as_array().expect("items");
+    let listed: Vec<_> = items.iter().map(|item| item["data"]["name"].as_str().expect("text")).collect();
+    assert_eq!(listed, names);
+    assert!(items.iter().all(|item| item["data"]["filling"] == json!(filling)));
 }
