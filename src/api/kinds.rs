@@ -49,6 +49,7 @@ pub mod service_cidr;
 mod shared;
 pub mod stateful_set;
 pub mod storage_class;
+pub mod storage_version_migration;
 pub mod validating_webhook_configuration;
 pub mod volume_attachment;
 pub mod volume_attributes_class;
@@ -110,6 +111,7 @@ static OWN: &[&Particular] = &[
     &service_cidr::KIND,
     &stateful_set::KIND,
     &storage_class::KIND,
+    &storage_version_migration::KIND,
     &validating_webhook_configuration::KIND,
     &volume_attachment::KIND,
     &volume_attributes_class::KIND,

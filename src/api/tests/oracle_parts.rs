@@ -38,7 +38,6 @@ const WITHOUT_RULES: &[(&str, &str)] = &[
     ("certificates.k8s.io", "PodCertificateRequest"),
     ("resource.k8s.io", "DeviceTaintRule"),
     ("resource.k8s.io", "ResourceClaim"),
-    ("storagemigration.k8s.io", "StorageVersionMigration"),
 ];
 
 #[test]

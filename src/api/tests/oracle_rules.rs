@@ -56,6 +56,7 @@ kinds! {
     service_cidrs: "servicecidrs";
     services: "services";
     storage_classes: "storageclasses";
+    storage_version_migrations: "storageversionmigrations";
     validating_webhooks: "validatingwebhookconfigurations";
     volume_attachments: "volumeattachments";
     volume_attributes_classes: "volumeattributesclasses";
