@@ -14,6 +14,7 @@ pub mod csi_storage_capacity;
 pub mod custom_resource_definition;
 pub mod daemon_set;
 pub mod deployment;
+pub mod device_taint_rule;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod event;
@@ -76,6 +77,7 @@ static OWN: &[&Particular] = &[
     &custom_resource_definition::KIND,
     &daemon_set::KIND,
     &deployment::KIND,
+    &device_taint_rule::KIND,
     &endpoint_slice::KIND,
     &endpoints::KIND,
     &event::KIND,

@@ -27,6 +27,7 @@ kinds! {
     csi_drivers: "csidrivers";
     csi_nodes: "csinodes";
     csi_storage_capacities: "csistoragecapacities";
+    device_taint_rules: "devicetaintrules";
     endpoint_slices: "endpointslices";
     endpoints: "endpoints";
     events: "events";
