@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::duration;
 use crate::quantity;
-use crate::schema::{Instead, Shape, Type};
+use crate::schema::{Instead, Item, Shape, Type};
 use crate::time;
 
 /// Base64 as Go reads it: padded, the last bits ignored.
@@ -216,7 +216,7 @@ impl Walk {
     }
 }
 
-static NAMES: LazyLock<Shape> = LazyLock::new(|| Shape::List(Shape::Text.into()));
+static NAMES: LazyLock<Shape> = LazyLock::new(|| Shape::List(Item::of(Shape::Text).into()));
 
 /// What is said of a value that stands alone.
 pub(crate) fn bare_mismatch(value: &Value, wanted: &str) -> TypeError {

@@ -102,10 +102,31 @@ pub fn yaml(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     if let Some(value) = as_json::read(bytes) {
         return Ok(Decoded { value, duplicates: Vec::new() });
     }
+    if let Some(unescaped) = without_escaped_slashes(bytes) {
+        yaml_tree(&unescaped)?;
+    }
+    let (walk, value) = yaml_tree(bytes)?;
+    Ok(walk.decoded(value))
+}
+
+fn yaml_tree(bytes: &[u8]) -> Result<(Walk, Value), DecodeError> {
     let mut walk = Walk::default();
     let read = walk.tree(serde_yaml_ng::Deserializer::from_slice(bytes));
-    let value = read.map_err(|error| DecodeError::Yaml(yaml_error(&error)))?;
-    Ok(walk.decoded(value))
+    read.map(|value| (walk, value)).map_err(|error| DecodeError::Yaml(yaml_error(&error)))
+}
+
+/// The document with `\z` for each `\/`, if there is any: within quotes Go's reader knows neither escape and ours only
+/// the second, elsewhere both are text.
+fn without_escaped_slashes(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut changed: Option<Vec<u8>> = None;
+    let mut is_escaped = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte == b'/' && is_escaped {
+            changed.get_or_insert_with(|| bytes.to_vec())[at] = b'z';
+        }
+        is_escaped = *byte == b'\\' && !is_escaped;
+    }
+    changed
 }
 
 /// What a parser of YAML stumbles over. All else, the reader of characters finds.
@@ -122,6 +143,8 @@ const OF_PARSER: &[&str] = &[
 /// A syntax error as Go tells it: its parser counts lines from nothing, its reader from one, and nobody names the first.
 fn yaml_error(error: &serde_yaml_ng::Error) -> String {
     let text = error.to_string();
+    // Go's reader has a word of its own.
+    let text = text.replace("hexadecimal", "hexdecimal");
     let problem = text.split(" at line ").next().unwrap_or_default();
     let above = error.location().map_or(0, |location| location.line().saturating_sub(1));
     match above {
@@ -400,7 +423,8 @@ mod tests {
         let told = |error: Result<Decoded, DecodeError>| error.expect_err("broken").to_string();
         assert_eq!(told(json(b"{\"a\":}")), "invalid character '}' looking for beginning of value");
         assert_eq!(told(json(b"{} {}")), "invalid character '{' after top-level value");
-        let cases: [(&[u8], &str); 4] = [
+        let cases: [(&[u8], &str); 5] = [
+            (br#"a: [\/, '\/', "\\/", "\/"]"#, "found unknown escape character"),
             (b"a: [b\n", "line 1: did not find expected ',' or ']'"),
             (b"a: [b", "line 1: did not find expected ',' or ']'"),
             (b"a: b\nc: d: e", "line 2: mapping values are not allowed in this context"),

@@ -14,6 +14,7 @@ pub mod csi_storage_capacity;
 pub mod custom_resource_definition;
 pub mod daemon_set;
 pub mod deployment;
+pub mod device_taint_rule;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod event;
@@ -49,6 +50,7 @@ pub mod service_cidr;
 mod shared;
 pub mod stateful_set;
 pub mod storage_class;
+pub mod storage_version_migration;
 pub mod validating_webhook_configuration;
 pub mod volume_attachment;
 pub mod volume_attributes_class;
@@ -75,6 +77,7 @@ static OWN: &[&Particular] = &[
     &custom_resource_definition::KIND,
     &daemon_set::KIND,
     &deployment::KIND,
+    &device_taint_rule::KIND,
     &endpoint_slice::KIND,
     &endpoints::KIND,
     &event::KIND,
@@ -110,6 +113,7 @@ static OWN: &[&Particular] = &[
     &service_cidr::KIND,
     &stateful_set::KIND,
     &storage_class::KIND,
+    &storage_version_migration::KIND,
     &validating_webhook_configuration::KIND,
     &volume_attachment::KIND,
     &volume_attributes_class::KIND,

@@ -68,7 +68,9 @@ impl Lens {
     /// What is wrong with a scale.
     pub fn store(&self, object: Object, old: Option<&Object>) -> Result<Object, Vec<FieldError>> {
         if let (true, Some(paths), Some(old)) = (self.is_scale(), &self.row.scale, old) {
-            return scale::applied(&object, old, paths);
+            // Objects of definitions are looked at as a whole, and told where they hold the number.
+            let errors = if self.row.custom.is_none() { scale::errors(&object) } else { Vec::new() };
+            return if errors.is_empty() { Ok(scale::applied(&object, old, paths)) } else { Err(errors) };
         }
         if let Some(storage) = &self.row.storage {
             self.validate(&object, old.map(|old| (storage.show)(old.clone(), &self.row)))?;

@@ -54,26 +54,29 @@ pub fn of(object: &Object, paths: &ScalePaths) -> Object {
     Object { meta, fields }
 }
 
+fn wanted(scale: &Object) -> i64 {
+    scale.fields.get("spec").and_then(|spec| spec.get("replicas")).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// What is wrong with a scale.
+pub fn errors(scale: &Object) -> Vec<FieldError> {
+    let wanted = wanted(scale);
+    let error = || FieldError::invalid("spec.replicas", wanted, "must be greater than or equal to 0");
+    (wanted < 0).then(error).into_iter().collect()
+}
+
 /// `old` with as many replicas as `scale` wants. What the scale says of version and uid stays in it.
-///
-/// # Errors
-/// When the number is none.
-pub fn applied(scale: &Object, old: &Object, paths: &ScalePaths) -> Result<Object, Vec<FieldError>> {
-    let wanted =
-        scale.fields.get("spec").and_then(|spec| spec.get("replicas")).and_then(Value::as_i64).unwrap_or(0);
-    if wanted < 0 {
-        return Err(vec![FieldError::invalid("spec.replicas", wanted, "must be greater than or equal to 0")]);
-    }
+pub fn applied(scale: &Object, old: &Object, paths: &ScalePaths) -> Object {
     let mut new = old.clone();
     new.meta.resource_version.clone_from(&scale.meta.resource_version);
     new.meta.uid.clone_from(&scale.meta.uid);
-    let Some((last, before)) = paths.spec.split_last() else { return Ok(new) };
+    let Some((last, before)) = paths.spec.split_last() else { return new };
     let mut at = &mut new.fields;
     for name in before {
         at = member(at, name);
     }
-    at.insert(last.clone(), wanted.into());
-    Ok(new)
+    at.insert(last.clone(), wanted(scale).into());
+    new
 }
 
 /// A selector as text: `a=b,c in (d,e),!f`, sorted by key.
@@ -147,12 +150,12 @@ mod tests {
         );
         assert_eq!((&*scale.meta.name, scale.meta.labels.len()), ("x", 0));
         scale.fields["spec"] = json!({"replicas": 5});
-        let new = applied(&scale, &old, &paths).expect("allowed");
+        assert_eq!(errors(&scale), []);
+        let new = applied(&scale, &old, &paths);
         assert_eq!((new.text(&["metadata"]), &new.fields["spec"]["replicas"]), ("", &json!(5)));
         scale.fields["spec"] = json!({"replicas": -5});
-        let errors = applied(&scale, &old, &paths).expect_err("refused");
         assert_eq!(
-            errors[0].to_string(),
+            errors(&scale)[0].to_string(),
             "spec.replicas: Invalid value: -5: must be greater than or equal to 0"
         );
     }

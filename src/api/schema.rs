@@ -5,6 +5,7 @@
 
 mod builtin;
 
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
@@ -33,9 +34,9 @@ pub enum Shape {
     /// A whole number of 32 bits, or text.
     IntOrString,
     /// A list of one shape.
-    List(Box<Shape>),
+    List(Box<Item>),
     /// Text keys to one shape.
-    Map(Box<Shape>),
+    Map(Box<Item>),
     /// RFC 3339 with six decimals.
     MicroTime,
     /// Any JSON of whose objects no members are known: conforming prunes them, so objects in it are empty.
@@ -52,6 +53,36 @@ pub enum Shape {
     Text,
     /// RFC 3339 to the second.
     Time,
+}
+
+/// What stands in a list or map.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// What each is.
+    pub shape: Shape,
+    /// How server-side apply merges it.
+    pub merge: Merge,
+}
+
+impl Item {
+    /// An item of which nothing more is said: a list is one value, and a struct as its type says.
+    pub fn of(shape: Shape) -> Self {
+        let merge = match &shape {
+            Shape::Raw | Shape::List(_) => Merge::Atomic,
+            Shape::Struct(of) if of.is_atomic() => Merge::Atomic,
+            _ => Merge::ByMember,
+        };
+        Self { shape, merge }
+    }
+}
+
+/// Most only ask what it is.
+impl Deref for Item {
+    type Target = Shape;
+
+    fn deref(&self) -> &Shape {
+        &self.shape
+    }
 }
 
 /// What may stand where a JSON schema may.
@@ -150,7 +181,7 @@ pub enum Rest {
     /// They stay as they are.
     Kept,
     /// They are all of one shape.
-    Shaped(Shape),
+    Shaped(Item),
 }
 
 /// A named object of fields.

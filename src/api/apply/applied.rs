@@ -282,4 +282,28 @@ mod tests {
         let managers: Vec<_> = taken.managed_fields.iter().map(|entry| entry.manager.as_str()).collect();
         assert_eq!(managers, ["other"]);
     }
+
+    #[test]
+    fn a_list_within_a_list_has_an_owner_for_each_item() {
+        let row = row(&json!({"l": {
+            "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+            "items": {"type": "object", "properties": {"k": {"type": "string"}, "m": {
+                "type": "object", "additionalProperties": {
+                    "type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"},
+                },
+            }}},
+        }}));
+        let of = |item: &str| foo("l", json!([{"k": "a", "m": {"x": [item]}}]));
+        let first = apply(&row, &Value::Null, &[], &of("1"), &by("one"), false).expect("applied");
+        let both = apply(&row, &first.object, &first.managed_fields, &of("2"), &by("other"), false);
+        let both = both.expect("no conflict");
+        assert_eq!(both.object["l"][0]["m"]["x"], json!(["1", "2"]));
+        let owned = both.managed_fields.iter().map(|entry| entry.fields.as_deref().unwrap_or_default());
+        let item = r#"{"f:l":{"k:{\"k\":\"a\"}":{".":{},"f:k":{},"f:m":{"f:x":{".":{},"v:\"N\"":{}}}}}}"#;
+        assert_eq!(owned.collect::<Vec<_>>(), [item.replace('N', "1"), item.replace('N', "2")]);
+        let gone = foo("l", json!([{"k": "a", "m": {"x": []}}]));
+        let left =
+            apply(&row, &both.object, &both.managed_fields, &gone, &by("one"), false).expect("applied");
+        assert_eq!(left.object["l"][0]["m"]["x"], json!(["2"]));
+    }
 }

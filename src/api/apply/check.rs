@@ -8,7 +8,7 @@ use super::element::Element;
 use super::typed::{Held, Parts, keyed, scalar};
 use crate::go_json;
 use crate::resource::{RESOURCES, Resource};
-use crate::schema::{Rest, Shape, Type};
+use crate::schema::{Item, Rest, Shape, Type};
 
 /// Says what does not fit, in one text; `None` when everything does.
 pub(super) fn object(object: &Value, schema: &Type) -> Option<String> {
@@ -69,7 +69,7 @@ impl Check {
                 matches!(name.as_str(), "kind" | "apiVersion") && (self.path.is_empty() || is_kind(of));
             let held = match (Held::known(of, name), rest) {
                 (Some(held), _) => Some(held),
-                (None, _) if is_type_meta => Some(Held::item(&Shape::Text)),
+                (None, _) if is_type_meta => Some(Held::SCALAR),
                 (None, Some(Rest::Kept)) => Some(Held::member(of, name)),
                 (None, Some(Rest::Shaped(of))) => Some(Held::item(of)),
                 (None, Some(Rest::Dropped) | None) => None,
@@ -123,7 +123,7 @@ impl Check {
         }
     }
 
-    fn items(&mut self, items: &[Value], of: &Shape, held: Held<'_>) {
+    fn items(&mut self, items: &[Value], of: &Item, held: Held<'_>) {
         let mut seen: Vec<Element<'_>> = Vec::new();
         for (at, item) in items.iter().enumerate() {
             let element = match held.known_parts() {

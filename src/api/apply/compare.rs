@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::element::Element;
 use super::set::{Node, Set};
 use super::typed::{Held, Members, Parts, Shown, keyed, same_as, scalar};
-use crate::schema::{Shape, Type};
+use crate::schema::{Item, Shape, Type};
 
 /// What became of fields. No field is in two of the sets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,7 +117,7 @@ impl Walk {
                     Parts::Items(keys, of) => {
                         Some(self.items(old, new, |item| keyed(item, keys, of), Held::item(of)))
                     }
-                    Parts::Set => Some(self.items(old, new, scalar, Held::item(&Shape::Text))),
+                    Parts::Set => Some(self.items(old, new, scalar, Held::SCALAR)),
                     _ => None,
                 }
             }
@@ -162,7 +162,7 @@ impl Walk {
         &mut self,
         old: Option<&'v Value>,
         new: Option<&'v Value>,
-        of: &'v Shape,
+        of: &'v Item,
     ) -> Comparison<'v> {
         let pairs = |value: Option<&'v Value>| {
             let map = value.and_then(Value::as_object).into_iter().flatten();

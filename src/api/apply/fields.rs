@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::element::Element;
 use super::set::{Node, Set};
 use super::typed::{Held, Members, Parts, Shown, keyed, scalar};
-use crate::schema::{Shape, Type};
+use crate::schema::{Item, Type};
 
 /// All fields of a given object.
 pub(super) fn of<'v>(object: &'v Value, schema: &'v Type) -> Set<'v> {
@@ -19,7 +19,7 @@ fn value<'v>(value: &'v Value, held: Held<'v>) -> (Set<'v>, bool) {
         Parts::Fields(of) => (structure(Members::of(Some(value), false), of), false),
         Parts::Members(of) => (members(value, of), false),
         Parts::Items(keys, of) => (items(value, |item| keyed(item, keys, of), Held::item(of)), false),
-        Parts::Set => (items(value, scalar, Held::item(&Shape::Text)), false),
+        Parts::Set => (items(value, scalar, Held::SCALAR), false),
     }
 }
 
@@ -32,7 +32,7 @@ fn structure<'v>(members: Members<'v>, schema: &'v Type) -> Set<'v> {
     set
 }
 
-fn members<'v>(map: &'v Value, of: &'v Shape) -> Set<'v> {
+fn members<'v>(map: &'v Value, of: &'v Item) -> Set<'v> {
     let mut pairs: Vec<_> = map.as_object().into_iter().flatten().collect();
     pairs.sort_unstable_by_key(|pair| pair.0);
     let mut set = Set::EMPTY;

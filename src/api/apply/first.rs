@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::element::{Element, write_field};
 use super::reset::Filter;
 use super::typed::{Held, Members, Parts, Shown, keyed, same_as, scalar};
-use crate::schema::{Shape, Type};
+use crate::schema::Type;
 
 /// Writes the set. Empty: nothing of the object is owned.
 ///
@@ -115,7 +115,7 @@ impl Writer {
                 !pairs.is_empty()
             }
             Parts::Items(keys, of) => self.items(value, |item| keyed(item, keys, of), Held::item(of)),
-            Parts::Set => self.items(value, scalar, Held::item(&Shape::Text)),
+            Parts::Set => self.items(value, scalar, Held::SCALAR),
         }
     }
 

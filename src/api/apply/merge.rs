@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::element::Element;
 use super::typed::{Held, Parts, keyed, scalar};
-use crate::schema::{Shape, Type};
+use crate::schema::Type;
 
 /// `live` with all that `applied` says. Nothing is taken away.
 pub(super) fn objects(live: &Value, applied: &Value, schema: &Type) -> Value {
@@ -27,7 +27,7 @@ fn value(live: &Value, applied: &Value, held: Held<'_>) -> Value {
         Parts::Fields(of) => structure(live, applied, |name| Held::member(of, name)),
         Parts::Members(of) => structure(live, applied, |_| Held::item(of)),
         Parts::Items(keys, of) => items(live, applied, |item| keyed(item, keys, of).ok(), Held::item(of)),
-        Parts::Set => items(live, applied, |item| scalar(item).ok(), Held::item(&Shape::Text)),
+        Parts::Set => items(live, applied, |item| scalar(item).ok(), Held::SCALAR),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::element::Element;
 use super::set::Set;
 use super::typed::{Held, Parts, keyed, scalar};
-use crate::schema::{Shape, Type};
+use crate::schema::Type;
 
 /// The object without the members of `fields`. What loses all that it held is null.
 pub(super) fn objects(object: &Value, fields: &Set<'_>, schema: &Type) -> Value {
@@ -19,7 +19,7 @@ fn value(given: &Value, fields: &Set<'_>, held: Held<'_>) -> Value {
         Parts::Fields(of) => structure(given, fields, |name| Held::member(of, name)),
         Parts::Members(of) => structure(given, fields, |_| Held::item(of)),
         Parts::Items(keys, of) => items(given, fields, |item| keyed(item, keys, of).ok(), Held::item(of)),
-        Parts::Set => items(given, fields, |item| scalar(item).ok(), Held::item(&Shape::Text)),
+        Parts::Set => items(given, fields, |item| scalar(item).ok(), Held::SCALAR),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::element::{Element, same};
 use crate::encode::is_empty;
 use crate::meta::OBJECT_META;
-use crate::schema::{Field, Merge, Presence, Shape, Type};
+use crate::schema::{Field, Item, Merge, Presence, Shape, Type};
 
 /// How a value is held: its shape, and how it merges there.
 #[derive(Clone, Copy, Debug)]
@@ -25,34 +25,31 @@ pub(super) enum Parts<'s> {
     /// Members of known names.
     Fields(&'s Type),
     /// Members of any name.
-    Members(&'s Shape),
+    Members(&'s Item),
     /// Items, found by the values of these members.
-    Items(&'s [String], &'s Shape),
+    Items(&'s [String], &'s Item),
     /// Scalars, each once.
     Set,
 }
 
 /// What is not known is as its value looks.
-static ANY: Shape = Shape::Any;
-static TEXT: Shape = Shape::Text;
+static ANY: Item = Item { shape: Shape::Any, merge: Merge::ByMember };
 
 /// What every object has.
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
-static METADATA: LazyLock<Shape> = LazyLock::new(|| Shape::Struct(Arc::clone(&OBJECT_META)));
+static METADATA: LazyLock<Item> = LazyLock::new(|| Item::of(Shape::Struct(Arc::clone(&OBJECT_META))));
 
 impl<'s> Held<'s> {
+    /// The item of a set.
+    pub(super) const SCALAR: Self = Self { shape: &Shape::Text, merge: &Merge::Atomic };
+
     pub(super) fn field(field: &'s Field) -> Self {
         Self { shape: &field.shape, merge: &field.merge }
     }
 
     /// The item of a list or map.
-    pub(super) fn item(shape: &'s Shape) -> Self {
-        let merge = match shape {
-            Shape::Raw | Shape::List(_) => &Merge::Atomic,
-            Shape::Struct(of) if of.is_atomic() => &Merge::Atomic,
-            _ => &Merge::ByMember,
-        };
-        Self { shape, merge }
+    pub(super) fn item(item: &'s Item) -> Self {
+        Self { shape: &item.shape, merge: &item.merge }
     }
 
     /// A member of this name: of a struct that does not know it, it is as it looks.
@@ -66,7 +63,7 @@ impl<'s> Held<'s> {
         match (of.field(name), name) {
             (Some(field), _) if !(is_embedded && META.contains(&name)) => Some(Self::field(field)),
             (_, "metadata") if is_embedded => Some(Self::item(&METADATA)),
-            (_, "apiVersion" | "kind") if is_embedded => Some(Self::item(&TEXT)),
+            (_, "apiVersion" | "kind") if is_embedded => Some(Self::SCALAR),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::structural::{Additional, Kind, ListType, Structural};
-use crate::schema::{Custom, Field, Merge, PatchStrategy, Presence, Rest, Shape, Type, builtin};
+use crate::schema::{Custom, Field, Item, Merge, PatchStrategy, Presence, Rest, Shape, Type, builtin};
 
 /// Names that every object has.
 const META: &[&str] = &["kind", "apiVersion", "metadata"];
@@ -43,9 +43,9 @@ fn fields<'s>(
     let is_required =
         |name: &String| schema.rules.as_ref().is_some_and(|rules| rules.required.contains(name));
     named.map(move |(name, of)| {
-        let shape = shape(of, &format!("{model}.{name}"), false);
+        let Item { shape, merge } = item(of, &format!("{model}.{name}"), false);
         let default = of.default.clone();
-        Field { default, ..field(name, shape, merge(of), is_required(name)) }
+        Field { default, ..field(name, shape, merge, is_required(name)) }
     })
 }
 
@@ -59,30 +59,34 @@ fn merge(schema: &Structural) -> Merge {
     }
 }
 
+/// A value of a schema, in a field or in a list or map.
+fn item(schema: &Structural, model: &str, keeps_unknown: bool) -> Item {
+    Item { shape: shape(schema, model, keeps_unknown), merge: merge(schema) }
+}
+
 /// What a value of a schema looks like. Items keep what they do not know when the list around them does.
 fn shape(schema: &Structural, model: &str, keeps_unknown: bool) -> Shape {
     let keeps_unknown = schema.keeps_unknown || keeps_unknown;
     let rest = match &schema.additional {
-        Some(Additional::Schema(of)) => Rest::Shaped(shape(of, model, false)),
-        Some(Additional::Any(_)) => Rest::Shaped(Shape::Opaque),
+        Some(Additional::Schema(of)) => Rest::Shaped(item(of, model, false)),
+        Some(Additional::Any(_)) => Rest::Shaped(Item::of(Shape::Opaque)),
         None if keeps_unknown => Rest::Kept,
         None => Rest::Dropped,
     };
     let is_object = schema.kind == Some(Kind::Object) || !schema.properties.is_empty() || schema.is_embedded;
-    // A map cannot say that it is one value; a type can.
-    let is_map = schema.properties.is_empty() && !schema.is_embedded && !schema.is_atomic;
+    let is_map = schema.properties.is_empty() && !schema.is_embedded;
     match (schema.kind, rest) {
         (_, Rest::Shaped(of)) if is_map => Shape::Map(of.into()),
         (_, rest) if is_object || matches!(rest, Rest::Shaped(_)) => {
             let rows = fields(schema.properties.iter(), schema, model).collect();
             let custom = Custom { rest, is_embedded: schema.is_embedded };
-            let of = Type::custom(model, rows, custom);
-            Shape::Struct(Arc::new(if schema.is_atomic { of.atomic() } else { of }))
+            Shape::Struct(Arc::new(Type::custom(model, rows, custom)))
         }
         (_, rest) if schema.items.is_some() || schema.kind == Some(Kind::Array) => {
             let keeps_unknown = matches!(rest, Rest::Kept);
-            let item = schema.items.as_ref().map(|of| shape(of, model, keeps_unknown));
-            Shape::List(item.unwrap_or(if keeps_unknown { Shape::Any } else { Shape::Text }).into())
+            let known = schema.items.as_ref().map(|of| item(of, model, keeps_unknown));
+            let unknown = Item::of(if keeps_unknown { Shape::Any } else { Shape::Text });
+            Shape::List(known.unwrap_or(unknown).into())
         }
         (_, Rest::Kept) => Shape::Any,
         _ if schema.is_int_or_string => Shape::IntOrString,

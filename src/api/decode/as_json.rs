@@ -18,13 +18,14 @@ pub(super) fn read(bytes: &[u8]) -> Option<Value> {
     (walk.odd.is_empty() && !walk.has_fractions).then_some(value)
 }
 
-/// Whether YAML takes each character for what JSON does: it has neither escapes of surrogates nor U+007F to U+009F nor
-/// U+FFFE and U+FFFF, and ends a line at U+0085, U+2028 and U+2029.
+/// Whether YAML takes each character for what JSON does: it has neither escapes of surrogates and slashes nor U+007F to
+/// U+009F nor U+FFFE and U+FFFF, and ends a line at U+0085, U+2028 and U+2029.
 fn has_only_common_characters(json: &[u8]) -> bool {
     !json.windows(3).any(|three| {
         matches!(
             three,
             [b'\\', b'u', b'd' | b'D']
+                | [b'\\', b'/', _]
                 | [0x7f, ..]
                 | [0xc2, 0x80..=0x9f, _]
                 | [0xe2, 0x80, 0xa8 | 0xa9]
@@ -95,6 +96,8 @@ mod tests {
         let refused = [
             r#"{"a": "\ud83d\ude00"}"#.to_owned(),
             r#"{"a": "\uD83D\uDE00"}"#.to_owned(),
+            r#"{"a": "\/"}"#.to_owned(),
+            r#"{"a": "\\\/"}"#.to_owned(),
             "{\"a\": \"\u{7f}\"}".to_owned(),
             "{\"a\": \"\u{80}\"}".to_owned(),
             "{\"a\": \"\u{9f}\"}".to_owned(),
@@ -113,6 +116,7 @@ mod tests {
         let otherwise = [
             ("{\"a\": \"b\u{85}c\"}".to_owned(), json!({"a": "b c"})),
             (format!(r#"{{"{name}": 1}}"#), json!({name: 1})),
+            (r#"{"a": "\\/"}"#.to_owned(), json!({"a": r"\/"})),
             (r#"{"a": 1, "a": 2}"#.to_owned(), json!({"a": 2})),
             (r#"{"a": -0, "b": 1.5}"#.to_owned(), json!({"a": 0, "b": 1.5})),
             ("[1]".to_owned(), json!([1])),

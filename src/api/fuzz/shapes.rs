@@ -151,7 +151,7 @@ pub fn speak(tree: &mut Map<String, Value>, dice: &mut Dice) {
 /// Gives items of a list different keys.
 fn name_items(items: &mut [Value], keys: &[String], shape: &Shape) {
     let Shape::List(item) = shape else { return };
-    let Shape::Struct(of) = &**item else { return };
+    let Shape::Struct(of) = &item.shape else { return };
     for (at, item) in items.iter_mut().enumerate() {
         for key in keys {
             item[key] = match of.field(key).map(|field| &field.shape) {

@@ -13,6 +13,5 @@ pub static COUNTING: &[Particular] = &[
     counting("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "spec"),
     counting("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", "spec"),
     counting("resource.k8s.io", "DeviceClass", "spec"),
-    counting("resource.k8s.io", "DeviceTaintRule", "spec"),
     counting("resource.k8s.io", "ResourceSlice", "spec"),
 ];

@@ -72,6 +72,7 @@ import (
 	rbac_clusterrolebinding "k8s.io/kubernetes/pkg/registry/rbac/clusterrolebinding"
 	rbac_role "k8s.io/kubernetes/pkg/registry/rbac/role"
 	rbac_rolebinding "k8s.io/kubernetes/pkg/registry/rbac/rolebinding"
+	resource_devicetaintrule "k8s.io/kubernetes/pkg/registry/resource/devicetaintrule"
 	scheduling_priorityclass "k8s.io/kubernetes/pkg/registry/scheduling/priorityclass"
 	storage_csidriver "k8s.io/kubernetes/pkg/registry/storage/csidriver"
 	storage_csinode "k8s.io/kubernetes/pkg/registry/storage/csinode"
@@ -130,6 +131,7 @@ var strategies = map[schema.GroupKind]strategy{
 	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"}:                rbac_clusterrolebinding.Strategy,
 	{Group: "rbac.authorization.k8s.io", Kind: "Role"}:                              rbac_role.Strategy,
 	{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}:                       rbac_rolebinding.Strategy,
+	{Group: "resource.k8s.io", Kind: "DeviceTaintRule"}:                             resource_devicetaintrule.Strategy,
 	{Group: "scheduling.k8s.io", Kind: "PriorityClass"}:                             scheduling_priorityclass.Strategy,
 	{Group: "storage.k8s.io", Kind: "CSIDriver"}:                                    storage_csidriver.Strategy,
 	{Group: "storage.k8s.io", Kind: "CSINode"}:                                      storage_csinode.Strategy,

@@ -115,6 +115,8 @@ func reply(asked request) (answer, error) {
 		return managed(asked)
 	case "scale":
 		return scaled(asked)
+	case "rescale":
+		return rescaled(asked)
 	case "sets":
 		return combined(asked)
 	case "yaml":

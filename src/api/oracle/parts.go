@@ -32,6 +32,7 @@ import (
 	networking_ingress "k8s.io/kubernetes/pkg/registry/networking/ingress"
 	networking_servicecidr "k8s.io/kubernetes/pkg/registry/networking/servicecidr"
 	policy_poddisruptionbudget "k8s.io/kubernetes/pkg/registry/policy/poddisruptionbudget"
+	resource_devicetaintrule "k8s.io/kubernetes/pkg/registry/resource/devicetaintrule"
 	storage_csinode "k8s.io/kubernetes/pkg/registry/storage/csinode"
 	storage_volumeattachment "k8s.io/kubernetes/pkg/registry/storage/volumeattachment"
 	storagemigration_storagemigration "k8s.io/kubernetes/pkg/registry/storagemigration/storagemigration"
@@ -75,6 +76,7 @@ var parts = map[string]map[schema.GroupKind]rest.RESTUpdateStrategy{
 		{Group: "networking.k8s.io", Kind: "Ingress"}:                               networking_ingress.StatusStrategy,
 		{Group: "networking.k8s.io", Kind: "ServiceCIDR"}:                           networking_servicecidr.StatusStrategy,
 		{Group: "policy", Kind: "PodDisruptionBudget"}:                              policy_poddisruptionbudget.StatusStrategy,
+		{Group: "resource.k8s.io", Kind: "DeviceTaintRule"}:                         resource_devicetaintrule.StatusStrategy,
 		{Group: "storage.k8s.io", Kind: "CSINode"}:                                  storage_csinode.StatusStrategy,
 		{Group: "storage.k8s.io", Kind: "VolumeAttachment"}:                         storage_volumeattachment.StatusStrategy,
 		{Group: "storagemigration.k8s.io", Kind: "StorageVersionMigration"}:         storagemigration_storagemigration.StatusStrategy,

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Field, Instead, Merge, PatchStrategy, Presence, Shape, Type};
+use super::{Field, Instead, Item, Merge, PatchStrategy, Presence, Shape, Type};
 
 static TYPES: LazyLock<BTreeMap<&'static str, Arc<Type>>> = LazyLock::new(|| {
     let rows: Vec<TypeRow> =
@@ -103,10 +103,10 @@ impl FieldRow {
 
 fn shape(word: &str, types: &BTreeMap<&'static str, Arc<Type>>) -> Shape {
     if let Some(item) = word.strip_prefix("[]") {
-        return Shape::List(shape(item, types).into());
+        return Shape::List(Item::of(shape(item, types)).into());
     }
     if let Some(item) = word.strip_prefix("map:") {
-        return Shape::Map(shape(item, types).into());
+        return Shape::Map(Item::of(shape(item, types)).into());
     }
     let schema_or = |instead| Shape::SchemaOr(Arc::clone(&types[JSON_SCHEMA]), instead);
     match word {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(ports.merge, Merge::ByKeys(["containerPort".to_owned(), "protocol".to_owned()].into()));
         assert_eq!(ports.patch.merge_by.as_deref(), Some("containerPort"));
         let Shape::List(item) = &ports.shape else { panic!("{ports:?}") };
-        let Shape::Struct(port) = &**item else { panic!("{item:?}") };
+        let Shape::Struct(port) = &item.shape else { panic!("{item:?}") };
         assert_eq!(port.field("protocol").and_then(|field| field.default.clone()), Some("TCP".into()));
         let volume = builtin("io.k8s.api.core.v1.Volume");
         let secret = volume.field("secret").expect("secret");

@@ -27,6 +27,7 @@ kinds! {
     csi_drivers: "csidrivers";
     csi_nodes: "csinodes";
     csi_storage_capacities: "csistoragecapacities";
+    device_taint_rules: "devicetaintrules";
     endpoint_slices: "endpointslices";
     endpoints: "endpoints";
     events: "events";
@@ -56,6 +57,7 @@ kinds! {
     service_cidrs: "servicecidrs";
     services: "services";
     storage_classes: "storageclasses";
+    storage_version_migrations: "storageversionmigrations";
     validating_webhooks: "validatingwebhookconfigurations";
     volume_attachments: "volumeattachments";
     volume_attributes_classes: "volumeattributesclasses";

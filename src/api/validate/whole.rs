@@ -94,6 +94,23 @@ fn metadata(value: Option<&Value>) -> Map<String, Value> {
     given.and_then(|given| given.as_object().cloned()).unwrap_or_default()
 }
 
+/// The conditions of a status. They have one type everywhere, with the names that are sent.
+pub(crate) fn conditions(given: Option<&Value>) -> Value {
+    const MEMBERS: [&str; 6] =
+        ["type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"];
+    let shown = |condition: &Value| {
+        let member = |name: &str| match (name, condition.get(name).filter(|given| !given.is_null())) {
+            ("observedGeneration", given) => given.filter(|given| **given != 0).cloned(),
+            (_, Some(given)) => Some(given.clone()),
+            ("lastTransitionTime", None) => Some(Value::Null),
+            _ => Some("".into()),
+        };
+        let members = MEMBERS.iter().filter_map(|name| Some(((*name).to_owned(), member(name)?)));
+        Value::Object(members.collect())
+    };
+    given.and_then(Value::as_array).map_or(Value::Null, |all| all.iter().map(shown).collect())
+}
+
 fn of_meta(given: &Value, name: &str) -> Value {
     let Some(map) = given.as_object() else { return Value::Null };
     let mut text = Vec::new();

@@ -260,6 +260,14 @@ async fn status_and_scale_are_written_apart() {
         (&json!("Scale"), &json!({"replicas": 1}), &json!({"replicas": 2}))
     );
     let mut wanted = scale;
+    wanted["spec"]["replicas"] = (-1).into();
+    assert_eq!(
+        api.put(&format!("{FOOS}/a/scale"), wanted.clone()).await.failure(),
+        (
+            422,
+            r#"Foo.example.com "a" is invalid: [spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0, .spec.replicas: Invalid value: -1: should be a non-negative integer]"#
+        )
+    );
     wanted["spec"]["replicas"] = 5.into();
     assert_eq!(api.put(&format!("{FOOS}/a/scale"), wanted).await.body["spec"]["replicas"], 5);
     let found = api.get(&format!("{FOOS}/a")).await.body;

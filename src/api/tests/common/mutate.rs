@@ -196,7 +196,7 @@ fn prune(value: &mut Value, of: &Type) {
             }
             (Shape::Struct(of), inner) => prune(inner, of),
             (Shape::List(item), Value::Array(items)) => {
-                if let Shape::Struct(of) = &**item {
+                if let Shape::Struct(of) = &item.shape {
                     items.iter_mut().for_each(|item| prune(item, of));
                 }
             }

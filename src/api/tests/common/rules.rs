@@ -1,7 +1,9 @@
 //! Objects that are written: what Kubernetes' registries make of them, what we make of them, and where that differs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use api::lens::Lens;
 use api::parts::Part;
 use api::{FieldError, Object, Resource, validate, write};
 use serde_json::{Value, json};
@@ -67,11 +69,7 @@ pub fn update(oracle: &mut Oracle, new: &Value, old: &Value, row: &Resource, par
     let told = oracle.ask(&json!({"operation": "update", "text": path, "modified": new, "current": old}));
     let ours = read(new, row).zip(read(old, row)).map(|(mut new, old)| {
         let errors = match part {
-            None => {
-                write::update(&mut new, &old, row);
-                (row.strategy().stamp)(&mut new, &old, NOW);
-                validate::update(&new, &old, row)
-            }
+            None => changed(&mut new, &old, row),
             Some(part) => {
                 write::update_part(&mut new, &old, row, part);
                 (row.strategy().stamp)(&mut new, &old, NOW);
@@ -79,6 +77,27 @@ pub fn update(oracle: &mut Oracle, new: &Value, old: &Value, row: &Resource, par
             }
         };
         ours(&new, &errors, row)
+    });
+    Both { ours, theirs: theirs(&told, row) }
+}
+
+fn changed(new: &mut Object, old: &Object, row: &Resource) -> Vec<FieldError> {
+    write::update(new, old, row);
+    (row.strategy().stamp)(new, old, NOW);
+    validate::update(new, old, row)
+}
+
+/// An update of an object's scale.
+pub fn rescale(oracle: &mut Oracle, scale: &Value, old: &Value, row: &Arc<Resource>) -> Both {
+    let told = oracle.ask(&json!({"operation": "rescale", "modified": scale, "current": old}));
+    let lens = Lens::of(row, "scale");
+    let given = Object::from_tree(scale.clone(), &lens.shown).ok().map(|read| read.0);
+    let ours = given.zip(read(old, row)).map(|(scale, old)| match lens.store(scale, Some(&old)) {
+        Ok(mut new) => {
+            let errors = changed(&mut new, &old, row);
+            ours(&new, &errors, row)
+        }
+        Err(errors) => ours(&old, &errors, row),
     });
     Both { ours, theirs: theirs(&told, row) }
 }

@@ -65,25 +65,26 @@ fn nominated_node(pod: Root<'_>, old: Root<'_>) {
     }
 }
 
+/// How a container ended.
+fn end(status: At<'_>) -> At<'_> {
+    status.field("state").field("terminated")
+}
+
 /// What ended starts again only where the pod says so.
 fn transitions(new: At<'_>, old: At<'_>, spec: At<'_>, list: &'static str) {
-    if list != "ephemeralContainers" && all_could_restart(spec) {
+    let ended: Vec<_> = old.items().enumerate().filter(|(_, status)| end(*status).is_set()).collect();
+    if ended.is_empty() || (list != "ephemeralContainers" && all_could_restart(spec)) {
         return;
     }
-    for (at, before) in old.items().enumerate() {
-        let ended = before.field("state").field("terminated");
+    let back = new.items().filter(|status| !end(*status).is_set());
+    let back: BTreeSet<_> = back.map(|status| status.field("name").text()).collect();
+    let containers = by_name(spec.field(list).items());
+    for (at, before) in ended {
         let name = before.field("name").text();
-        let is_back = |status: &At<'_>| {
-            status.field("name").text() == name && !status.field("state").field("terminated").is_set()
-        };
-        if !ended.is_set() || !new.items().any(|status| is_back(&status)) {
-            continue;
-        }
-        let container = spec.field(list).items().find(|container| container.field("name").text() == name);
-        let allowed = list != "ephemeralContainers"
-            && container
-                .is_some_and(|container| should_restart(container, spec, ended.field("exitCode").number()));
-        if !allowed {
+        let code = end(before).field("exitCode").number();
+        let restarts = |container: &At<'_>| should_restart(*container, spec, code);
+        let is_allowed = list != "ephemeralContainers" && containers.get(name).is_some_and(restarts);
+        if back.contains(name) && !is_allowed {
             new.index(at).field("state").forbidden("may not be transitioned to non-terminated state");
         }
     }
@@ -270,9 +271,10 @@ fn health(resources: At<'_>) {
 
 /// Addresses must be sound, unless they were there before.
 fn sound(ips: At<'_>, old: At<'_>) {
+    let known: BTreeSet<_> = old.items().map(|ip| ip.field("ip").text()).collect();
     for ip in ips.items() {
         let text = ip.field("ip").text();
-        if !old.items().any(|old| old.field("ip").text() == text) {
+        if !known.contains(text) {
             text::legacy_ip(text).iter().for_each(|wrong| ip.invalid_value(text, wrong));
         }
     }
