@@ -54,8 +54,14 @@ pub(super) fn refresh(object: &mut Value, wanted: &Value, by: &By<'_>) {
         return;
     }
     let mut wanted = wanted.clone();
-    if let Some(annotations) = wanted.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        annotations.shift_remove(LAST_APPLIED);
+    if let Some(meta) = wanted.get_mut("metadata").and_then(Value::as_object_mut) {
+        match meta.get_mut("annotations").and_then(Value::as_object_mut) {
+            Some(annotations) if annotations.values().all(Value::is_string) => {
+                annotations.shift_remove(LAST_APPLIED);
+            }
+            // What is no map of texts is none at all to Kubernetes, also in what it notes down.
+            _ => _ = meta.shift_remove("annotations"),
+        }
     }
     let mut text = Vec::new();
     encode::any(&mut text, &wanted);
@@ -67,5 +73,28 @@ pub(super) fn refresh(object: &mut Value, wanted: &Value, by: &By<'_>) {
     let size = |(name, value): (&String, &Value)| name.len() + value.as_str().map_or(0, str::len);
     if annotations.iter().map(size).sum::<usize>() > ANNOTATIONS_BYTES_MAX {
         annotations.shift_remove(LAST_APPLIED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_noted_down_has_no_annotations_that_are_none() {
+        let by = By { manager: MANAGER, subresource: "", now: "" };
+        for (annotations, told) in [
+            (json!({"a": "b", LAST_APPLIED: "x"}), r#""annotations":{"a":"b"},"#),
+            (json!({LAST_APPLIED: "x"}), r#""annotations":{},"#),
+            (json!(null), ""),
+            (json!({"a": null}), ""),
+        ] {
+            let mut object = json!({"metadata": {"annotations": {LAST_APPLIED: "{}"}}});
+            refresh(&mut object, &json!({"metadata": {"annotations": annotations, "name": "n"}}), &by);
+            let expected = format!("{{\"metadata\":{{{told}\"name\":\"n\"}}}}\n");
+            assert_eq!(noted(&object), Some(&*expected));
+        }
     }
 }

@@ -149,7 +149,7 @@ impl World<'_> {
                     of()
                 );
                 self.live = match definition {
-                    None => without_empty_lists(told["object"].clone()),
+                    None => stored(self.oracle, &told["object"]),
                     Some(_) => theirs,
                 };
                 self.live["metadata"]["managedFields"] = told["object"]["metadata"]["managedFields"].clone();
@@ -194,6 +194,12 @@ impl World<'_> {
     }
 }
 
+/// As it comes back from Kubernetes' store, which does not tell an empty list from none.
+fn stored(oracle: &mut Oracle, object: &Value) -> Value {
+    let written = oracle.ask(&json!({"operation": "json", "object": object}));
+    oracle.ask(&json!({"operation": "protobuf", "bytes": written["bytes"]}))["object"].take()
+}
+
 fn read(row: &Resource, tree: Value) -> Object {
     from_tree(tree, Vec::new(), row, FieldValidation::Ignore).expect("an object").0
 }
@@ -215,19 +221,6 @@ fn causes(status: &Value) -> Vec<String> {
     let mut causes: Vec<_> = causes.map(Value::to_string).collect();
     causes.sort_unstable();
     causes
-}
-
-/// As it comes back from a store, which does not tell an empty list from none.
-fn without_empty_lists(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-            let kept = map.into_iter().filter(|(_, value)| !is_empty(value));
-            kept.map(|(name, value)| (name, without_empty_lists(value))).collect::<Map<_, _>>().into()
-        }
-        Value::Array(items) => items.into_iter().map(without_empty_lists).collect(),
-        scalar => scalar,
-    }
 }
 
 fn unowned(mut object: Map<String, Value>) -> Map<String, Value> {
@@ -281,7 +274,9 @@ fn thinned(value: &Value, dice: &mut Dice, is_key: bool) -> Value {
                             | "uid"
                     );
                 let is_kept = dice.below(4) > 0 || is_named;
-                is_kept.then(|| (name.clone(), thinned(inner, dice, false)))
+                is_kept.then(|| {
+                    (name.clone(), emptied(name, inner, dice).unwrap_or_else(|| thinned(inner, dice, false)))
+                })
             };
             map.iter().filter_map(keep).collect::<Map<_, _>>().into()
         }
@@ -290,6 +285,21 @@ fn thinned(value: &Value, dice: &mut Dice, is_key: bool) -> Value {
         Value::String(text) if text == "x" && dice.below(60) == 0 => Value::Null,
         Value::Bool(_) | Value::Number(_) if dice.below(60) == 0 => Value::Null,
         scalar => scalar.clone(),
+    }
+}
+
+/// Now and then a member holds nothing, in one way or another.
+fn emptied(name: &str, member: &Value, dice: &mut Dice) -> Option<Value> {
+    let empty = match member {
+        Value::Object(_) => json!({}),
+        // Those of autoscalers are filled in where there are none, and the text of an object has no empty lists.
+        Value::Array(_) if name != "policies" => json!([]),
+        _ => return None,
+    };
+    match dice.below(40) {
+        0 => Some(empty),
+        1 => Some(Value::Null),
+        _ => None,
     }
 }
 
@@ -308,6 +318,7 @@ fn run(oracle: &mut Oracle, kind: &Kind, seed: u64) -> Option<u32> {
         .filter(|name| parts::find(row, name).is_some())
         .collect();
     let mut world = World { oracle, kind, live: Value::Null, clock: 0, conflicts: 0 };
+    let mut applied: Option<(String, Value)> = None;
     // The oldest managers are joined when many write.
     for step in 0..if seed.is_multiple_of(4) { 20 } else { 8 } {
         let many = (0..14).map(|at| format!("m{at}")).collect::<Vec<_>>();
@@ -346,8 +357,16 @@ fn run(oracle: &mut Oracle, kind: &Kind, seed: u64) -> Option<u32> {
         };
         if is_applied {
             world.prepare(&mut dice, &object);
+            applied = Some((manager.to_owned(), object.clone()));
         }
         world.write(&writing, &object);
+        // Applied again, perhaps after others wrote.
+        if let Some((manager, object)) = applied.take_if(|_| dice.below(3) == 0) {
+            let writing =
+                Writing { operation: "apply", manager: &manager, subresource: "", force: dice.below(2) == 0 };
+            world.write(&writing, &object);
+            world.write(&writing, &object);
+        }
     }
     Some(world.conflicts)
 }
