@@ -52,14 +52,35 @@ impl Lens {
     /// # Errors
     /// When the bytes are no object of the resource.
     pub fn read(&self, stored: &[u8]) -> Result<Object, ReadError> {
-        let object = Object::read(stored, self.row.stored())?;
         if let (true, Some(paths)) = (self.is_scale(), &self.row.scale) {
-            return Ok(scale::of(&object, paths));
+            return Ok(scale::of(&self.scaled(stored)?, paths));
         }
+        let object = Object::read(stored, self.row.stored())?;
         Ok(match &self.row.storage {
             Some(storage) => (storage.show)(object, &self.row),
             None => object,
         })
+    }
+
+    /// The object that is scaled, with what its definition fills in by now.
+    fn scaled(&self, stored: &[u8]) -> Result<Object, ReadError> {
+        let mut object = Object::read(stored, self.row.stored())?;
+        if let Some(custom) = &self.row.custom {
+            custom.fill(&mut object.fields);
+        }
+        Ok(object)
+    }
+
+    /// Why an object has no scale to be shown: those of definitions may not say how many replicas they want.
+    ///
+    /// # Errors
+    /// When the bytes are no object of the resource.
+    pub fn lacks_scale(&self, stored: &[u8]) -> Result<Option<String>, ReadError> {
+        let paths = self.row.scale.as_ref().filter(|_| self.is_scale() && self.row.custom.is_some());
+        let Some(paths) = paths else { return Ok(None) };
+        let is_there = scale::at(&self.scaled(stored)?, &paths.spec).is_some();
+        let why = || format!("the spec replicas field \".{}\" does not exist", paths.spec.join("."));
+        Ok((!is_there).then(why))
     }
 
     /// The object to be stored for one in the form that is shown, filled in; `old` is the one that is stored.

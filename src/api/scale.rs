@@ -26,12 +26,15 @@ impl ScalePaths {
     }
 }
 
+/// What an object holds at a path.
+pub(crate) fn at<'o>(object: &'o Object, path: &[String]) -> Option<&'o Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(object.fields.get(first)?, |value, name| value.get(name))
+}
+
 /// The scale of an object.
 pub fn of(object: &Object, paths: &ScalePaths) -> Object {
-    let at = |path: &[String]| -> Option<&Value> {
-        let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(object.fields.get(first)?, |value, name| value.get(name))
-    };
+    let at = |path: &[String]| at(object, path);
     let count = |path| at(path).and_then(Value::as_i64).unwrap_or(0);
     let mut status = Map::from_iter([("replicas".to_owned(), count(&paths.status).into())]);
     let selector = paths.selector.as_deref().and_then(at).map(selector_text).unwrap_or_default();

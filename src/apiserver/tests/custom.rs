@@ -319,6 +319,12 @@ async fn versions_are_converted_by_name_and_the_schema_of_now_holds() {
         names,
         [json!({"colour": "red", "size": "small"}), json!({"colour": "blue", "size": "large"})]
     );
+    // The scale of a version that fills in replicas, and of one that does not know them.
+    assert_eq!(api.get(&format!("{FOOS}/b/scale")).await.body["spec"]["replicas"], 1);
+    assert_eq!(
+        api.get(&format!("{newer}/b/scale")).await.failure(),
+        (500, r#"Internal error occurred: the spec replicas field ".spec.replicas" does not exist"#)
+    );
     let moment = api.memory.moment();
     let stored = moment.state.get("example.com/foos/default/b").expect("stored");
     let stored: Value = serde_json::from_slice(&stored.bytes.to_bytes()).expect("JSON");
