@@ -25,6 +25,7 @@ mod remove;
 mod reset;
 mod scale;
 mod set;
+mod settled;
 mod shape;
 mod typed;
 mod update;

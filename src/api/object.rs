@@ -174,8 +174,11 @@ fn around_entries(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 /// Whether the bytes of two objects as they are stored have owners of fields, and are the same but for these.
 pub fn differ_in_owners_alone(one: &[u8], other: &[u8]) -> bool {
-    let (Some(one), Some(other)) = (around_entries(one), around_entries(other)) else { return false };
-    one.1 != other.1 && (one.0, one.2) == (other.0, other.2)
+    let Some((head, list, tail)) = around_entries(one) else { return false };
+    // Most differ elsewhere.
+    let may_be = other.starts_with(head) && other.ends_with(tail);
+    let is_it = |other: (&[u8], &[u8], &[u8])| (head, tail) == (other.0, other.2) && list != other.1;
+    may_be && around_entries(other).is_some_and(is_it)
 }
 
 /// The object that is a member of another; an empty one is put where there is none.

@@ -16,7 +16,7 @@ pub(super) enum Operation {
 }
 
 /// How many managers may own fields by updates; the oldest are joined.
-const UPDATERS_MAX: usize = 10;
+pub(super) const UPDATERS_MAX: usize = 10;
 
 /// Who owns what the oldest managers owned.
 const ANCIENT: &str = "ancient-changes";
@@ -100,7 +100,7 @@ impl Owner<'_> {
     }
 
     fn epoch_s(&self) -> i64 {
-        self.time.as_deref().and_then(time::parse).unwrap_or_default().div_euclid(1_000_000)
+        epoch_s(self.time.as_deref())
     }
 
     fn entry(self) -> Entry {
@@ -125,13 +125,27 @@ impl Operation {
     }
 }
 
-/// The entries of owners, in the order in which Kubernetes keeps them.
-pub(super) fn entries(mut owners: Owners<'_>) -> Vec<Entry> {
-    owners.sort_by_cached_key(|owner| {
-        let texts = [&owner.manager, &owner.api_version, &owner.subresource];
-        (owner.operation, owner.epoch_s(), texts.map(|text| text.clone().into_owned()))
+fn epoch_s(time: Option<&str>) -> i64 {
+    time.and_then(time::parse).unwrap_or_default().div_euclid(1_000_000)
+}
+
+/// The entries of owners, in order.
+pub(super) fn entries(owners: Owners<'_>) -> Vec<Entry> {
+    let mut entries: Vec<_> = owners.into_iter().map(Owner::entry).collect();
+    sort(&mut entries);
+    entries
+}
+
+/// Puts entries into the order in which Kubernetes keeps them.
+pub(super) fn sort(entries: &mut [Entry]) {
+    entries.sort_by_cached_key(|entry| {
+        let Entry { operation, manager, api_version, subresource, .. } = entry;
+        (
+            operation.clone(),
+            epoch_s(entry.time.as_deref()),
+            [manager, api_version, subresource].map(String::clone),
+        )
     });
-    owners.into_iter().map(Owner::entry).collect()
 }
 
 /// Joins the oldest managers of updates when there are too many: those of one version become one.

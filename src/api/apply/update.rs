@@ -13,6 +13,7 @@ use super::first;
 use super::managers::{self, Operation, Owner, Owners};
 use super::reset::{self, NOBODYS};
 use super::set::Set;
+use super::settled;
 use super::shape;
 use super::typed::Members;
 use super::versions::{self, Changes, Seen};
@@ -24,13 +25,22 @@ use crate::resource::Resource;
 /// the manager's from now on.
 pub fn update(row: &Resource, old: Option<&Object>, new: &mut Object, by: &By<'_>) {
     let given = std::mem::take(&mut new.meta.managed_fields);
+    let settled = old.and_then(|old| settled::entries(row, old, new, &given, by));
+    let Some(entries) = settled else { return track(row, old, new, given, by) };
+    if cfg!(debug_assertions) {
+        track(row, old, new, given, by);
+        assert_eq!(entries, new.meta.managed_fields, "no field came to another owner");
+    }
+    new.meta.managed_fields = entries;
+}
+
+/// The same, with the sets of all owners.
+fn track(row: &Resource, old: Option<&Object>, new: &mut Object, given: Vec<Entry>, by: &By<'_>) {
     let known = old.map_or(&[][..], |old| &old.meta.managed_fields);
-    let meta = tracked(&new.meta);
-    let new_members = Members { map: Some(&new.fields), meta: Some(&meta), is_stored: true };
+    let new_meta = tracked(&new.meta);
     let old_meta = old.map_or_else(|| json!({}), |old| tracked(&old.meta));
     let nothing = Map::new();
     let old_fields = old.map_or(&nothing, |old| &old.fields);
-    let old_members = Members { map: Some(old_fields), meta: Some(&old_meta), is_stored: true };
     let is_stated = by.subresource.is_empty();
     let is_reset = is_stated && given.len() == 1 && given[0] == Entry::default();
     let mut owners = Owners::new();
@@ -45,7 +55,8 @@ pub fn update(row: &Resource, old: Option<&Object>, new: &mut Object, by: &By<'_
     }
     if owners.is_empty() && by.subresource.is_empty() {
         let filter = reset::filter(row, "");
-        let written = first::write(old_members, new_members, &row.schema, filter).unwrap_or_default();
+        let (old, new_members) = (stored(old_fields, &old_meta), stored(&new.fields, &new_meta));
+        let written = first::write(old, new_members, &row.schema, filter).unwrap_or_default();
         new.meta.managed_fields = by.first(row, written).into_iter().collect();
         return;
     }
@@ -55,12 +66,28 @@ pub fn update(row: &Resource, old: Option<&Object>, new: &mut Object, by: &By<'_
     }
     let others = versions::of_owners(row, &mut owners);
     let seen: Result<Vec<_>, _> = others.into_iter().map(|other| seen_as(row, other, old, new)).collect();
-    let found = compare::objects(old_members, new_members, &row.schema);
+    let found = compared(row, (old_fields, &old_meta), (&new.fields, &new_meta));
     let advanced = seen.as_deref().map_err(Clone::clone).and_then(|seen| {
         advance(row, &mut owners, found?, seen, by)?;
         Ok(managers::entries(owners))
     });
     new.meta.managed_fields = advanced.unwrap_or_else(|_| known.to_vec());
+}
+
+/// What differs between two stored objects, each the members of its type and its metadata.
+///
+/// # Errors
+/// Says which list has an item that cannot be told from others.
+pub(super) fn compared<'o>(
+    row: &'o Resource,
+    old: (&'o Map<String, Value>, &'o Value),
+    new: (&'o Map<String, Value>, &'o Value),
+) -> Result<Comparison<'o>, String> {
+    compare::objects(stored(old.0, old.1), stored(new.0, new.1), &row.schema)
+}
+
+fn stored<'o>(fields: &'o Map<String, Value>, meta: &'o Value) -> Members<'o> {
+    Members { map: Some(fields), meta: Some(meta), is_stored: true }
 }
 
 /// Both objects as another version has them.
@@ -71,7 +98,7 @@ fn seen_as(row: &Resource, other: Arc<Resource>, old: Option<&Object>, new: &Obj
 }
 
 /// The metadata that managers may own.
-fn tracked(meta: &ObjectMeta) -> Value {
+pub(super) fn tracked(meta: &ObjectMeta) -> Value {
     const SYSTEM: &[&str] =
         &["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"];
     let mut members = meta.members();
@@ -142,7 +169,7 @@ impl<'a> By<'a> {
     }
 
     /// Kubernetes has no manager without a name.
-    fn name(&self) -> &'a str {
+    pub(super) fn name(&self) -> &'a str {
         if self.manager.is_empty() { "unknown" } else { self.manager }
     }
 
