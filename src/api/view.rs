@@ -33,12 +33,25 @@ impl<'b> View<'b> {
 
     /// The member of this name.
     pub fn get(self, name: &str) -> Self {
-        self.raw().find(|(key, _)| *key == name.as_bytes()).map_or(Self::ABSENT, |(_, value)| value)
+        self.at(&[name])
     }
 
-    /// The value at a path of member names.
+    /// The value at a path of member names. What stands behind it is not read.
     pub fn at(self, path: &[&str]) -> Self {
-        path.iter().fold(self, |view, name| view.get(name))
+        if path.is_empty() {
+            return self;
+        }
+        let mut scan = Scan::new(self);
+        for name in path {
+            loop {
+                match scan.key() {
+                    None => return Self::ABSENT,
+                    Some(key) if key == name.as_bytes() => break,
+                    Some(_) => _ = scan.value(),
+                }
+            }
+        }
+        scan.value()
     }
 
     /// The members of these names, found in one pass.
