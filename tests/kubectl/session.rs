@@ -13,6 +13,10 @@ use crate::normal;
 /// How long one command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Where commands of a session find programs beside their own: kubectl tells of directories that are not there, and of
+/// plugins.
+const SYSTEM_PATH: &str = "/usr/bin:/bin";
+
 /// A kubectl, the cluster it talks to, and a home of its own.
 pub struct Session {
     home: PathBuf,
@@ -50,12 +54,11 @@ impl Session {
     /// # Errors
     /// When it takes too long.
     pub async fn run(&mut self, line: &str) -> Result<String> {
-        let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("bash");
         command
             .args(["-c", line])
             .current_dir(&self.scripts)
-            .env("PATH", format!("{}/bin:{path}", self.home.display()))
+            .env("PATH", format!("{}/bin:{SYSTEM_PATH}", self.home.display()))
             .env("HOME", &self.home)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("CONTEXT", &self.contexts[self.turn % self.contexts.len()])
