@@ -42,9 +42,6 @@ pub(super) fn entries(
     let found = compared(row, (&old.fields, &old_meta), (&new.fields, &new_meta)).ok()?;
     let filter = reset::filter(row, by.subresource);
     let found = found.each(|set| filter.of(set));
-    if !found.removed.is_empty() {
-        return None;
-    }
     let (mut is_written, mut is_settled) = (false, true);
     let mut look = |path: &[&Element<'_>]| {
         let is_nobodys = is_nobodys(path);
@@ -54,6 +51,8 @@ pub(super) fn entries(
     };
     found.modified.each(&mut look);
     found.added.each(&mut look);
+    // What goes and was nobody's is missed by nobody.
+    found.removed.each(&mut |path| is_settled = is_settled && !known.iter().any(|entry| holds(entry, path)));
     let mut entries = known.clone();
     if is_written {
         entries[mine].time = Some(by.now.to_owned());
@@ -129,6 +128,10 @@ mod tests {
         ] {
             assert_eq!(settled(data.clone(), manager), None, "{data} by {manager}");
         }
+        let mut wider = old.clone();
+        wider.fields["data"]["c"] = "1".into();
+        let less = object(json!({"a": "1", "b": "1"}));
+        assert_eq!(entries(row, &wider, &less, &[], &by("one")).as_ref(), Some(&same), "nobody's is gone");
         let mut shared = old.clone();
         shared
             .meta
