@@ -7,11 +7,15 @@ use super::element::Element;
 use super::entry::{Entry, FIELDS_TYPE};
 use super::managers::{self, Operation, UPDATERS_MAX};
 use super::reset::{self, NOBODYS};
+use super::set::Set;
 use super::update::{compared, tracked};
 use super::{By, check};
 use crate::object::Object;
 use crate::resource::Resource;
 use crate::view::View;
+
+/// Fields that are looked for in the text of each set, from its beginning; for more it is faster to build the sets.
+const FIELDS_MAX: usize = 16;
 
 /// The entries of an object that was changed; `given` are those that its client sent. `None`: it takes more to know.
 pub(super) fn entries(
@@ -42,6 +46,9 @@ pub(super) fn entries(
     let found = compared(row, (&old.fields, &old_meta), (&new.fields, &new_meta)).ok()?;
     let filter = reset::filter(row, by.subresource);
     let found = found.each(|set| filter.of(set));
+    if [&found.modified, &found.added, &found.removed].map(Set::size).iter().sum::<usize>() > FIELDS_MAX {
+        return None;
+    }
     let (mut is_written, mut is_settled) = (false, true);
     let mut look = |path: &[&Element<'_>]| {
         let is_nobodys = is_nobodys(path);
@@ -66,6 +73,7 @@ fn is_plain(entry: &Entry, row: &Resource) -> bool {
     entry.api_version == row.api_version()
         && entry.fields_type == FIELDS_TYPE
         && operations.contains(&&*entry.operation)
+        && entry.fields.as_deref().is_some_and(|fields| fields != "{}")
 }
 
 /// Whether two entries of one version are of one manager.
@@ -128,6 +136,14 @@ mod tests {
         ] {
             assert_eq!(settled(data.clone(), manager), None, "{data} by {manager}");
         }
+        let many = |value: &str| (0..=FIELDS_MAX).map(|at| (format!("k{at}"), value.into())).collect();
+        let mut large = object(Value::Object(many("1")));
+        update(row, None, &mut large, &by("one"));
+        assert_eq!(
+            entries(row, &large, &object(Value::Object(many("2"))), &[], &by("one")),
+            None,
+            "too many"
+        );
         let mut wider = old.clone();
         wider.fields["data"]["c"] = "1".into();
         let less = object(json!({"a": "1", "b": "1"}));
