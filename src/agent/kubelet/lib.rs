@@ -1,0 +1,1 @@
+//! Pods on one node: plans, and containers through an engine.

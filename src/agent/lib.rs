@@ -1,0 +1,1 @@
+//! One node: joining, and the parts that run there.

@@ -1,0 +1,1 @@
+//! Addresses, interfaces and routes of pods.

@@ -1,0 +1,1 @@
+//! Services on one node: rulesets as data, nftables.

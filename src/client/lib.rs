@@ -1,0 +1,1 @@
+//! The API as agents use it: several masters, watches that resume.

@@ -1,0 +1,1 @@
+//! Every controller: a folder each, and the table of them.

@@ -1,0 +1,1 @@
+//! Nodes without containers, thousands in one process.

@@ -1,0 +1,1 @@
+//! Which node a pod gets: snapshot, filters, scores.
