@@ -1,5 +1,7 @@
 //! Label selectors: `app=web,tier in (a, b),!old`, read and refused as Kubernetes does.
 
+use serde_json::{Map, Value};
+
 use crate::field_error::quoted;
 use crate::names;
 
@@ -42,6 +44,36 @@ impl Selector {
         Parser { tokens: tokens(text), at: 0 }.selector().map_err(SelectorError)
     }
 
+    /// What a map of labels selects, as Services and ReplicationControllers hold one: all of them must be there.
+    pub fn of_labels(labels: &Map<String, Value>) -> Self {
+        let one = |(key, value): (&String, &Value)| Requirement {
+            key: key.clone(),
+            test: Test::In(vec![value.as_str().unwrap_or_default().to_owned()]),
+        };
+        Self(labels.iter().map(one).collect())
+    }
+
+    /// What a `LabelSelector` selects: `matchLabels` and `matchExpressions`. An operator that nobody knows matches
+    /// nothing; validation keeps those out.
+    pub fn of_label_selector(selector: &Value) -> Self {
+        let labels = selector.get("matchLabels").and_then(Value::as_object);
+        let mut all = labels.map(Self::of_labels).unwrap_or_default().0;
+        let expressions = selector.get("matchExpressions").and_then(Value::as_array);
+        all.extend(expressions.into_iter().flatten().map(expression));
+        Self(all)
+    }
+
+    /// The labels that must have one given value: what an index looks a selector up by.
+    pub fn equalities(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|requirement| match &requirement.test {
+            Test::In(values) => match &values[..] {
+                [value] => Some((requirement.key.as_str(), value.as_str())),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// Whether it lets everything pass.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -51,6 +83,20 @@ impl Selector {
     pub fn matches<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
         self.0.iter().all(|requirement| requirement.test.holds(label(&requirement.key)))
     }
+}
+
+/// One of `matchExpressions`.
+fn expression(expression: &Value) -> Requirement {
+    let values = expression.get("values").and_then(Value::as_array).into_iter().flatten();
+    let values: Vec<String> = values.filter_map(Value::as_str).map(str::to_owned).collect();
+    let test = match expression["operator"].as_str().unwrap_or_default() {
+        "NotIn" => Test::NotIn(values),
+        "Exists" => Test::Present,
+        "DoesNotExist" => Test::Absent,
+        "In" => Test::In(values),
+        _ => Test::In(Vec::new()),
+    };
+    Requirement { key: expression["key"].as_str().unwrap_or_default().to_owned(), test }
 }
 
 impl Test {

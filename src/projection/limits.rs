@@ -1,0 +1,51 @@
+//! Every bound of this crate, with its reason.
+
+use std::time::Duration;
+
+/// Submissions in flight at a time, of all controllers together: enough to fill an entry of the log, few enough that
+/// deciding them does not hold up the folding of Changes.
+pub const SUBMISSIONS_MAX: usize = 64;
+
+/// How long a key whose intents were refused waits before it is planned again; doubled each time.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+
+/// The longest such wait: Kubernetes' controllers go up to 1,000 s, too long for what a person mends meanwhile.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// How long a key whose plan panicked is left alone. Nothing but a change of the program mends it, but a change of what
+/// it looks at may avoid it.
+pub const PANIC_BACKOFF: Duration = Duration::from_secs(60);
+
+/// How often every key of every controller is planned again, in the background: the repair of whatever a wake missed.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Keys of a sweep that are planned between two looks at what else there is to do.
+pub const SWEEP_STEP: usize = 32;
+
+/// Keys woken of late that a master remembers while it does not lead: a new leader looks at these first.
+pub const RECENT_WAKES_MAX: usize = 10_000;
+
+/// How often the leader confirms that it leads and that its log goes on; between two confirmations further apart than
+/// [`OFFICE_GAP_MAX`] no time counts.
+pub const OFFICE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// See [`OFFICE_INTERVAL`].
+pub const OFFICE_GAP_MAX: Duration = Duration::from_secs(2);
+
+/// Typed objects kept decoded, twice this at most.
+pub const TYPED_MAX: usize = 4_096;
+
+/// Events that wait to be written; further ones push out the oldest.
+pub const EVENTS_WAITING_MAX: usize = 20_000;
+
+/// Events written by one transaction.
+pub const EVENTS_PER_TXN: usize = 64;
+
+/// How long Events are gathered before they are written.
+pub const EVENTS_PAUSE: Duration = Duration::from_millis(100);
+
+/// Events about the same thing that are remembered, to count up one instead of writing another.
+pub const EVENTS_KNOWN_MAX: usize = 8_192;
+
+/// How long a reason that is told again changes nothing: plans tell their reasons each time they run.
+pub const EVENT_REPEAT_AFTER: Duration = Duration::from_secs(60);

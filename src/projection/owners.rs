@@ -1,0 +1,95 @@
+//! Who belongs to whom: every owner reference of every object, from both ends.
+
+use std::sync::Arc;
+
+use api::Key;
+use api::view::View;
+use imbl::OrdMap;
+use state::{Change, Object};
+
+/// One of an object's `metadata.ownerReferences`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerReference {
+    /// `apps/v1`.
+    pub api_version: Box<str>,
+    /// `ReplicaSet`.
+    pub kind: Box<str>,
+    /// The owner's name; its namespace is the dependent's, or none.
+    pub name: Box<str>,
+    /// The owner's uid.
+    pub uid: Arc<str>,
+    /// Whether this owner manages the object.
+    pub is_controller: bool,
+    /// Whether a foreground deletion of the owner waits for this object.
+    pub blocks_deletion: bool,
+}
+
+/// All references of all objects.
+#[derive(Clone, Debug, Default)]
+pub struct Owners {
+    of: OrdMap<Key, Arc<[OwnerReference]>>,
+    dependents: imbl::OrdSet<(Arc<str>, Key)>,
+}
+
+impl Owners {
+    /// Takes in one change.
+    pub fn fold(&mut self, change: &Change) {
+        let key = &change.object.key;
+        let after = if change.deleted { Vec::new() } else { read(&change.object) };
+        let before = self.of.get(key).cloned();
+        if before.as_deref().unwrap_or(&[]) == after {
+            return;
+        }
+        for reference in before.iter().flat_map(|all| all.iter()) {
+            self.dependents.remove(&(Arc::clone(&reference.uid), key.clone()));
+        }
+        for reference in &after {
+            self.dependents.insert((Arc::clone(&reference.uid), key.clone()));
+        }
+        if after.is_empty() {
+            self.of.remove(key);
+        } else {
+            self.of.insert(key.clone(), after.into());
+        }
+    }
+
+    /// The owners of an object, as it names them.
+    pub fn of(&self, key: &Key) -> &[OwnerReference] {
+        self.of.get(key).map_or(&[], |all| all)
+    }
+
+    /// The owner that manages an object.
+    pub fn controller_of(&self, key: &Key) -> Option<&OwnerReference> {
+        self.of(key).iter().find(|reference| reference.is_controller)
+    }
+
+    /// The keys of all objects that name this uid as an owner, in key order.
+    pub fn dependents<'s>(&'s self, uid: &str) -> impl Iterator<Item = &'s Key> + use<'s> {
+        let uid: Arc<str> = uid.into();
+        let from = (Arc::clone(&uid), Key::lowest());
+        self.dependents.range(from..).take_while(move |(of, _)| *of == uid).map(|(_, key)| key)
+    }
+
+    /// The keys of all objects that have owners, in key order.
+    pub fn owned(&self) -> impl Iterator<Item = &Key> {
+        self.of.keys()
+    }
+}
+
+/// The owner references of an object.
+pub fn read(object: &Object) -> Vec<OwnerReference> {
+    let bytes = object.bytes.to_bytes();
+    let list = View::new(&bytes).at(&["metadata", "ownerReferences"]);
+    if !list.is_there() {
+        return Vec::new();
+    }
+    let one = |reference: View<'_>| OwnerReference {
+        api_version: reference.get("apiVersion").text().into(),
+        kind: reference.get("kind").text().into(),
+        name: reference.get("name").text().into(),
+        uid: reference.get("uid").text().into(),
+        is_controller: reference.get("controller").is_true(),
+        blocks_deletion: reference.get("blockOwnerDeletion").is_true(),
+    };
+    list.items().map(one).collect()
+}

@@ -1,0 +1,137 @@
+//! Reasons become Events: written in the background, a few at a time, and counted up where they repeat.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, LazyLock};
+
+use api::view::View;
+use api::{Key, Resource, time};
+use base::env;
+use serde_json::{Value, json};
+
+use crate::controller::Reason;
+use crate::intent::{Intent, Op};
+use crate::limits::{EVENT_REPEAT_AFTER, EVENTS_KNOWN_MAX, EVENTS_PER_TXN, EVENTS_WAITING_MAX};
+use crate::world::World;
+
+static EVENTS: LazyLock<Arc<Resource>> = LazyLock::new(|| Resource::builtin("", "v1", "events"));
+
+/// The same happened to the same object, told by the same controller.
+type Told = (usize, Key, &'static str, String);
+
+/// An Event that was written.
+struct Known {
+    event: Key,
+    count: u64,
+    last_ms: u64,
+}
+
+/// What is to be told, and what was.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    waiting: VecDeque<(usize, Value, Option<Told>)>,
+    known: BTreeMap<Told, Known>,
+}
+
+impl Recorder {
+    /// Notes a reason that the controller of this index gave, unless it said the same a moment ago.
+    pub fn note(&mut self, world: &World, controller: (usize, &str), reason: Reason, now_ms: u64) {
+        let (index, component) = controller;
+        let Some(about) = world.state.get(reason.about.as_str()) else { return };
+        let told = (index, reason.about.clone(), reason.reason, reason.message.clone());
+        if let Some(known) = self.known.get_mut(&told) {
+            if now_ms < known.last_ms + EVENT_REPEAT_AFTER.as_millis() as u64 {
+                return;
+            }
+            known.last_ms = now_ms;
+            known.count += 1;
+            let again = json!({"count": known.count, "lastTimestamp": time::rfc3339(now_ms)});
+            return self.push(index, again, Some(told));
+        }
+        let bytes = about.bytes.to_bytes();
+        let [kind, api_version] = View::new(&bytes).pick(["kind", "apiVersion"]);
+        let namespace = match about.key.namespace() {
+            "" => "default",
+            namespace => namespace,
+        };
+        let name = format!("{}.{:016x}", about.key.name(), env::random_u64());
+        let now = time::rfc3339(now_ms);
+        let event = json!({
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": {
+                "kind": kind.text(),
+                "namespace": about.key.namespace(),
+                "name": about.key.name(),
+                "uid": about.meta.uid,
+                "apiVersion": api_version.text(),
+                "resourceVersion": about.revision.to_string(),
+            },
+            "reason": reason.reason,
+            "message": reason.message,
+            "source": {"component": component},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+            "type": if reason.is_warning { "Warning" } else { "Normal" },
+            "eventTime": null,
+            "reportingComponent": component,
+            "reportingInstance": "",
+        });
+        if self.known.len() >= EVENTS_KNOWN_MAX {
+            self.known.clear();
+        }
+        self.known.insert(told, Known { event: EVENTS.key(namespace, &name), count: 1, last_ms: now_ms });
+        self.push(index, event, None);
+    }
+
+    fn push(&mut self, controller: usize, event: Value, again: Option<Told>) {
+        if self.waiting.len() >= EVENTS_WAITING_MAX {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back((controller, event, again));
+    }
+
+    /// Whether there is something to write.
+    pub fn has_some(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The next transaction's worth, of one controller. What cannot be written any more is left out: its namespace went.
+    pub fn next(&mut self, world: &World) -> Option<(usize, Intent)> {
+        let controller = self.waiting.front()?.0;
+        let mut ops: Vec<Op> = Vec::new();
+        while let Some((of, ..)) = self.waiting.front()
+            && *of == controller
+            && ops.len() < EVENTS_PER_TXN
+        {
+            let Some((_, event, again)) = self.waiting.pop_front() else { break };
+            ops.extend(match again {
+                None => created(world, event),
+                Some(told) => {
+                    let found = self.known.get(&told).and_then(|known| world.state.get(known.event.as_str()));
+                    // It expired, or was not written: told anew when it is told again.
+                    if found.is_none() {
+                        self.known.remove(&told);
+                    }
+                    found.map(|found| Op::Patch {
+                        key: found.key.clone(),
+                        revision: found.revision,
+                        subresource: "",
+                        patch: event,
+                    })
+                }
+            });
+        }
+        Some((controller, Intent { ops, guards: Vec::new(), told: None }))
+    }
+
+    /// Forgets everything: another master tells from now on.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn created(world: &World, event: Value) -> Option<Op> {
+    let namespace = event["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+    let within = world.state.get(&format!("core/namespaces/{namespace}"))?;
+    (!within.meta.deleting).then(|| Op::Create { row: Arc::clone(&EVENTS), namespace, object: event })
+}

@@ -1,0 +1,484 @@
+//! The loop that plans keys and carries the plans out.
+//!
+//! # Flow
+//! Facts are folded on every master. On the leader, once every entry of earlier terms is applied, woken keys are planned
+//! one after the other and their intents are submitted, some at a time; what came of them decides when a key is planned
+//! again. A new leader plans first what was woken of late, then every key there is.
+//!
+//! # Guarantees
+//! - Two plans of one key never overlap, and the second sees what the first did.
+//! - After a proposal of unknown outcome nothing of that key is planned before a later entry of this leader was applied:
+//!   the proposal is in World then, or will never be applied.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::env::{self, Instant};
+use base::shutdown::Shutdown;
+use base::telemetry::Metrics;
+use state::{Change, State};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::controller::{Controller, LastOutcomes, Plan, Reason, Refused, Wakes};
+use crate::intent::{Intent, Told};
+use crate::limits::{
+    EVENTS_PAUSE, OFFICE_GAP_MAX, OFFICE_INTERVAL, PANIC_BACKOFF, RECENT_WAKES_MAX, SUBMISSIONS_MAX,
+    SWEEP_INTERVAL, SWEEP_STEP,
+};
+use crate::metrics::RunnerMetrics;
+use crate::queue::{Ended, Queue, Work};
+use crate::recorder::Recorder;
+use crate::submit::{Done, NotDone, Submit};
+use crate::world::World;
+
+/// What was applied on this master.
+#[derive(Debug)]
+pub enum Facts {
+    /// Changes, and the State that they led to; also for entries without changes.
+    Applied(State, Vec<Change>),
+    /// Another State: the first one, or after a snapshot or a gap.
+    Reset(State),
+}
+
+/// Where facts come from.
+#[async_trait::async_trait]
+pub trait Source: Send + 'static {
+    /// Waits for the next facts; the first are a reset. Cancel-safe.
+    async fn next(&mut self) -> Facts;
+}
+
+/// What the runner asks of this master.
+#[async_trait::async_trait]
+pub trait Leadership: Send + Sync + 'static {
+    /// The term in which this master leads; `None` while it does not.
+    fn term(&self) -> Option<u64>;
+
+    /// Whether a quorum confirms it, now.
+    async fn confirm(&self) -> bool;
+}
+
+/// What a runner needs.
+pub struct Options {
+    /// The table.
+    pub controllers: Vec<Controller>,
+    /// What is applied.
+    pub source: Box<dyn Source>,
+    /// Whether this master acts.
+    pub leadership: Arc<dyn Leadership>,
+    /// Where intents go.
+    pub submit: Arc<dyn Submit>,
+    /// Where it writes what it measures.
+    pub metrics: Metrics,
+}
+
+/// What a task tells the loop.
+enum Report {
+    /// The intents of a key of that term have their outcomes.
+    Ended {
+        term: u64,
+        work: Work,
+        outcomes: Vec<(Option<Told>, Result<Done, NotDone>)>,
+        requeue_ms: Option<u64>,
+        failures: u32,
+    },
+    /// Events were written, or not.
+    Recorded,
+    /// Time passed in office.
+    Office { term: u64, elapsed_ms: u64 },
+}
+
+/// The runner of one master.
+pub struct Runner {
+    controllers: Vec<Controller>,
+    source: Box<dyn Source>,
+    leadership: Arc<dyn Leadership>,
+    submit: Arc<dyn Submit>,
+    metrics: RunnerMetrics,
+    world: World,
+    shown: watch::Sender<World>,
+    queue: Queue,
+    recorder: Recorder,
+    is_recording: bool,
+    record_at: Instant,
+    /// The term in which this master acts.
+    acting: Option<u64>,
+    /// What was woken of late, while others act.
+    recent: VecDeque<Work>,
+    /// When everything is planned again.
+    sweep_at: Instant,
+    places: Arc<Semaphore>,
+    reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
+}
+
+impl Runner {
+    /// Prepares to run; the receiver shows World as it is folded.
+    pub fn new(options: Options) -> (Self, watch::Receiver<World>) {
+        let (shown, seen) = watch::channel(World::default());
+        let runner = Self {
+            controllers: options.controllers,
+            source: options.source,
+            leadership: options.leadership,
+            submit: options.submit,
+            metrics: RunnerMetrics::new(&options.metrics),
+            world: World::default(),
+            shown,
+            queue: Queue::default(),
+            recorder: Recorder::default(),
+            is_recording: false,
+            record_at: env::monotonic(),
+            acting: None,
+            recent: VecDeque::new(),
+            sweep_at: env::monotonic(),
+            places: Arc::new(Semaphore::new(SUBMISSIONS_MAX)),
+            // Bounded by the keys that are planned: each has one report on its way at most.
+            reports: mpsc::unbounded_channel(),
+        };
+        (runner, seen)
+    }
+
+    /// Runs until the shutdown.
+    pub async fn run(mut self, mut shutdown: Shutdown) {
+        let office = env::spawn(hold_office(Arc::clone(&self.leadership), self.reports.0.clone()));
+        loop {
+            let more = self.act();
+            let wake_at = self.next_wake(more);
+            // All arms may be dropped without losing anything: both receivers are cancel-safe, and timers are made anew.
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => break,
+                facts = self.source.next() => self.take(facts),
+                Some(report) = self.reports.1.recv() => self.hear(report),
+                () = env::sleep_until(wake_at) => {}
+            }
+        }
+        office.abort();
+    }
+
+    /// When the loop looks again though nothing happens.
+    fn next_wake(&mut self, more: bool) -> Instant {
+        let now = env::monotonic();
+        if more {
+            return now;
+        }
+        let mut at = self.sweep_at.max(now + Duration::from_millis(1));
+        if self.acting.is_none() {
+            return at.max(now + OFFICE_INTERVAL);
+        }
+        if let Some(timer_ms) = self.queue.tick(env::wall_ms()) {
+            at = at.min(now + Duration::from_millis(timer_ms.saturating_sub(env::wall_ms()).max(1)));
+        }
+        if self.recorder.has_some() && !self.is_recording {
+            at = at.min(self.record_at);
+        }
+        at
+    }
+
+    /// Takes in what was applied.
+    fn take(&mut self, facts: Facts) {
+        let now_ms = env::wall_ms();
+        match facts {
+            Facts::Reset(state) => {
+                let office = std::mem::take(&mut self.world.office);
+                self.world = World::of(state);
+                self.world.office = office;
+                self.resign();
+            }
+            Facts::Applied(state, changes) => {
+                self.world.fold(state, &changes);
+                for change in changes.iter().filter(|change| !change.object.key.is_internal()) {
+                    self.wake(change, now_ms);
+                }
+            }
+        }
+        self.queue.reached(self.world.state.revision(), now_ms);
+        self.shown.send_replace(self.world.clone());
+        self.take_office(now_ms);
+    }
+
+    fn wake(&mut self, change: &Change, now_ms: u64) {
+        let mut wakes = Wakes::default();
+        for (index, controller) in self.controllers.iter().enumerate() {
+            (controller.wakes)(&self.world, change, &mut wakes);
+            for key in wakes.take() {
+                if self.acting.is_some() {
+                    self.queue.wake((index, key), now_ms);
+                } else {
+                    if self.recent.len() == RECENT_WAKES_MAX {
+                        self.recent.pop_front();
+                    }
+                    self.recent.push_back((index, key));
+                }
+            }
+        }
+    }
+
+    /// Begins to act when this master leads and all entries of earlier terms are applied; ends when it does not.
+    fn take_office(&mut self, now_ms: u64) {
+        let term = self.leadership.term();
+        if self.acting == term {
+            return;
+        }
+        self.resign();
+        let Some(term) = term.filter(|term| self.world.state.term() == *term) else { return };
+        tracing::info!(term, "controllers act on this master");
+        self.acting = Some(term);
+        // Nobody was heard by this leader yet.
+        self.world.office = crate::office::Office::default();
+        for work in std::mem::take(&mut self.recent) {
+            self.queue.wake(work, now_ms);
+        }
+        self.sweep_at = env::monotonic();
+    }
+
+    fn resign(&mut self) {
+        if self.acting.take().is_some() {
+            tracing::info!("controllers no longer act on this master");
+        }
+        self.queue = Queue::default();
+        self.recorder.clear();
+    }
+
+    /// Plans what waits, as long as submissions have places. Returns whether there is more that can be done at once.
+    fn act(&mut self) -> bool {
+        let now_ms = env::wall_ms();
+        self.take_office(now_ms);
+        let Some(term) = self.acting else { return false };
+        if env::monotonic() >= self.sweep_at {
+            self.sweep(now_ms);
+        }
+        self.queue.tick(now_ms);
+        for _ in 0..SWEEP_STEP {
+            if self.places.available_permits() == 0 {
+                break;
+            }
+            let Some((work, last)) = self.queue.next() else { break };
+            self.plan(term, work, last, now_ms);
+        }
+        if self.recorder.has_some() && !self.is_recording && env::monotonic() >= self.record_at {
+            self.record(term);
+        }
+        self.metrics.waiting.set(self.queue.len() as i64);
+        self.queue.len() > 0 && self.places.available_permits() > 0
+    }
+
+    fn sweep(&mut self, now_ms: u64) {
+        self.sweep_at = env::monotonic() + SWEEP_INTERVAL;
+        let mut wakes = Wakes::default();
+        for (index, controller) in self.controllers.iter().enumerate() {
+            (controller.keys)(&self.world, &mut wakes);
+            for key in wakes.take() {
+                self.queue.sweep((index, key), now_ms);
+            }
+        }
+    }
+
+    fn plan(&mut self, term: u64, work: Work, last: LastOutcomes, now_ms: u64) {
+        let controller = self.controllers[work.0];
+        let started = env::monotonic();
+        let plan = || (controller.plan)(&self.world, &work.1, &last, now_ms);
+        let Ok(Plan { intents, requeue_ms, reasons }) = catch_unwind(AssertUnwindSafe(plan)) else {
+            self.metrics.panicked(controller.name);
+            tracing::error!(controller = controller.name, key = %work.1, "a plan panicked: this key is left alone for a while");
+            let until_ms = now_ms + PANIC_BACKOFF.as_millis() as u64;
+            return self.queue.hold(&work, until_ms);
+        };
+        self.metrics.planned(controller.name, intents.len(), started.elapsed());
+        for reason in reasons {
+            self.tell(work.0, reason, now_ms);
+        }
+        if intents.is_empty() {
+            let ended = Ended {
+                revision: 0,
+                last: LastOutcomes::default(),
+                is_stale: false,
+                is_unknown: false,
+                requeue_ms,
+            };
+            return self.queue.ended(&work, ended, self.world.state.revision(), now_ms);
+        }
+        let submission = Submission {
+            submit: Arc::clone(&self.submit),
+            places: Arc::clone(&self.places),
+            actor: controller.actor,
+            term,
+        };
+        let reports = self.reports.0.clone();
+        let failures = last.failures;
+        env::spawn(async move {
+            let outcomes = submission.run(intents).await;
+            let _ = reports.send(Report::Ended { term, work, outcomes, requeue_ms, failures });
+        });
+    }
+
+    fn tell(&mut self, controller: usize, reason: Reason, now_ms: u64) {
+        let component = self.controllers[controller].component;
+        if !self.recorder.has_some() {
+            self.record_at = env::monotonic() + EVENTS_PAUSE;
+        }
+        self.recorder.note(&self.world, (controller, component), reason, now_ms);
+    }
+
+    /// Writes Events, one transaction at a time.
+    fn record(&mut self, term: u64) {
+        let Some((controller, intent)) = self.recorder.next(&self.world) else { return };
+        self.is_recording = true;
+        let (submit, reports) = (Arc::clone(&self.submit), self.reports.0.clone());
+        let actor = self.controllers[controller].actor;
+        env::spawn(async move {
+            if let Err(NotDone::Refused(status)) = submit.submit(actor, term, &intent).await {
+                tracing::debug!(?status, "events were refused together: each is tried alone");
+                for op in intent.ops {
+                    let _ = submit.submit(actor, term, &Intent::one(op)).await;
+                }
+            }
+            let _ = reports.send(Report::Recorded);
+        });
+    }
+
+    fn hear(&mut self, report: Report) {
+        let now_ms = env::wall_ms();
+        match report {
+            Report::Ended { term, work, outcomes, requeue_ms, failures } if self.acting == Some(term) => {
+                let ended = self.judge(&work, outcomes, requeue_ms, failures, now_ms);
+                self.queue.ended(&work, ended, self.world.state.revision(), now_ms);
+            }
+            // Of an office that ended: whoever acts now plans the key anew.
+            Report::Ended { .. } => {}
+            Report::Recorded => self.is_recording = false,
+            Report::Office { term, elapsed_ms } if self.acting == Some(term) => {
+                self.world.office.advance(elapsed_ms);
+            }
+            Report::Office { .. } => {}
+        }
+    }
+
+    /// What came of a key's intents; tells it.
+    fn judge(
+        &mut self,
+        work: &Work,
+        outcomes: Vec<(Option<Told>, Result<Done, NotDone>)>,
+        requeue_ms: Option<u64>,
+        failures: u32,
+        now_ms: u64,
+    ) -> Ended {
+        let controller = self.controllers[work.0];
+        let mut ended = Ended {
+            revision: 0,
+            last: LastOutcomes::default(),
+            is_stale: false,
+            is_unknown: false,
+            requeue_ms,
+        };
+        for (intent, (told, outcome)) in outcomes.into_iter().enumerate() {
+            match &outcome {
+                Ok(done) => ended.revision = ended.revision.max(done.revision),
+                Err(NotDone::Refused(status)) => {
+                    self.metrics.refused(controller.name);
+                    ended.last.refused.push(Refused { intent, status: (**status).clone() });
+                }
+                Err(NotDone::Stale(state)) => {
+                    self.metrics.stale(controller.name);
+                    ended.revision = ended.revision.max(state.revision());
+                    ended.is_stale = true;
+                }
+                Err(NotDone::Unknown(why)) => {
+                    tracing::warn!(controller = controller.name, key = %work.1, why, "looked at again later");
+                    ended.is_unknown = true;
+                }
+            }
+            if let Some(reason) = told.and_then(|told| reason(told, &outcome)) {
+                self.tell(work.0, reason, now_ms);
+            }
+        }
+        if !ended.last.refused.is_empty() || ended.is_unknown {
+            ended.last.failures = failures.saturating_add(1);
+        }
+        ended
+    }
+}
+
+/// What is told of an outcome.
+fn reason(told: Told, outcome: &Result<Done, NotDone>) -> Option<Reason> {
+    match outcome {
+        Ok(done) => {
+            let (reason, message) = told.done?;
+            let name = done.names.first().map_or("", |name| name);
+            Some(Reason {
+                about: told.about,
+                is_warning: false,
+                reason,
+                message: message.replace("{}", name),
+            })
+        }
+        Err(NotDone::Refused(status)) => {
+            let (reason, beginning) = told.refused?;
+            let message = format!("{beginning}{}", status.message);
+            Some(Reason { about: told.about, is_warning: true, reason, message })
+        }
+        Err(NotDone::Stale(_) | NotDone::Unknown(_)) => None,
+    }
+}
+
+/// The intents of one plan on their way.
+struct Submission {
+    submit: Arc<dyn Submit>,
+    places: Arc<Semaphore>,
+    actor: &'static str,
+    term: u64,
+}
+
+impl Submission {
+    async fn run(&self, intents: Vec<Intent>) -> Vec<(Option<Told>, Result<Done, NotDone>)> {
+        let all = intents.into_iter().map(|intent| self.one(intent));
+        let outcomes = futures::future::join_all(all).await;
+        if outcomes.iter().any(|(_, outcome)| matches!(outcome, Err(NotDone::Unknown(_)))) {
+            self.settle().await;
+        }
+        outcomes
+    }
+
+    async fn one(&self, mut intent: Intent) -> (Option<Told>, Result<Done, NotDone>) {
+        // Never closed.
+        let _place = self.places.acquire().await;
+        let told = intent.told.take();
+        (told, self.submit.submit(self.actor, self.term, &intent).await)
+    }
+
+    /// Waits until an entry of this leader was applied that came after all of them, or there can be none.
+    async fn settle(&self) {
+        let nothing = Intent { ops: Vec::new(), guards: Vec::new(), told: None };
+        while let Err(NotDone::Unknown(_)) = self.submit.submit(self.actor, self.term, &nothing).await {
+            env::sleep(OFFICE_INTERVAL).await;
+        }
+    }
+}
+
+/// Counts the time in which nodes could have been heard: between two confirmations of one leadership that are not far
+/// apart.
+async fn hold_office(leadership: Arc<dyn Leadership>, reports: mpsc::UnboundedSender<Report>) {
+    let mut before: Option<(u64, Instant)> = None;
+    loop {
+        env::sleep(OFFICE_INTERVAL).await;
+        let Some(term) = leadership.term() else {
+            before = None;
+            continue;
+        };
+        if !leadership.confirm().await || leadership.term() != Some(term) {
+            before = None;
+            continue;
+        }
+        let now = env::monotonic();
+        if let Some((of, at)) = before
+            && of == term
+            && now - at <= OFFICE_GAP_MAX
+        {
+            let elapsed_ms = (now - at).as_millis() as u64;
+            if reports.send(Report::Office { term, elapsed_ms }).is_err() {
+                return;
+            }
+        }
+        before = Some((term, now));
+    }
+}
