@@ -2,7 +2,7 @@
 //! table, one file each.
 
 mod access;
-mod binding;
+pub(crate) mod binding;
 mod eviction;
 mod identity;
 pub(crate) mod streams;

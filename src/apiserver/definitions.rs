@@ -56,6 +56,14 @@ impl Definitions {
         let seen = self.rows.iter().filter(|row| row.custom.as_ref().is_some_and(|custom| custom.is_stored));
         seen.map(|row| row.stored())
     }
+
+    /// The row whose objects' keys begin with this, in the form in which they are stored.
+    pub fn stored_row(&self, collection: &str) -> Option<Arc<Resource>> {
+        let is_it = |row: &&Arc<Resource>| {
+            row.custom.as_ref().is_some_and(|custom| custom.is_stored) && row.prefix("") == collection
+        };
+        self.rows.iter().find(is_it).cloned()
+    }
 }
 
 fn place(row: &Resource) -> (&str, &str, &str) {

@@ -6,6 +6,7 @@ pub(crate) mod delete;
 mod delete_collection;
 mod get;
 mod given;
+pub(crate) mod intent;
 mod list;
 mod list_options;
 pub(crate) mod managed;

@@ -5,6 +5,7 @@ pub mod address;
 pub mod balancer;
 mod cli;
 pub mod cluster;
+pub mod controllers;
 mod data_dir;
 mod failure;
 mod files;

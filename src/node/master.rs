@@ -39,7 +39,7 @@ use crate::data_dir::DataDir;
 use crate::identity::{Identity, Stage, Start, Wanted, decide, look};
 use crate::pki::Authority;
 use crate::sizes::Sizes;
-use crate::{failure, files, init, open_files};
+use crate::{controllers, failure, files, init, open_files};
 use retention::HISTORY_BYTES_MAX;
 
 /// How long a port may stay in use. A process that was killed gives back its lock first, and its ports among
@@ -223,10 +223,13 @@ impl Master {
         let Self { data, identity, cluster, api, metrics, peers: _peers, connections_max } = self;
         let (stop, stopping) = shutdown::channel();
         let backend: Arc<dyn Backend> = Arc::new(cluster.replica.clone());
+        let telemetry = metrics.clone();
         let options =
             apiserver::Options { connections_max, ..api_options(&identity, &cluster, api, metrics)? };
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
-        let mut emptying = env::spawn(apiserver::namespaces::run(backend, stopping.clone()));
+        let mut emptying = env::spawn(apiserver::namespaces::run(Arc::clone(&backend), stopping.clone()));
+        let running = controllers::start(&cluster.replica, backend, telemetry, stopping.clone());
+        let mut running = running.context("starting the controllers")?;
         let mut serving = env::spawn(service.run(stopping));
         let replica = &cluster.replica;
         tokio::select! {
@@ -239,6 +242,7 @@ impl Master {
             ended = &mut serving => bail!("the API server ended: {ended:?}"),
             // Without it no namespace would ever go while this master leads, and nobody would know why.
             ended = &mut emptying => bail!("the emptying of namespaces ended: {ended:?}"),
+            _ = &mut running.ended => bail!("the controllers ended"),
         }
         tracing::info!("stopping");
         // Leadership first, while requests are still served: then nobody waits for an election.

@@ -29,6 +29,7 @@ pub mod reads;
 pub mod replica;
 mod restore;
 pub mod retention;
+pub mod tap;
 #[cfg(test)]
 mod testing;
 mod upkeep;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Steps that wait for the reader of all that is applied, each some entries of the log; further ones make it begin anew.
+pub const TAP_STEPS_MAX: usize = 4_096;
+
 /// How long a write may wait for its outcome before the answer is "unknown" (504). Several elections
 /// fit into it.
 pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);

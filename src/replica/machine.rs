@@ -79,6 +79,7 @@ impl ReplicaMachine {
         let persisted = *self.shared.persisted.borrow();
         self.shared.feeds.publish(effects.changes.clone(), persisted);
         let moment = self.shared.moments.publish(self.moment.clone(), &effects.changes);
+        self.shared.steps.publish(&moment, &effects.changes);
         self.shared.waiters.tell(effects.outcomes, &moment);
         let (changes, sides, restored) = (effects.changes, effects.sides, self.restored.clone());
         self.persist.write(Applied { changes, sides, moment, restored }).await;
@@ -150,6 +151,7 @@ impl Machine for ReplicaMachine {
         // Feeds first, as in `publish`: a watch of before must not take this moment for progress of its own.
         self.shared.feeds.reset(revision);
         self.shared.moments.reset(self.moment.clone());
+        self.shared.steps.reset();
         self.shared.waiters.tell_from(&self.shared.moments.newest());
         Ok(())
     }

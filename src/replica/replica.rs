@@ -25,6 +25,7 @@ use crate::peer::{self, PeerStatus, Service};
 use crate::persist::{self, Persister};
 use crate::restore::restore;
 use crate::retention::{self, Rule};
+use crate::tap::Steps;
 use crate::upkeep;
 use crate::waiters::Waiters;
 
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) stores: Arc<dyn Stores>,
     pub(crate) moments: Moments,
     pub(crate) feeds: Feeds,
+    pub(crate) steps: Steps,
     pub(crate) waiters: Waiters,
     pub(crate) in_flight: InFlight,
     /// The revision up to which the version store holds everything.
@@ -100,6 +102,7 @@ pub fn open(stores: Arc<dyn Stores>, options: Options) -> Result<(Opened, Replic
         stores,
         moments: Moments::new(moment.clone()),
         feeds: Feeds::new(revision),
+        steps: Steps::default(),
         waiters: Waiters::default(),
         in_flight: InFlight::new(),
         persisted,
@@ -175,6 +178,10 @@ pub struct Replica {
 impl Replica {
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub(crate) fn shared_arc(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// The Raft below.

@@ -38,22 +38,40 @@ pub(super) async fn run(context: Arc<Context>, mut call: Call, binding: Object) 
 }
 
 fn decide(call: &Call, binding: &Object, moment: &Moment) -> Result<Decision, Status> {
-    let key = call.key();
     let name = &call.path.name;
-    let found = moment.state.get(key.as_str()).ok_or_else(|| Status::not_found(PODS, name))?;
+    let found = moment.state.get(call.key().as_str()).ok_or_else(|| Status::not_found(PODS, name))?;
     stated(call, &binding.meta, found)?;
+    bound(call, found, |pod| {
+        pod.meta.annotations.extend(binding.meta.annotations.clone());
+        pod.meta.labels.extend(binding.meta.labels.clone());
+        bind(pod, binding.text(&["target", "name"]));
+    })
+}
+
+/// Binds the pod of the call's path to a node.
+///
+/// # Errors
+/// When there is no such pod, or something stands in the way.
+pub(crate) fn place(call: &Call, node: &str, moment: &Moment) -> Result<Decision, Status> {
+    let name = &call.path.name;
+    let found = moment.state.get(call.key().as_str()).ok_or_else(|| Status::not_found(PODS, name))?;
+    bound(call, found, |pod| bind(pod, node))
+}
+
+fn bound(call: &Call, found: &state::Object, bind: impl FnOnce(&mut Object)) -> Result<Decision, Status> {
+    let (key, name) = (&found.key, &call.path.name);
     let mut pod = call.read(found)?;
     if let Some(why) = obstacle(&pod) {
         let resource = GroupResource { group: "", resource: "pods/binding" };
         return Err(Status::conflict(resource, name, &why));
     }
-    bind(&mut pod, binding);
+    bind(&mut pod);
     let prepared = pod.prepare(&call.row);
     let guards = vec![Guard::AtRevision { key: key.clone(), revision: found.revision }];
     let done = Status { code: 201, ..Status::success(Details::default()) };
     Ok(Decision::Propose(Plan {
         guards,
-        writes: vec![write::put_wanted(key, &prepared)?],
+        writes: vec![write::put_wanted(key.clone(), &prepared)?],
         answer: Answer::Done(Box::new(done)),
     }))
 }
@@ -73,10 +91,8 @@ fn obstacle(pod: &Object) -> Option<String> {
     }
 }
 
-fn bind(pod: &mut Object, binding: &Object) {
-    pod.meta.annotations.extend(binding.meta.annotations.clone());
-    pod.meta.labels.extend(binding.meta.labels.clone());
-    member(&mut pod.fields, "spec").insert("nodeName".into(), binding.text(&["target", "name"]).into());
+fn bind(pod: &mut Object, node: &str) {
+    member(&mut pod.fields, "spec").insert("nodeName".into(), node.into());
     let status = member(&mut pod.fields, "status");
     status.shift_remove("nominatedNodeName");
     set_condition(status, &json!({"type": "PodScheduled", "status": "True"}));

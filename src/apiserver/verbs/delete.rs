@@ -34,7 +34,7 @@ pub(super) async fn run(
     write::run(&*context.backend, call, |moment| decide(call, options, moment)).await
 }
 
-fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decision, Status> {
+pub(super) fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> Result<Decision, Status> {
     let (row, key) = (&*call.row, call.key());
     let found = moment.state.get(key.as_str()).ok_or_else(|| call.not_found())?;
     check_preconditions(call, options, &found.meta.uid, found.revision)?;

@@ -53,15 +53,15 @@ pub(super) async fn handle(context: Arc<Context>, call: Call) -> Result<Response
 }
 
 /// A patch, and what it is applied to.
-struct Attempt<'a> {
-    call: &'a Call,
-    patch: &'a Patch,
-    before: &'a Before<'a>,
+pub(super) struct Attempt<'a> {
+    pub(super) call: &'a Call,
+    pub(super) patch: &'a Patch,
+    pub(super) before: &'a Before<'a>,
 }
 
 impl Attempt<'_> {
     /// The patched object, and what is odd about the patch.
-    fn patched(&self, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
+    pub(super) fn patched(&self, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
         let row = &*self.call.lens.shown;
         // Without owners: whoever sends none leaves them as they are.
         let before = match self.patch.touches_owners() {
@@ -115,7 +115,7 @@ impl Attempt<'_> {
     }
 }
 
-fn refusal(error: &PatchError) -> Status {
+pub(super) fn refusal(error: &PatchError) -> Status {
     match error {
         PatchError::Malformed(why) => Status::bad_request(why.clone()),
         PatchError::Mismatch(_) => Status::rejected(),

@@ -1,0 +1,80 @@
+//! Controllers and the scheduler of one master: the runner over this master's replica, on a thread of its own, so that a
+//! burst of plans holds up no request.
+
+use std::sync::Arc;
+
+use apiserver::{Backend, Submitter};
+use base::env;
+use base::shutdown::Shutdown;
+use base::telemetry::Metrics;
+use projection::{Controller, Facts, Leadership, Options, Runner, Source, World};
+use replica::Replica;
+use replica::tap::{Step, Tap};
+use tokio::sync::{oneshot, watch};
+
+/// Every controller, and the scheduler.
+pub fn table() -> Vec<Controller> {
+    Vec::new()
+}
+
+/// What runs, seen from outside.
+pub struct Running {
+    /// World as it is folded.
+    pub world: watch::Receiver<World>,
+    /// Resolves when it ends, whyever.
+    pub ended: oneshot::Receiver<()>,
+}
+
+/// Starts the runner.
+///
+/// # Errors
+/// When there is no thread for it.
+pub fn start(
+    replica: &Replica,
+    backend: Arc<dyn Backend>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) -> std::io::Result<Running> {
+    let (runner, world) = Runner::new(Options {
+        controllers: table(),
+        source: Box::new(Applied(replica.tap())),
+        leadership: Arc::new(Leads(replica.clone())),
+        submit: Arc::new(Submitter::new(backend)),
+        metrics,
+    });
+    let (alive, ended) = oneshot::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    env::thread("controllers", move || {
+        runtime.block_on(runner.run(shutdown));
+        drop(alive);
+    })?;
+    Ok(Running { world, ended })
+}
+
+/// What a replica applied.
+struct Applied(Tap);
+
+#[async_trait::async_trait]
+impl Source for Applied {
+    async fn next(&mut self) -> Facts {
+        match self.0.next().await {
+            Step::Applied(state, changes) => Facts::Applied(state, changes),
+            Step::Reset(state) => Facts::Reset(state),
+        }
+    }
+}
+
+/// Whether a replica's master leads.
+struct Leads(Replica);
+
+#[async_trait::async_trait]
+impl Leadership for Leads {
+    fn term(&self) -> Option<u64> {
+        let leadership = *self.0.raft().leadership().borrow();
+        leadership.am_leader.then_some(leadership.term)
+    }
+
+    async fn confirm(&self) -> bool {
+        self.0.linearizable().await.is_ok()
+    }
+}
