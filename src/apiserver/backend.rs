@@ -12,6 +12,7 @@ use replica::{
 use state::Txn;
 
 pub mod conformance;
+pub mod fork;
 #[cfg(test)]
 pub(crate) mod memory;
 

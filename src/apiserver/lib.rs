@@ -29,6 +29,7 @@ pub mod submit;
 pub mod tls;
 pub mod user;
 pub mod verbs;
+pub mod whatif;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,12 @@ use std::time::Duration;
 /// Bytes of a request's body: what Kubernetes accepts (3 MiB), room for the largest object as YAML.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
 
+/// Bytes of the requests that one plan imagines: some hundred manifests.
+pub const PLAN_BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Requests that one plan imagines.
+pub const PLAN_REQUESTS_MAX: usize = 1_000;
+
 /// Bytes of the name of who manages fields: Kubernetes' own bound.
 pub const MANAGER_BYTES_MAX: usize = 128;
 

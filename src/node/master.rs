@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use apiserver::Backend;
 use apiserver::limits::CONNECTIONS_MAX;
+use apiserver::whatif::Planner;
 use base::env;
 use base::ids::ClusterId;
 use base::shutdown::{self, Shutdown};
@@ -224,12 +225,17 @@ impl Master {
         let (stop, stopping) = shutdown::channel();
         let backend: Arc<dyn Backend> = Arc::new(cluster.replica.clone());
         let telemetry = metrics.clone();
-        let options =
+        let mut options =
             apiserver::Options { connections_max, ..api_options(&identity, &cluster, api, metrics)? };
-        let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
-        let mut emptying = env::spawn(apiserver::namespaces::run(Arc::clone(&backend), stopping.clone()));
-        let running = controllers::start(&cluster.replica, backend, telemetry, stopping.clone());
+        let running = controllers::start(&cluster.replica, Arc::clone(&backend), telemetry, stopping.clone());
         let mut running = running.context("starting the controllers")?;
+        options.guarded = options.guarded.merge(apiserver::whatif::routes(Planner {
+            world: running.world.clone(),
+            controllers: controllers::table(),
+            backend: Arc::clone(&backend),
+        }));
+        let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
+        let mut emptying = env::spawn(apiserver::namespaces::run(backend, stopping.clone()));
         let mut serving = env::spawn(service.run(stopping));
         let replica = &cluster.replica;
         tokio::select! {

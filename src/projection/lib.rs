@@ -31,6 +31,7 @@ pub mod runner;
 pub mod selectors;
 pub mod submit;
 pub mod testing;
+pub mod whatif;
 pub mod world;
 
 pub use controller::{Controller, LastOutcomes, Plan, Reason, Refused, Wakes};
