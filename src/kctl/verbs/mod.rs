@@ -14,6 +14,7 @@ mod get;
 mod label;
 mod marks;
 mod patch;
+mod plan;
 mod prune;
 mod replace;
 mod version;
@@ -64,6 +65,8 @@ pub enum Verb {
     Label(label::Args),
     /// Change fields of objects.
     Patch(patch::Args),
+    /// Tell what would happen if files were applied, where pods would land or why not; change nothing.
+    Plan(plan::Args),
     /// Put objects in the place of those that there are.
     Replace(replace::Args),
     /// Say how new kctl and the server are.
@@ -92,6 +95,7 @@ impl Verb {
             Self::Get(args) => get::run(&args, server, global, screen).await,
             Self::Label(args) => label::run(&args, server, screen).await,
             Self::Patch(args) => patch::run(&args, server, screen).await,
+            Self::Plan(args) => plan::run(&args, server, screen).await,
             Self::Replace(args) => replace::run(&args, server, screen).await,
             Self::Version(args) => version::run(&args, server, screen).await,
             Self::Wait(args) => wait::run(&args, server, screen).await,
