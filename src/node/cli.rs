@@ -53,6 +53,10 @@ enum Verb {
         /// How many masters [default: what the cluster has; 3 for a new one].
         #[arg(long)]
         masters: Option<usize>,
+        /// How many nodes, each with a network namespace and a Docker engine of its own; needs root [default: what the
+        /// cluster has; none for a new one].
+        #[arg(long)]
+        nodes: Option<usize>,
         /// Whether a new cluster gets a network of its own.
         #[arg(long, value_enum, default_value_t = NetworkChoice::Auto)]
         network: NetworkChoice,
@@ -174,8 +178,8 @@ fn run(verb: Verb) -> anyhow::Result<String> {
             master::run(&directory, args.wanted()?, sizes)?;
             Ok(String::new())
         }
-        Verb::Up { dir, masters, network, services } => {
-            let options = UpOptions { directory: dir, masters, network, services };
+        Verb::Up { dir, masters, nodes, network, services } => {
+            let options = UpOptions { directory: dir, masters, nodes, network, services };
             command_runtime()?.block_on(up::up(&Linux, &options))
         }
     }

@@ -26,6 +26,10 @@ const SUBNET_LAST: u32 = 250;
 const PORTS: Range<u16> = 20_000..32_000;
 /// Last part of master-1's address, minus one; .1 is the host's.
 const MASTER_BASE: u8 = 10;
+/// Last part of node-1's address, minus one.
+const NODE_BASE: u8 = 100;
+/// Nodes that one machine may run: each is a Docker engine of its own.
+pub const NODES_MAX: usize = 20;
 
 /// `cluster.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,9 @@ pub struct ClusterFile {
     pub stable: HostPort,
     /// In order of their names.
     pub masters: Vec<MasterAddress>,
+    /// In order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeAddress>,
     /// The flags that say where Services get their addresses and node ports; none: the defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_ranges: Vec<String>,
@@ -68,6 +75,15 @@ pub struct MasterAddress {
     pub peer: HostPort,
 }
 
+/// Where one node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAddress {
+    /// `node-N`
+    pub name: String,
+    /// Its address among the hosts of the cluster.
+    pub address: Ipv4Addr,
+}
+
 impl ClusterFile {
     /// A new cluster on `network`. `free_port` gives a loopback port that nobody uses, another each time.
     pub fn new(
@@ -85,6 +101,7 @@ impl ClusterFile {
             network,
             stable,
             masters: Vec::new(),
+            nodes: Vec::new(),
             service_ranges: Vec::new(),
         })
     }
@@ -137,6 +154,38 @@ impl ClusterFile {
         Ok(count > before)
     }
 
+    /// Adds nodes up to `count`. Returns whether there were fewer.
+    ///
+    /// # Errors
+    /// When there are more already, `count` is out of bounds, or the network has no room for hosts.
+    pub fn grow_nodes(&mut self, count: usize) -> anyhow::Result<bool> {
+        let before = self.nodes.len();
+        if count > NODES_MAX {
+            bail!("--nodes {count} is not possible: at most {NODES_MAX} on one machine");
+        }
+        if count < before {
+            bail!(
+                "this cluster has {before} nodes, not {count}: --nodes only adds. Leave it out to go on as it is; a node \
+                 that is not wanted any more is emptied with `kctl drain` and deleted with `kctl delete node`"
+            );
+        }
+        let Network::Bridge { subnet } = self.network else {
+            if count == 0 {
+                return Ok(false);
+            }
+            bail!(
+                "nodes are hosts of their own, with network namespaces: run as root, in a directory of a new cluster"
+            );
+        };
+        while self.nodes.len() < count {
+            let number = self.nodes.len() as u8 + 1;
+            let [a, b, c, _] = subnet.octets();
+            let address = Ipv4Addr::new(a, b, c, NODE_BASE + number);
+            self.nodes.push(NodeAddress { name: node_name(number), address });
+        }
+        Ok(count > before)
+    }
+
     /// A loopback address that is not in the file yet: one that is may only seem free, while its owner
     /// does not run.
     fn further(&self, free_port: &mut dyn FnMut() -> anyhow::Result<u16>) -> anyhow::Result<HostPort> {
@@ -154,6 +203,11 @@ impl ClusterFile {
 /// The name of master number `number`, from 1.
 pub fn master_name(number: impl std::fmt::Display) -> String {
     format!("master-{number}")
+}
+
+/// The name of node number `number`, from 1.
+pub fn node_name(number: impl std::fmt::Display) -> String {
+    format!("node-{number}")
 }
 
 fn bridge_address(subnet: Ipv4Addr, host: u8, port: u16) -> HostPort {
@@ -271,6 +325,23 @@ mod tests {
         assert_eq!(ClusterFile::parse(&text).expect("parse"), file);
         assert!(ClusterFile::parse(&text.replace("\"format\":1", "\"format\":2")).is_err());
     }
+
+    #[test]
+    fn nodes_are_hosts_on_the_bridge() {
+        let network = Network::Bridge { subnet: Ipv4Addr::new(10, 130, 7, 0) };
+        let mut file = ClusterFile::new(ClusterId(9), network, &mut counting()).expect("new");
+        assert!(file.grow_nodes(2).expect("grow"));
+        assert!(!file.grow_nodes(2).expect("same"));
+        let places: Vec<_> =
+            file.nodes.iter().map(|node| format!("{} {}", node.name, node.address)).collect();
+        assert_eq!(places, ["node-1 10.130.7.101", "node-2 10.130.7.102"]);
+        assert!(file.grow_nodes(1).expect_err("fewer").to_string().contains("--nodes only adds"));
+        assert!(file.grow_nodes(NODES_MAX + 1).is_err());
+        let mut loopback = ClusterFile::new(ClusterId(9), Network::Loopback, &mut counting()).expect("new");
+        assert!(!loopback.grow_nodes(0).expect("none"));
+        assert!(loopback.grow_nodes(1).is_err());
+    }
+
     #[test]
     fn ports_of_masters_that_do_not_run_are_not_given_again() {
         let mut file = ClusterFile::new(ClusterId(9), Network::Loopback, &mut counting()).expect("new");

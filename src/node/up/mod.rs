@@ -9,14 +9,15 @@
 //! DIR/cluster.json      what the cluster is made of
 //! DIR/kubeconfig        the administrator's; its current context is the stable address
 //! DIR/ca.crt            the cluster's authority
-//! DIR/data/NAME/        a master's data directory
+//! DIR/data/NAME/        the data directory of a master, of a node's agent, of a node's engine
 //! DIR/log/NAME.log      a process's output
 //! DIR/run/NAME.pid      its pid
-//! DIR/run/NAME.token    lets a master join
+//! DIR/run/NAME.token    lets a master or node join
 //! ```
 
 pub mod cluster_file;
 pub mod host;
+mod nodes;
 pub mod plumbing;
 pub mod process;
 mod start;
@@ -49,6 +50,8 @@ pub struct UpOptions {
     pub directory: PathBuf,
     /// How many masters; what it has, or [`MASTERS_DEFAULT`], when not given.
     pub masters: Option<usize>,
+    /// How many nodes; what it has, or none, when not given.
+    pub nodes: Option<usize>,
     /// Whether a new cluster gets a network of its own.
     pub network: NetworkChoice,
     /// Where the Services of a new cluster get their addresses and node ports.
@@ -140,7 +143,9 @@ impl ClusterDir {
             }
         };
         let count = options.masters.unwrap_or(if is_new { MASTERS_DEFAULT } else { file.masters.len() });
-        if file.grow(count, &mut free_port)? || is_new {
+        let nodes = options.nodes.unwrap_or(file.nodes.len());
+        let has_grown = file.grow(count, &mut free_port)? | file.grow_nodes(nodes)?;
+        if has_grown || is_new {
             self.save(&file)?;
         }
         Ok(file)
@@ -180,6 +185,7 @@ mod tests {
         UpOptions {
             directory: directory.to_owned(),
             masters: None,
+            nodes: None,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),
         }

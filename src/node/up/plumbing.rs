@@ -1,8 +1,8 @@
 //! The bridge and network namespaces of a cluster: what is missing, what is left over, and the
 //! commands that change it. Pure but for what looks at the host.
 //!
-//! Every name carries the short cluster id: `klID` (bridge), `klIDvN` (the host's end of master N's
-//! link), `kl-ID-NAME` (namespace), and the firewall rule's comment.
+//! Every name carries the short cluster id: `klID` (bridge), `klIDvN` and `klIDnN` (the host's ends of master N's and
+//! node N's links), `kl-ID-NAME` (namespace), and the firewall rule's comment.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use base::ids::ClusterId;
 use serde_json::Value;
 
-use super::cluster_file::{MasterAddress, Subnet, master_name};
+use super::cluster_file::{ClusterFile, Subnet, master_name, node_name};
 use super::host::{Command, Host, HostError, command};
 
 /// What the host has now.
@@ -36,25 +36,57 @@ impl Names {
         Self { short: cluster.short() }
     }
 
+    /// What all of them carry: the first digits of the cluster's id.
+    pub fn short(&self) -> &str {
+        &self.short
+    }
+
     /// The bridge.
     pub fn bridge(&self) -> String {
         format!("kl{}", self.short)
     }
 
-    /// The namespace of a master.
-    pub fn namespace(&self, master: &str) -> String {
-        format!("kl-{}-{master}", self.short)
+    /// The namespace of a master or node.
+    pub fn namespace(&self, host: &str) -> String {
+        format!("kl-{}-{host}", self.short)
     }
 
-    /// The host's end of the link of master number `number`, from 1.
-    fn link(&self, number: usize) -> String {
-        format!("kl{}v{number}", self.short)
+    /// The host's end of a link: of the master or node of this number, from 1.
+    fn link(&self, sort: char, number: usize) -> String {
+        format!("kl{}{sort}{number}", self.short)
+    }
+
+    /// Masters and nodes, with their addresses and links.
+    pub fn hosts(&self, file: &ClusterFile) -> Vec<OnBridge> {
+        let masters = file.masters.iter().zip(1..).map(|(master, number)| OnBridge {
+            namespace: self.namespace(&master.name),
+            link: self.link(MASTER, number),
+            address: master.api.host.clone(),
+        });
+        let nodes = file.nodes.iter().zip(1..).map(|(node, number)| OnBridge {
+            namespace: self.namespace(&node.name),
+            link: self.link(NODE, number),
+            address: node.address.to_string(),
+        });
+        masters.chain(nodes).collect()
     }
 
     fn rule(&self) -> String {
         let (bridge, short) = (self.bridge(), &self.short);
         format!("FORWARD -i {bridge} -o {bridge} -m comment --comment keelson-{short} -j ACCEPT")
     }
+}
+
+/// What the names of links say of their hosts.
+const MASTER: char = 'v';
+const NODE: char = 'n';
+
+/// A host of the cluster: a network namespace, linked to the bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnBridge {
+    namespace: String,
+    link: String,
+    address: String,
 }
 
 /// Asks the host what it has.
@@ -97,7 +129,7 @@ fn names(json: &str, field: &str) -> BTreeSet<String> {
 }
 
 /// What makes the plumbing whole. Every command either is needed or changes nothing.
-pub fn make(names: &Names, subnet: Ipv4Addr, masters: &[MasterAddress], observed: &Observed) -> Vec<Command> {
+pub fn make(names: &Names, subnet: Ipv4Addr, hosts: &[OnBridge], observed: &Observed) -> Vec<Command> {
     let bridge = names.bridge();
     let [a, b, c, _] = subnet.octets();
     let gateway = format!("{a}.{b}.{c}.1");
@@ -108,18 +140,16 @@ pub fn make(names: &Names, subnet: Ipv4Addr, masters: &[MasterAddress], observed
     }
     lines.push(format!("ip addr replace {gateway}/24 dev {bridge}"));
     lines.push(format!("ip link set {bridge} up"));
-    for (index, master) in masters.iter().enumerate() {
-        let namespace = names.namespace(&master.name);
-        let link = names.link(index + 1);
-        let has_namespace = observed.namespaces.contains(&namespace);
+    for OnBridge { namespace, link, address } in hosts {
+        let has_namespace = observed.namespaces.contains(namespace);
         if !has_namespace {
             lines.push(format!("ip netns add {namespace}"));
         }
-        if !observed.links.contains(&link) || !has_namespace {
+        if !observed.links.contains(link) || !has_namespace {
             lines.push(format!("ip link add {link} type veth peer name eth0 netns {namespace}"));
         }
         lines.push(format!("ip link set {link} master {bridge} up"));
-        lines.push(format!("ip -n {namespace} addr replace {}/24 dev eth0", master.api.host));
+        lines.push(format!("ip -n {namespace} addr replace {address}/24 dev eth0"));
         lines.push(format!("ip -n {namespace} link set lo up"));
         lines.push(format!("ip -n {namespace} link set eth0 up"));
         lines.push(format!("ip -n {namespace} route replace default via {gateway}"));
@@ -150,10 +180,13 @@ pub fn remove(names: &Names, observed: &Observed) -> Vec<Command> {
 
 /// Links that outlived their namespaces.
 fn remove_orphans(names: &Names, observed: &Observed) -> Vec<Command> {
-    let links = format!("{}v", names.bridge());
+    let bridge = names.bridge();
     let is_orphan = |link: &&String| {
-        let number = link.strip_prefix(&links);
-        number.is_some_and(|number| !observed.namespaces.contains(&names.namespace(&master_name(number))))
+        let host = link.strip_prefix(&bridge).and_then(|rest| {
+            let master = rest.strip_prefix(MASTER).map(|number| master_name(number));
+            master.or_else(|| rest.strip_prefix(NODE).map(|number| node_name(number)))
+        });
+        host.is_some_and(|host| !observed.namespaces.contains(&names.namespace(&host)))
     };
     observed.links.iter().filter(is_orphan).map(|link| command(&format!("ip link del {link}"))).collect()
 }
@@ -186,12 +219,13 @@ mod tests {
         Names::of(ClusterId(0xabcd_ef01_2345_6789))
     }
 
-    fn masters(count: usize) -> Vec<MasterAddress> {
+    fn hosts(masters: usize, nodes: usize) -> Vec<OnBridge> {
         let mut no_port = || anyhow::bail!("no port is needed on a bridge");
         let network = Network::Bridge { subnet: SUBNET };
         let mut file = ClusterFile::new(ClusterId(0), network, &mut no_port).expect("new");
-        file.grow(count, &mut no_port).expect("grow");
-        file.masters
+        file.grow(masters, &mut no_port).expect("grow");
+        file.grow_nodes(nodes).expect("grow");
+        short_names().hosts(&file)
     }
 
     fn set(names: &[&str]) -> BTreeSet<String> {
@@ -205,7 +239,7 @@ mod tests {
     #[test]
     fn everything_is_made_on_a_bare_host() {
         check(
-            make(&short_names(), SUBNET, &masters(1), &Observed::default()),
+            make(&short_names(), SUBNET, &hosts(1, 1), &Observed::default()),
             expect![[r"
                 ip link add klabcdef address 02:4b:0a:82:07:01 type bridge
                 ip addr replace 10.130.7.1/24 dev klabcdef
@@ -217,6 +251,13 @@ mod tests {
                 ip -n kl-abcdef-master-1 link set lo up
                 ip -n kl-abcdef-master-1 link set eth0 up
                 ip -n kl-abcdef-master-1 route replace default via 10.130.7.1
+                ip netns add kl-abcdef-node-1
+                ip link add klabcdefn1 type veth peer name eth0 netns kl-abcdef-node-1
+                ip link set klabcdefn1 master klabcdef up
+                ip -n kl-abcdef-node-1 addr replace 10.130.7.101/24 dev eth0
+                ip -n kl-abcdef-node-1 link set lo up
+                ip -n kl-abcdef-node-1 link set eth0 up
+                ip -n kl-abcdef-node-1 route replace default via 10.130.7.1
             "]],
         );
     }
@@ -229,7 +270,7 @@ mod tests {
             forward: vec!["-P FORWARD ACCEPT".to_owned()],
         };
         check(
-            make(&short_names(), SUBNET, &masters(1), &observed),
+            make(&short_names(), SUBNET, &hosts(1, 0), &observed),
             expect![[r"
                 ip addr replace 10.130.7.1/24 dev klabcdef
                 ip link set klabcdef up
@@ -281,14 +322,24 @@ mod tests {
             "]],
         );
         check(remove_orphans(&short_names(), &observed), expect![[""]]);
-        let observed = Observed { namespaces: set(&["kl-abcdef-master-2"]), ..observed };
-        check(remove_orphans(&short_names(), &observed), expect![["ip link del klabcdefv1\n"]]);
+        let observed = Observed {
+            namespaces: set(&["kl-abcdef-master-2", "kl-abcdef-node-2"]),
+            links: set(&["klabcdefv1", "klabcdefn1", "klabcdefn2"]),
+            ..observed
+        };
+        check(
+            remove_orphans(&short_names(), &observed),
+            expect![[r"
+                ip link del klabcdefn1
+                ip link del klabcdefv1
+            "]],
+        );
         check(remove(&short_names(), &Observed::default()), expect![[""]]);
     }
 
     #[test]
     fn interface_names_fit_the_kernels_limit() {
-        assert!(short_names().link(crate::up::cluster_file::MASTERS_MAX).len() <= 15);
+        assert!(short_names().link(NODE, crate::up::cluster_file::NODES_MAX).len() <= 15);
     }
 
     #[test]

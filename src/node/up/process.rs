@@ -76,11 +76,13 @@ impl Processes {
         Ok(ours.then_some(Running { pid, started: facts.started, command: facts.command }))
     }
 
-    /// Whether a command line is that of this process: each of ours has its name as a word of its own, and
-    /// names a path in the cluster's directory.
+    /// Whether a command line is that of this process: each of ours names a path in the cluster's directory, and has
+    /// its name as a word of its own or at the end of such a path.
     fn is_ours(&self, name: &str, command: &Command) -> bool {
-        command.iter().any(|word| word == name)
-            && command.iter().any(|word| Path::new(word).starts_with(&self.directory))
+        let paths: Vec<&Path> =
+            command.iter().map(Path::new).filter(|path| path.starts_with(&self.directory)).collect();
+        let is_named = |path: &&Path| path.file_name().is_some_and(|last| last == name);
+        !paths.is_empty() && (command.iter().any(|word| word == name) || paths.iter().any(is_named))
     }
 
     /// Starts a process, which writes its pid file.

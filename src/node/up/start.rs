@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use super::cluster_file::{ClusterFile, MasterAddress, Network};
 use super::host::{Command, Host, Signal, command};
+use super::nodes;
 use super::plumbing::{self, Names};
 use super::process::{Process, Running};
 use super::wait::{Api, Watched, wait_for_end, wait_for_identity};
@@ -48,14 +49,19 @@ fn boots(identified: &[bool]) -> Vec<Boot> {
 pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> {
     let directory = ClusterDir::open(&options.directory)?;
     let file = directory.load_or_make(host, options)?;
+    if !file.nodes.is_empty() {
+        nodes::check(host)?;
+    }
     let mut starting = Starting::new(host, &directory, &file)?;
     starting.make_plumbing()?;
+    starting.start_engines()?;
     starting.start_known()?;
     starting.write_access().await?;
     starting.start_balancer().await?;
     let api = Api::new(&directory, &file)?;
     starting.start_joining(&api).await?;
     api.wait_until_whole(host, &file, &starting.watched).await?;
+    starting.start_agents(&api).await?;
     file.masters.iter().try_for_each(|master| files::remove(&directory.token(&master.name)))?;
     Ok(summary(&directory.path, &file, Path::new(&starting.program)))
 }
@@ -90,7 +96,7 @@ impl<'a> Starting<'a> {
         let Network::Bridge { subnet } = self.file.network else { return Ok(()) };
         let observed = plumbing::look_without_orphans(self.host, &self.names)
             .context("looking at the host's network")?;
-        for command in plumbing::make(&self.names, subnet, &self.file.masters, &observed) {
+        for command in plumbing::make(&self.names, subnet, &self.names.hosts(self.file), &observed) {
             self.host.run(&command).context(
                 "making the cluster's network failed (it needs root and iproute2; --network loopback does without)",
             )?;
@@ -146,13 +152,42 @@ impl<'a> Starting<'a> {
     }
 
     fn start_master(&mut self, master: &MasterAddress, further: &[String]) -> anyhow::Result<()> {
-        if let Some(running) = self.directory.processes.running(self.host, &master.name)? {
-            self.watched.add(&master.name, running);
-            return Ok(());
-        }
         let command = self.master_command(master, further);
-        self.start(Process { name: master.name.clone(), command })?;
+        self.start_unless_running(Process { name: master.name.clone(), command })
+    }
+
+    /// Starts the engines of nodes: they take a second, and need nobody.
+    fn start_engines(&mut self) -> anyhow::Result<()> {
+        for node in &self.file.nodes {
+            files::make_directory(&nodes::run_directory(&self.names, &node.name))?;
+            let engine = nodes::engine(self.directory, &self.names, node);
+            self.start_unless_running(engine)?;
+        }
         Ok(())
+    }
+
+    /// Starts the agents of nodes, with a token for those that never joined.
+    async fn start_agents(&mut self, api: &Api) -> anyhow::Result<()> {
+        for node in &self.file.nodes {
+            let has_joined = self.directory.data(&node.name).path().join("pki").exists();
+            if !has_joined {
+                let token = api.issue_node_token(self.host, &self.watched).await?;
+                files::write(&self.directory.token(&node.name), format!("{token}\n").as_bytes())?;
+            }
+            let agent = nodes::agent(self.directory, &self.names, &self.program, self.file, node);
+            self.start_unless_running(agent)?;
+        }
+        Ok(())
+    }
+
+    fn start_unless_running(&mut self, process: Process) -> anyhow::Result<()> {
+        match self.directory.processes.running(self.host, &process.name)? {
+            Some(running) => {
+                self.watched.add(&process.name, running);
+                Ok(())
+            }
+            None => self.start(process),
+        }
     }
 
     fn start(&mut self, process: Process) -> anyhow::Result<()> {
@@ -299,6 +334,7 @@ mod tests {
         let options = UpOptions {
             directory: directory.path().to_owned(),
             masters: Some(2),
+            nodes: None,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),
         };
@@ -363,7 +399,7 @@ mod tests {
         let Network::Bridge { subnet } = file.network else { panic!("a bridge") };
         let names = Names::of(file.cluster.parse::<ClusterId>().expect("id"));
         let planned: Vec<host::Command> =
-            plumbing::make(&names, subnet, &file.masters, &plumbing::Observed::default());
+            plumbing::make(&names, subnet, &names.hosts(&file), &plumbing::Observed::default());
         let done = host.done.borrow();
         let changes: Vec<&String> =
             done.iter().filter(|line| !line.contains(" -j ") && !line.contains("-S ")).collect();

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use super::ClusterDir;
 use super::cluster_file::{ClusterFile, Network};
 use super::host::{Command, Host, Signal};
+use super::nodes;
 use super::plumbing::{self, Names};
 use super::process::{Running, is_alive};
 use super::start::BALANCER;
@@ -27,11 +28,16 @@ pub async fn down(host: &dyn Host, path: &Path) -> anyhow::Result<String> {
     let mut names = directory.processes.names()?;
     // The balancer first: clients get a clear refusal instead of half-stopped masters.
     names.sort_by_key(|name| (name != BALANCER, name.clone()));
-    let (balancer, masters): (Vec<String>, Vec<String>) =
-        names.into_iter().partition(|name| name == BALANCER);
+    let (balancer, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| name == BALANCER);
+    let is_engine = |name: &String| file.nodes.iter().any(|node| *name == nodes::engine_name(&node.name));
+    let (engines, others): (Vec<String>, Vec<String>) = others.into_iter().partition(is_engine);
     stop(host, &directory, &balancer).await?;
-    stop(host, &directory, &masters).await?;
+    // Agents before engines: none of them minds that its containers end.
+    stop(host, &directory, &others).await?;
+    stop(host, &directory, &engines).await?;
     check_stopped(&directory, &file)?;
+    let names = Names::of(file.id()?);
+    file.nodes.iter().try_for_each(|node| nodes::unmount(host, &directory, &names, node))?;
     remove_plumbing(host, &file)?;
     Ok(format!("cluster {} is down; its data is kept in {}\n", file.cluster, directory.path.display()))
 }
@@ -105,6 +111,7 @@ mod tests {
         let options = UpOptions {
             directory: root.path().to_owned(),
             masters: Some(2),
+            nodes: None,
             network: NetworkChoice::Auto,
             services: crate::service_ranges::ServiceRanges::default(),
         };

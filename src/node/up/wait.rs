@@ -108,8 +108,17 @@ impl Api {
 
     /// A token for masters that join.
     pub async fn issue_token(&self, host: &dyn Host, watched: &Watched) -> anyhow::Result<String> {
+        self.issue(host, watched, "/keelson/v1/tokens").await
+    }
+
+    /// A token with which an agent can join.
+    pub async fn issue_node_token(&self, host: &dyn Host, watched: &Watched) -> anyhow::Result<String> {
+        self.issue(host, watched, "/keelson/v1/node-tokens").await
+    }
+
+    async fn issue(&self, host: &dyn Host, watched: &Watched, path: &str) -> anyhow::Result<String> {
         let issued: IssuedToken =
-            self.ask_until(host, watched, Method::POST, "/keelson/v1/tokens", |_: &IssuedToken| true).await?;
+            self.ask_until(host, watched, Method::POST, path, |_: &IssuedToken| true).await?;
         Ok(issued.token)
     }
 

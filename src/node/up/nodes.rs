@@ -1,0 +1,125 @@
+//! The nodes of a cluster on one machine: for each a Docker engine and an agent, in a network namespace.
+//!
+//! An engine is the node's own: other data, other socket, no bridge and no firewall rules, so that whatever the user's
+//! engine does stays untouched.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::ClusterDir;
+use super::cluster_file::{ClusterFile, NodeAddress};
+use super::host::{Command, Host, command};
+use super::plumbing::Names;
+use super::process::Process;
+
+/// How long an engine lets containers end by themselves when it is stopped, in seconds.
+const ENGINE_SHUTDOWN_S: u32 = 3;
+
+/// What nodes need of the host, and the Debian package that brings it.
+const NEEDS: &[(&str, &str)] = &[("dockerd", "docker.io"), ("nsenter", "util-linux"), ("nft", "nftables")];
+
+/// The name of the process that is a node's engine.
+pub fn engine_name(node: &str) -> String {
+    format!("{node}-engine")
+}
+
+/// Where an engine keeps what does not outlive it. Short, because the paths of sockets are bounded to 107 bytes and the
+/// cluster's directory may be deep.
+pub fn run_directory(names: &Names, node: &str) -> PathBuf {
+    PathBuf::from("/run/keelson").join(names.short()).join(node)
+}
+
+/// An engine's socket.
+pub fn socket(names: &Names, node: &str) -> PathBuf {
+    run_directory(names, node).join("docker.sock")
+}
+
+/// Says what the host lacks for nodes, before anything is changed.
+///
+/// # Errors
+/// With the packages that bring what is missing.
+pub fn check(host: &dyn Host) -> anyhow::Result<()> {
+    let is_missing = |program: &str| host.run(&vec!["which".to_owned(), program.to_owned()]).is_err();
+    let missing: Vec<_> = NEEDS.iter().filter(|(program, _)| is_missing(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
+    let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    anyhow::bail!(
+        "nodes need {}, which this machine lacks: run `apt-get install {}`",
+        programs.join(", "),
+        packages.join(" ")
+    )
+}
+
+/// The process that is a node's engine.
+pub fn engine(directory: &ClusterDir, names: &Names, node: &NodeAddress) -> Process {
+    let name = engine_name(&node.name);
+    let run = run_directory(names, &node.name);
+    let data = directory.data(&name);
+    let mut words = command(&format!("nsenter --net=/run/netns/{} dockerd", names.namespace(&node.name)));
+    words.extend(["--data-root".to_owned(), data.path().display().to_string()]);
+    words.extend(command(&format!(
+        "--exec-root {run} --pidfile {run}/docker.pid --host unix://{socket} --bridge none --iptables=false \
+         --ip6tables=false --ip-forward=false --ip-masq=false --userland-proxy=false --log-level warn \
+         --shutdown-timeout {ENGINE_SHUTDOWN_S} --config-file {run}/none.json",
+        run = run.display(),
+        socket = socket(names, &node.name).display(),
+    )));
+    Process { name, command: words }
+}
+
+/// The process that is a node's agent. It joins with a token, the first time.
+pub fn agent(
+    directory: &ClusterDir,
+    names: &Names,
+    program: &str,
+    file: &ClusterFile,
+    node: &NodeAddress,
+) -> Process {
+    let mut words: Command =
+        command(&format!("nsenter --net=/run/netns/{} {program} agent", names.namespace(&node.name)));
+    words.extend(["--dir".to_owned(), directory.data(&node.name).path().display().to_string()]);
+    words.extend(command(&format!(
+        "--name {} --address {} --engine unix://{}",
+        node.name,
+        node.address,
+        socket(names, &node.name).display()
+    )));
+    for master in &file.masters {
+        words.extend(["--server".to_owned(), master.api.url()]);
+    }
+    words.extend(["--token-file".to_owned(), directory.token(&node.name).display().to_string()]);
+    Process { name: node.name.clone(), command: words }
+}
+
+/// Removes what a node's engine left mounted, and its run directory.
+///
+/// # Errors
+/// When something is still in use.
+pub fn unmount(
+    host: &dyn Host,
+    directory: &ClusterDir,
+    names: &Names,
+    node: &NodeAddress,
+) -> anyhow::Result<()> {
+    let run = run_directory(names, &node.name);
+    let data = directory.data(&node.name).path().to_owned();
+    let engine = directory.data(&engine_name(&node.name)).path().to_owned();
+    let mounts = host.run(&command("cat /proc/self/mountinfo")).context("reading what is mounted")?;
+    let mut ours: Vec<&str> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|at| [&run, &data, &engine].iter().any(|root| std::path::Path::new(at).starts_with(root)))
+        .collect();
+    // The innermost first.
+    ours.sort_by_key(|at| std::cmp::Reverse(at.len()));
+    for at in ours {
+        host.run(&vec!["umount".to_owned(), "--lazy".to_owned(), at.to_owned()])
+            .with_context(|| format!("unmounting {at}, which the engine of {} left", node.name))?;
+    }
+    host.run(&vec!["rm".to_owned(), "-rf".to_owned(), run.display().to_string()])?;
+    Ok(())
+}
