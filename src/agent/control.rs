@@ -1,0 +1,126 @@
+//! What the kubelet asks of the control plane, through the public API.
+
+use std::sync::Arc;
+
+use api::time;
+use async_trait::async_trait;
+use base::env;
+use client::{Client, Patch, Repeat};
+use k8s_openapi::api::core::v1::{ConfigMap, PodStatus, Secret, Service};
+use kubelet::PodKey;
+use kubelet::outside::{ControlError, ControlPlane, Event};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::store::Store;
+
+/// Events that wait to be written; further ones are dropped.
+const EVENTS_AHEAD_MAX: usize = 1_000;
+
+/// The masters as one node's kubelet sees them.
+pub struct Masters {
+    client: Client,
+    node: String,
+    services: Arc<Store<Service>>,
+    events: mpsc::Sender<(PodKey, Event)>,
+}
+
+impl Masters {
+    /// Starts to write events.
+    pub fn new(client: Client, node: &str, services: Arc<Store<Service>>) -> Self {
+        let (events, waiting) = mpsc::channel(EVENTS_AHEAD_MAX);
+        env::spawn(write_events(client.clone(), node.to_owned(), waiting));
+        Self { client, node: node.to_owned(), services, events }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ControlError> {
+        let read = self.client.get(path).await.map_err(refused)?;
+        serde_json::from_slice(&read).map_err(|error| ControlError::Failed(format!("reading {path}: {error}")))
+    }
+}
+
+fn refused(error: client::Error) -> ControlError {
+    // An object that is another one by now is not there.
+    if error.is_not_found() || error.is_conflict() {
+        ControlError::NotFound(error.to_string())
+    } else {
+        ControlError::Failed(error.to_string())
+    }
+}
+
+fn path(pod: &PodKey) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name)
+}
+
+#[async_trait]
+impl ControlPlane for Masters {
+    async fn patch_status(&self, pod: &PodKey, status: &PodStatus) -> Result<(), ControlError> {
+        let patch = json!({"metadata": {"uid": pod.uid}, "status": status}).to_string();
+        let path = format!("{}/status", path(pod));
+        let patched = self.client.patch(&path, Patch::Strategic, patch, Repeat::Unknown).await;
+        patched.map(drop).map_err(refused)
+    }
+
+    async fn confirm_deletion(&self, pod: &PodKey) -> Result<(), ControlError> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0, "preconditions": {"uid": pod.uid},
+        });
+        let deleted = self.client.delete(&path(pod), options.to_string(), Repeat::Unknown).await;
+        match deleted.map_err(refused) {
+            Err(ControlError::NotFound(_)) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    fn record_event(&self, pod: &PodKey, event: Event) {
+        if self.events.try_send((pod.clone(), event)).is_err() {
+            tracing::debug!(%pod, node = self.node, "an event was dropped: too many wait");
+        }
+    }
+
+    async fn config_map(&self, namespace: &str, name: &str) -> Result<ConfigMap, ControlError> {
+        self.read(&format!("/api/v1/namespaces/{namespace}/configmaps/{name}")).await
+    }
+
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, ControlError> {
+        self.read(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await
+    }
+
+    async fn services(&self, namespace: &str) -> Result<Vec<Service>, ControlError> {
+        let is_seen = |service: &&Arc<Service>| {
+            let within = service.metadata.namespace.as_deref();
+            within == Some(namespace) || within == Some("default")
+        };
+        Ok(self.services.all().iter().filter(is_seen).map(|service| Service::clone(service)).collect())
+    }
+}
+
+/// Writes events one after the other. One that fails is lost: nothing depends on events.
+async fn write_events(client: Client, node: String, mut waiting: mpsc::Receiver<(PodKey, Event)>) {
+    while let Some((pod, event)) = waiting.recv().await {
+        let now = time::rfc3339(env::wall_ms());
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": format!("{}.{:016x}", pod.name, env::random_u64()), "namespace": pod.namespace},
+            "involvedObject": {
+                "apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid,
+                "fieldPath": event.field_path,
+            },
+            "reason": event.reason,
+            "message": event.message,
+            "source": {"component": "kubelet", "host": node},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+            "type": if event.is_warning { "Warning" } else { "Normal" },
+            "reportingComponent": "kubelet",
+            "reportingInstance": node,
+        });
+        let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
+        if let Err(error) = client.create(&path, object.to_string()).await {
+            tracing::debug!(%error, %pod, "an event was not written");
+        }
+    }
+}
