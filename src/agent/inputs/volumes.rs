@@ -197,7 +197,12 @@ fn volume_folder(folder: &Path, memory: Option<Memory>) -> Result<(), Error> {
     }
     if !folder.is_dir() {
         fs::create_dir(folder).map_err(|why| Error::file("mkdir", folder, why))?;
-        fs::set_permissions(folder, Permissions::from_mode(VOLUME_MODE))
+    }
+    let meta = fs::metadata(folder).map_err(|why| Error::file("stat", folder, why))?;
+    let mode = meta.permissions().mode() & 0o7777;
+    // What the umask took away, also from an agent that died in between.
+    if mode & VOLUME_MODE != VOLUME_MODE {
+        fs::set_permissions(folder, Permissions::from_mode(mode | VOLUME_MODE))
             .map_err(|why| Error::file("chmod", folder, why))?;
     }
     match memory {

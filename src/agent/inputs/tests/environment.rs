@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use serde_json::{Value, json};
 
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap()
+    serde_json::from_value(value).expect("an object as the API has it")
 }
 
 fn pod(container: Value) -> Value {
@@ -64,7 +64,7 @@ fn check_pod(pod: Value, services: &[Service], expect: Expect) {
         host_ips: vec!["192.0.2.1".to_owned(), "2001:db8::1".to_owned()],
     };
     let context = PodContext { pod: &pod, pod_ips: &pod_ips, objects: &objects, node: &node, services };
-    let container = &pod.spec.as_ref().unwrap().containers[0];
+    let container = &pod.spec.as_ref().expect("a spec").containers[0];
     let shown = match environment(&context, container) {
         Ok(made) => {
             let mut lines: Vec<String> = made

@@ -31,7 +31,8 @@ async fn check(mounts: Value, expect: Expect) {
         Ok(mounts) => {
             let show = |mount: &inputs::ContainerMount| {
                 let mode = if mount.is_read_only { "ro" } else { "rw" };
-                let from = mount.host_path.strip_prefix(node.path("")).unwrap().display();
+                let from =
+                    mount.host_path.strip_prefix(node.path("")).expect("in the pod's folder").display();
                 format!("{} {from} {mode} {:?}", mount.container_path, mount.propagation)
             };
             mounts.iter().map(show).collect::<Vec<_>>().join("\n")

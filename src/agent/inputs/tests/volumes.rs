@@ -87,6 +87,9 @@ async fn a_folder_belongs_to_the_containers_once_it_is_complete() {
     let group = fs::metadata(node.folder.path()).unwrap().gid();
     let mode = || fs::metadata(&folder).unwrap().permissions().mode() & 0o7777;
 
+    // As an agent leaves it that dies right after the first step.
+    fs::create_dir_all(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
     node.set_up(&pod_with(json!({"emptyDir": {}}), json!({}))).await.unwrap();
     assert_eq!(mode(), 0o777);
     node.volumes.tear_down(UID).await.unwrap();

@@ -44,14 +44,14 @@ pub struct Node {
 }
 
 pub fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap()
+    serde_json::from_value(value).expect("an object as the API has it")
 }
 
 impl Node {
     pub fn new() -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = TempDir::new().expect("a folder of the test's own");
         let masters = Arc::new(Masters { issued: Mutex::new(0), lifetime_seconds: Mutex::new(3600) });
-        let volumes = Volumes::open(folder.path(), masters.clone()).unwrap();
+        let volumes = Volumes::open(folder.path(), masters.clone()).expect("an empty folder");
         let mut node = Self { folder, volumes, masters, objects: Objects::default() };
         node.set_config_map(json!({"a": "one", "b": "one"}));
         let secret = json!({"data": {"password": "cGFzcw=="}});
@@ -61,7 +61,7 @@ impl Node {
 
     /// The agent starts anew, and knows nothing but what stands on the disk.
     pub fn restart(&mut self) {
-        self.volumes = Volumes::open(self.folder.path(), self.masters.clone()).unwrap();
+        self.volumes = Volumes::open(self.folder.path(), self.masters.clone()).expect("what stands there");
     }
 
     pub fn set_config_map(&mut self, data: Value) {
@@ -78,8 +78,8 @@ impl Node {
 
     /// The mounts of the first container, after the volumes are set up.
     pub async fn mounts(&self, pod: &Pod) -> Result<Vec<ContainerMount>, Error> {
-        let mounts = self.set_up(pod).await.unwrap();
-        let container = &pod.spec.as_ref().unwrap().containers[0];
+        let mounts = self.set_up(pod).await.expect("volumes that can be set up");
+        let container = &pod.spec.as_ref().expect("a spec").containers[0];
         let environment = environment(&self.context(pod, &NodeFacts::default()), container)?;
         mounts.of_container(container, &environment).await
     }
@@ -90,13 +90,13 @@ impl Node {
 
     /// A path in the pod's folder.
     pub fn path(&self, path: &str) -> PathBuf {
-        self.folder.path().canonicalize().unwrap().join("pods").join(UID).join(path)
+        self.folder.path().canonicalize().expect("a folder").join("pods").join(UID).join(path)
     }
 
     /// What is mounted in the node's folder.
     pub fn mounted(&self) -> Vec<String> {
-        let folder = self.folder.path().canonicalize().unwrap();
-        let list = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let folder = self.folder.path().canonicalize().expect("a folder");
+        let list = fs::read_to_string("/proc/self/mountinfo").expect("the kernel's list");
         let points = list.lines().filter_map(|line| line.split(' ').nth(4));
         points.filter(|point| Path::new(point).starts_with(&folder)).map(str::to_owned).collect()
     }
@@ -130,11 +130,11 @@ pub fn pod(volumes: Value, mounts: Value, security: Value) -> Pod {
 
 /// Whether this process may mount; says so where it may not.
 pub fn may_mount() -> bool {
-    let folder = TempDir::new().unwrap();
+    let folder = TempDir::new().expect("a folder of the test's own");
     let mounted = mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), None);
     match mounted {
         Ok(()) => {
-            unmount(folder.path(), UnmountFlags::empty()).unwrap();
+            unmount(folder.path(), UnmountFlags::empty()).expect("what was mounted");
             true
         }
         Err(why) => {
