@@ -1,0 +1,180 @@
+//! A node that answers exec, attach, port-forward and logs, behind the paths of an API server.
+
+use std::future::Future;
+
+use base::env;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use streams::remote_command::{Options, RemoteCommand, Verb};
+use streams::{Proxied, Refusal, logs, port_forward, remote_command};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What commands do in the pods of a node.
+pub trait Node: Clone + Send + Sync + 'static {
+    /// Runs a command.
+    fn run(
+        &self,
+        command: RemoteCommand,
+        options: Options,
+    ) -> impl Future<Output = Result<i32, String>> + Send;
+    /// Connects to a port.
+    fn connect(&self, port: u16) -> impl Future<Output = Result<tokio::io::DuplexStream, String>> + Send;
+}
+
+/// Serves one connection.
+pub async fn serve<S, N>(stream: S, node: N)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    N: Node,
+{
+    let service = service_fn(move |request| {
+        let node = node.clone();
+        async move { Ok::<_, std::convert::Infallible>(answer(request, node).map(Full::new)) }
+    });
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let _ = connection.with_upgrades().await;
+}
+
+/// Serves one connection as somebody does who knows no WebSocket.
+pub async fn serve_spdy_only<S, N>(stream: S, node: N)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    N: Node,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let is_web_socket = request.headers().contains_key("sec-websocket-key");
+        let node = node.clone();
+        async move {
+            let mut refused = Response::new(Bytes::from_static(b"SPDY only"));
+            *refused.status_mut() = StatusCode::FORBIDDEN;
+            let response = if is_web_socket { refused } else { answer(request, node) };
+            Ok::<_, std::convert::Infallible>(response.map(Full::new))
+        }
+    });
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let _ = connection.with_upgrades().await;
+}
+
+/// Serves one connection by passing its request on to the node.
+pub async fn serve_proxied<S, N>(stream: S, node: N)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    N: Node,
+{
+    let (near, far) = tokio::io::duplex(2000);
+    env::spawn(serve(far, node));
+    pass_on(stream, near).await;
+}
+
+/// Serves one connection by passing its first request on.
+pub async fn pass_on<S, B>(stream: S, backend: B)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let backend = std::sync::Mutex::new(Some(backend));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let backend = backend.lock().expect("one thread").take();
+        async move {
+            let client = hyper::upgrade::on(&mut request);
+            let mut gone = Response::new(Bytes::from_static(b"there is one backend for one request"));
+            *gone.status_mut() = StatusCode::BAD_GATEWAY;
+            let Some(backend) = backend else { return Ok(gone.map(Full::new)) };
+            let response = match streams::proxy_upgrade(request.into_parts().0, client, backend).await {
+                Ok(Proxied::Switched(response, passage)) => {
+                    end(passage.run());
+                    response
+                }
+                Ok(Proxied::Refused(response)) => response,
+                Err(error) => {
+                    *gone.body_mut() = error.to_string().into();
+                    gone
+                }
+            };
+            Ok::<_, std::convert::Infallible>(response.map(Full::new))
+        }
+    });
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let _ = connection.with_upgrades().await;
+}
+
+fn answer<N: Node>(mut request: Request<Incoming>, node: N) -> Response<Bytes> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let head = request.into_parts().0;
+    let path = head.uri.path().to_owned();
+    let answered = match path.rsplit('/').next() {
+        Some("exec" | "attach") => {
+            let verb = if path.ends_with("exec") { Verb::Exec } else { Verb::Attach };
+            Options::parse(&head)
+                .and_then(|options| remote_command::accept(&head, upgrade, verb, options))
+                .map(|(response, accepted)| {
+                    let options = accepted.options().clone();
+                    end(async move { accepted.run(|command| node.run(command, options)).await });
+                    response
+                })
+        }
+        Some("portforward") => {
+            let pod = port_forward::Pod { full_name: "web_default".into(), uid: "1-2-3".into() };
+            port_forward::accept(&head, upgrade, pod).map(|(response, accepted)| {
+                end(accepted.run(Connector(node)));
+                response
+            })
+        }
+        Some("log") => logs::accept(&head, upgrade).map(|(response, accepted)| {
+            end(accepted.run(&b"first\nsecond\n"[..]));
+            response
+        }),
+        _ => Ok(object(&head.method, &path)),
+    };
+    answered.unwrap_or_else(Refusal::into_response)
+}
+
+fn end(work: impl Future<Output = Result<(), streams::Error>> + Send + 'static) {
+    env::spawn(async move {
+        if let Err(error) = work.await {
+            tracing::debug!(%error, "a stream ended early");
+        }
+    });
+}
+
+struct Connector<N>(N);
+
+impl<N: Node> port_forward::Connect for Connector<N> {
+    type Connection = tokio::io::DuplexStream;
+
+    fn connect(&self, port: u16) -> impl Future<Output = Result<Self::Connection, String>> + Send {
+        self.0.connect(port)
+    }
+}
+
+/// The little of an API that kubectl asks for before it streams.
+fn object(method: &Method, path: &str) -> Response<Bytes> {
+    let text = match (method, path) {
+        (&Method::GET, "/api") => r#"{"kind":"APIVersions","versions":["v1"]}"#,
+        (&Method::GET, "/apis") => r#"{"kind":"APIGroupList","apiVersion":"v1","groups":[]}"#,
+        (&Method::GET, "/api/v1") => {
+            r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"v1","resources":[
+                {"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get"],"shortNames":["po"]},
+                {"name":"pods/exec","singularName":"","namespaced":true,"kind":"PodExecOptions","verbs":["create","get"]}]}"#
+        }
+        (&Method::GET, "/api/v1/namespaces/default/pods/web") => {
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"default","uid":"1-2-3"},
+                "spec":{"containers":[{"name":"main","image":"none","stdin":true}]},
+                "status":{"phase":"Running"}}"#
+        }
+        _ => "",
+    };
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+    response.headers_mut().insert("content-type", "application/json".parse().expect("a value"));
+    if text.is_empty() {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
+}
