@@ -29,6 +29,7 @@ use anyhow::Context;
 use base::env;
 use base::shutdown::Shutdown;
 use client::{Client, Server};
+use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Service;
 use kubelet::engine::docker::Docker;
 use kubelet::engine::ContainerEngine;
@@ -57,6 +58,10 @@ pub struct Options {
     pub engine: String,
     /// `cluster.local`
     pub domain: String,
+    /// Where all pods are.
+    pub cluster_cidr: Ipv4Net,
+    /// Where cluster IPs of Services are.
+    pub service_cidr: Ipv4Net,
     /// Labels of the node.
     pub labels: BTreeMap<String, String>,
 }
