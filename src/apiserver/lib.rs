@@ -6,12 +6,15 @@
 mod acts;
 pub mod backend;
 pub mod bootstrap;
+pub mod certificates;
 pub mod chain;
 mod connection;
 pub mod definitions;
 pub mod errors;
 mod filter;
 mod health;
+mod issuer;
+mod leader;
 pub mod limits;
 mod metrics;
 pub mod namespaces;
@@ -24,8 +27,10 @@ mod reshape;
 mod routes;
 pub mod server;
 mod services;
+pub mod standing;
 mod streams;
 pub mod tls;
+pub mod tokens;
 pub mod user;
 pub mod verbs;
 

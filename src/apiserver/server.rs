@@ -25,6 +25,7 @@ use crate::limits::{ACCEPT_RETRY, DRAIN_TIMEOUT, REQUESTS_MAX};
 use crate::metrics::ServerMetrics;
 use crate::request::ResourcePath;
 use crate::routes;
+use crate::tokens::Tokens;
 
 /// What a server needs.
 pub struct Options {
@@ -52,6 +53,8 @@ pub struct Context {
     pub(crate) shutdown: Shutdown,
     /// What definitions make.
     pub(crate) definitions: Registry,
+    /// Reads bearer tokens.
+    pub(crate) tokens: Tokens,
     /// Places of requests in work.
     pub(crate) requests: Semaphore,
 }
@@ -70,6 +73,7 @@ impl Context {
             telemetry,
             shutdown,
             definitions: Registry::default(),
+            tokens: Tokens::default(),
             requests: Semaphore::new(REQUESTS_MAX),
         })
     }

@@ -13,6 +13,7 @@ pub mod identity;
 mod init;
 mod kubeconfig;
 mod master;
+pub mod node_token;
 mod open_files;
 pub mod pki;
 mod service_ranges;

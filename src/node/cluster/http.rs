@@ -30,6 +30,7 @@ pub fn for_masters(cluster: Handle) -> Router {
         .route("/keelson/v1/cluster/members/{name}/admit", post(admit))
         .route("/keelson/v1/cluster/members/{name}/remove", post(remove))
         .route("/keelson/v1/cluster/transfer", post(transfer))
+        .route("/keelson/v1/node-tokens", post(issue_node_token))
         .route("/keelson/v1/tokens", post(issue_token))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(cluster)
@@ -102,6 +103,10 @@ async fn transfer(State(cluster): State<Handle>, Query(transfer): Query<Transfer
 
 async fn issue_token(State(cluster): State<Handle>) -> Response {
     answer(cluster.issue_token().await)
+}
+
+async fn issue_node_token(State(cluster): State<Handle>) -> Response {
+    answer(cluster.issue_node_token().await)
 }
 
 async fn join(State(cluster): State<Handle>, body: Bytes) -> Response {

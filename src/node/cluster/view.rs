@@ -56,10 +56,10 @@ pub struct HashView {
     pub hash: String,
 }
 
-/// `POST /keelson/v1/tokens`
+/// `POST /keelson/v1/tokens` and `POST /keelson/v1/node-tokens`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuedToken {
-    /// For `keelson server --join ADDRESS --token TOKEN`.
+    /// For `keelson server --join ADDRESS --token TOKEN`, or for `keelson agent --server ADDRESS --token TOKEN`.
     pub token: String,
     /// When it ends. Milliseconds since the epoch.
     pub expires_ms: u64,
