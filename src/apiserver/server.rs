@@ -25,6 +25,7 @@ use crate::limits::{ACCEPT_RETRY, DRAIN_TIMEOUT, REQUESTS_MAX};
 use crate::metrics::ServerMetrics;
 use crate::request::ResourcePath;
 use crate::routes;
+use crate::tokens::Tokens;
 
 /// What a server needs.
 pub struct Options {
@@ -37,11 +38,21 @@ pub struct Options {
     pub connections_max: usize,
     /// Where it writes what it measures, and what `/metrics` shows.
     pub telemetry: Metrics,
+    /// The API of the master that leads, `https://HOST:PORT`, as far as this one knows: told with every answer.
+    pub leader: LeaderUrl,
     /// More routes, behind authentication and authorization: handlers find the `User` in the request's
     /// extensions.
     pub guarded: Router,
     /// More routes that anybody may call; they check for themselves.
     pub open: Router,
+}
+
+/// Tells who leads. Asked for each request, so it takes no time.
+pub type LeaderUrl = Arc<dyn Fn() -> Option<HeaderValue> + Send + Sync>;
+
+/// Where nobody leads whom a client could ask instead.
+pub fn no_leader() -> LeaderUrl {
+    Arc::new(|| None)
 }
 
 /// What all requests share.
@@ -50,8 +61,11 @@ pub struct Context {
     pub(crate) metrics: ServerMetrics,
     pub(crate) telemetry: Metrics,
     pub(crate) shutdown: Shutdown,
+    pub(crate) leader: LeaderUrl,
     /// What definitions make.
     pub(crate) definitions: Registry,
+    /// Reads bearer tokens.
+    pub(crate) tokens: Tokens,
     /// Places of requests in work.
     pub(crate) requests: Semaphore,
 }
@@ -62,14 +76,21 @@ impl Context {
         self.definitions.row(path, &self.backend.moment().state)
     }
 
-    pub(crate) fn new(backend: Arc<dyn Backend>, telemetry: Metrics, shutdown: Shutdown) -> Arc<Self> {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        telemetry: Metrics,
+        shutdown: Shutdown,
+        leader: LeaderUrl,
+    ) -> Arc<Self> {
         let metrics = ServerMetrics::new(&telemetry);
         Arc::new(Self {
             backend,
             metrics,
             telemetry,
             shutdown,
+            leader,
             definitions: Registry::default(),
+            tokens: Tokens::default(),
             requests: Semaphore::new(REQUESTS_MAX),
         })
     }
@@ -86,7 +107,7 @@ pub struct Service {
 impl Service {
     /// Prepares to serve `backend`; `shutdown` is what [`Service::run`] will be given.
     pub fn new(options: Options, backend: Arc<dyn Backend>, shutdown: Shutdown) -> Self {
-        let context = Context::new(backend, options.telemetry, shutdown);
+        let context = Context::new(backend, options.telemetry, shutdown, options.leader);
         let router = routes::router(context, options.guarded, options.open);
         let connections_max = u32::try_from(options.connections_max).unwrap_or(u32::MAX);
         let acceptor = TlsAcceptor::from(options.tls);

@@ -217,6 +217,10 @@ impl Master {
         for txn in apiserver::bootstrap::missing(&moment.state, &self.identity.settings) {
             self.cluster.replica.propose(txn).await.context("writing what every cluster has")?;
         }
+        let moment = self.cluster.replica.linearizable().await.context("reading the new cluster's state")?;
+        for txn in apiserver::standing::founding(&moment.state, self.cluster.authority.certificate_pem())? {
+            self.cluster.replica.propose(txn).await.context("writing what every cluster has")?;
+        }
         Ok(())
     }
 
@@ -235,7 +239,8 @@ impl Master {
             backend: Arc::clone(&backend),
         }));
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
-        let mut emptying = env::spawn(apiserver::namespaces::run(backend, stopping.clone()));
+        let mut emptying = env::spawn(apiserver::namespaces::run(Arc::clone(&backend), stopping.clone()));
+        let mut certifying = env::spawn(certify(backend, Arc::clone(&cluster), stopping.clone()));
         let mut serving = env::spawn(service.run(stopping));
         let replica = &cluster.replica;
         tokio::select! {
@@ -249,6 +254,8 @@ impl Master {
             // Without it no namespace would ever go while this master leads, and nobody would know why.
             ended = &mut emptying => bail!("the emptying of namespaces ended: {ended:?}"),
             _ = &mut running.ended => bail!("the controllers ended"),
+            // Without it no agent could join.
+            ended = &mut certifying => bail!("the signing of certificates ended: {ended:?}"),
         }
         tracing::info!("stopping");
         // Leadership first, while requests are still served: then nobody waits for an election.
@@ -262,6 +269,13 @@ impl Master {
         }
         Ok(())
     }
+}
+
+/// Signs certificates that are asked for, and keeps what tokens are signed with.
+async fn certify(backend: Arc<dyn Backend>, cluster: cluster::Handle, stopping: Shutdown) {
+    let authority = cluster.authority.certificate_pem().to_owned();
+    let standing = apiserver::standing::run(Arc::clone(&backend), authority, stopping.clone());
+    futures::join!(standing, apiserver::certificates::run(backend, cluster, stopping));
 }
 
 /// Hands leadership over, if this master leads. Returns whether it still does.
@@ -305,6 +319,7 @@ fn api_options(
         connections_max: CONNECTIONS_MAX,
         tls: apiserver::tls::config(chain, key, cluster.authority.certificate().clone())?,
         telemetry,
+        leader: cluster::leader_url(Arc::clone(cluster)),
         guarded: cluster::http::for_masters(Arc::clone(cluster)),
         open: cluster::http::for_anybody(Arc::clone(cluster)),
     })
