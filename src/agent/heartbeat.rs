@@ -85,7 +85,9 @@ pub async fn keep(
                 Ok(()) => (trouble, reported) = (now, env::monotonic()),
                 // Deleted under its feet: it registers again.
                 Err(error) if error.is_not_found() => _ = register(client, facts, machine).await,
-                Err(error) => tracing::debug!(%error, at = time::rfc3339(env::wall_ms()), "the status was not written"),
+                Err(error) => {
+                    tracing::debug!(%error, at = time::rfc3339(env::wall_ms()), "the status was not written")
+                }
             }
         }
         env::sleep_until(began + LEASE_INTERVAL).await;

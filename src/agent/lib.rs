@@ -31,8 +31,8 @@ use base::shutdown::Shutdown;
 use client::{Client, Server};
 use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Service;
-use kubelet::engine::docker::Docker;
 use kubelet::engine::ContainerEngine;
+use kubelet::engine::docker::Docker;
 use kubelet::{Kubelet, NodeFacts};
 
 use credentials::{Credentials, Purpose};
@@ -100,11 +100,14 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
         allocatable: machine
             .capacity()
             .into_iter()
-            .map(|(name, amount)| (name.to_owned(), k8s_openapi::apimachinery::pkg::api::resource::Quantity(amount)))
+            .map(|(name, amount)| {
+                (name.to_owned(), k8s_openapi::apimachinery::pkg::api::resource::Quantity(amount))
+            })
             .collect(),
         host_ips: vec![options.address.to_string()],
     };
-    let given = given::Given::open(&options.directory, client.clone(), Arc::clone(&control) as _, node_facts)?;
+    let given =
+        given::Given::open(&options.directory, client.clone(), Arc::clone(&control) as _, node_facts)?;
     let kubelet_options = kubelet::Options {
         node: NodeFacts {
             name: options.name.clone(),
@@ -167,7 +170,9 @@ async fn engine(socket: &str) -> anyhow::Result<Docker> {
         match Docker::connect(socket).await {
             Ok(engine) => return Ok(engine),
             Err(error) if env::monotonic() >= deadline => {
-                return Err(anyhow::Error::new(error).context(format!("reaching the container engine at {socket}")));
+                return Err(
+                    anyhow::Error::new(error).context(format!("reaching the container engine at {socket}"))
+                );
             }
             Err(error) => tracing::debug!(%error, "the engine does not answer yet"),
         }

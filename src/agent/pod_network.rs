@@ -123,7 +123,9 @@ impl Network {
             }
             match self.links.nodes(&all).await {
                 Ok(()) => routed = all,
-                Err(error) => tracing::warn!(%error, node = self.node, "routes to other nodes are not up to date"),
+                Err(error) => {
+                    tracing::warn!(%error, node = self.node, "routes to other nodes are not up to date")
+                }
             }
         }
         bail!("the watch of Nodes ended")
@@ -157,7 +159,9 @@ impl Network {
             Event::Restarted(all) => {
                 self.names.slices_restarted(&all).await;
                 for slice in all {
-                    self.proxy.handle(ProxyEvent::EndpointSlice(Box::new(EndpointSlice::clone(&slice)))).await;
+                    self.proxy
+                        .handle(ProxyEvent::EndpointSlice(Box::new(EndpointSlice::clone(&slice))))
+                        .await;
                 }
                 self.synced(|told| told.1 = true).await;
             }

@@ -27,7 +27,9 @@ impl<K: Metadata<Ty = ObjectMeta>> Store<K> {
     pub fn take(&self, event: &Event<K>) {
         let mut objects = self.objects.lock();
         match event {
-            Event::Restarted(all) => *objects = all.iter().map(|one| (place(&**one), Arc::clone(one))).collect(),
+            Event::Restarted(all) => {
+                *objects = all.iter().map(|one| (place(&**one), Arc::clone(one))).collect()
+            }
             Event::Applied(one) => _ = objects.insert(place(&**one), Arc::clone(one)),
             Event::Deleted(one) => _ = objects.remove(&place(&**one)),
         }

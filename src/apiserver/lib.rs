@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod chain;
 mod connection;
 pub mod definitions;
+pub mod dialer;
 pub mod errors;
 mod filter;
 mod health;

@@ -11,6 +11,9 @@ pub const PLAN_BODY_BYTES_MAX: usize = 16 << 20;
 /// Requests that one plan imagines.
 pub const PLAN_REQUESTS_MAX: usize = 1_000;
 
+/// Bytes of an agent's refusal that are told on.
+pub const AGENT_REFUSAL_BYTES_MAX: usize = 4 << 10;
+
 /// Bytes of the name of who manages fields: Kubernetes' own bound.
 pub const MANAGER_BYTES_MAX: usize = 128;
 

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use base::env;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, UPGRADE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -26,7 +26,7 @@ use crate::request::{Query, Target};
 use crate::reshape::reshape;
 use crate::server::{Context, with_warnings};
 use crate::user::{Peer, User};
-use crate::verbs::{self, Call};
+use crate::verbs::{self, Call, Head, Upgrade};
 use crate::{definitions, health, issuer, negotiate, openapi};
 
 /// Names the API of the master that leads, in every answer: a client that prefers it needs not ask for it.
@@ -153,6 +153,9 @@ async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Res
         content_type: header(&parts.headers, CONTENT_TYPE),
         user_agent: header(&parts.headers, USER_AGENT),
         body: read(body).await?,
+        // What is not asked for is not there: hyper offers it with every request.
+        upgrade: Upgrade::of(extensions.remove().filter(|_| parts.headers.contains_key(UPGRADE))),
+        head: Arc::new(Head { method: parts.method, uri: parts.uri, headers: parts.headers }),
     };
     for _ in 0..ATTEMPTS_MAX {
         let warning = call.row.deprecation().map(str::to_owned);

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::backend::Backend;
 use crate::connection::Connection;
 use crate::definitions::Registry;
+use crate::dialer::Dialer;
 use crate::limits::{ACCEPT_RETRY, DRAIN_TIMEOUT, REQUESTS_MAX};
 use crate::metrics::ServerMetrics;
 use crate::request::ResourcePath;
@@ -38,8 +39,8 @@ pub struct Options {
     pub connections_max: usize,
     /// Where it writes what it measures, and what `/metrics` shows.
     pub telemetry: Metrics,
-    /// The API of the master that leads, `https://HOST:PORT`, as far as this one knows: told with every answer.
-    pub leader: LeaderUrl,
+    /// What there is beside this master.
+    pub around: Around,
     /// More routes, behind authentication and authorization: handlers find the `User` in the request's
     /// extensions.
     pub guarded: Router,
@@ -50,9 +51,20 @@ pub struct Options {
 /// Tells who leads. Asked for each request, so it takes no time.
 pub type LeaderUrl = Arc<dyn Fn() -> Option<HeaderValue> + Send + Sync>;
 
-/// Where nobody leads whom a client could ask instead.
-pub fn no_leader() -> LeaderUrl {
-    Arc::new(|| None)
+/// What there is beside a master.
+#[derive(Clone)]
+pub struct Around {
+    /// The API of the master that leads, `https://HOST:PORT`, as far as this one knows: told with every answer.
+    pub leader: LeaderUrl,
+    /// The way into the cluster.
+    pub dialer: Dialer,
+}
+
+impl Around {
+    /// Nothing.
+    pub fn nothing() -> Self {
+        Self { leader: Arc::new(|| None), dialer: Dialer::nowhere() }
+    }
 }
 
 /// What all requests share.
@@ -62,6 +74,8 @@ pub struct Context {
     pub(crate) telemetry: Metrics,
     pub(crate) shutdown: Shutdown,
     pub(crate) leader: LeaderUrl,
+    /// Leads to agents.
+    pub(crate) dialer: Dialer,
     /// What definitions make.
     pub(crate) definitions: Registry,
     /// Reads bearer tokens.
@@ -80,7 +94,7 @@ impl Context {
         backend: Arc<dyn Backend>,
         telemetry: Metrics,
         shutdown: Shutdown,
-        leader: LeaderUrl,
+        around: Around,
     ) -> Arc<Self> {
         let metrics = ServerMetrics::new(&telemetry);
         Arc::new(Self {
@@ -88,7 +102,8 @@ impl Context {
             metrics,
             telemetry,
             shutdown,
-            leader,
+            leader: around.leader,
+            dialer: around.dialer,
             definitions: Registry::default(),
             tokens: Tokens::default(),
             requests: Semaphore::new(REQUESTS_MAX),
@@ -107,7 +122,7 @@ pub struct Service {
 impl Service {
     /// Prepares to serve `backend`; `shutdown` is what [`Service::run`] will be given.
     pub fn new(options: Options, backend: Arc<dyn Backend>, shutdown: Shutdown) -> Self {
-        let context = Context::new(backend, options.telemetry, shutdown, options.leader);
+        let context = Context::new(backend, options.telemetry, shutdown, options.around);
         let router = routes::router(context, options.guarded, options.open);
         let connections_max = u32::try_from(options.connections_max).unwrap_or(u32::MAX);
         let acceptor = TlsAcceptor::from(options.tls);

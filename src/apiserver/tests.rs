@@ -108,7 +108,12 @@ impl Api {
             memory.apply(txn);
         }
         let (trigger, shutdown) = shutdown::channel();
-        let context = Context::new(Arc::new(memory.clone()), Metrics::new(), shutdown, crate::server::no_leader());
+        let context = Context::new(
+            Arc::new(memory.clone()),
+            Metrics::new(),
+            shutdown,
+            crate::server::Around::nothing(),
+        );
         Self { router: routes::router(context, Router::new(), open), memory, trigger }
     }
 

@@ -144,7 +144,9 @@ async fn ask_for_authority(servers: &[String], pinned: AuthorityHash) -> anyhow:
         let mut reasons = Vec::new();
         for server in servers {
             let through = HostPort::from_url(server).with_context(|| format!("reading --server {server}"))?;
-            let asked = https.request(Method::GET, &through, "/keelson/v1/authority", Bytes::new(), REPLY_TIMEOUT).await;
+            let asked = https
+                .request(Method::GET, &through, "/keelson/v1/authority", Bytes::new(), REPLY_TIMEOUT)
+                .await;
             match asked {
                 // The connection was let in by that very authority, so what it says of itself is true.
                 Ok(reply) if reply.status.is_success() => return Ok(String::from_utf8(reply.body.to_vec())?),
@@ -153,7 +155,11 @@ async fn ask_for_authority(servers: &[String], pinned: AuthorityHash) -> anyhow:
             }
         }
         if env::monotonic() >= deadline {
-            bail!("no master told its authority for {} s: {}", AUTHORITY_TIMEOUT.as_secs(), reasons.join("; "));
+            bail!(
+                "no master told its authority for {} s: {}",
+                AUTHORITY_TIMEOUT.as_secs(),
+                reasons.join("; ")
+            );
         }
         env::sleep(backoff.next_delay()).await;
     }

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use apiserver::Backend;
+use apiserver::dialer::Dialer;
 use apiserver::limits::CONNECTIONS_MAX;
+use apiserver::server::Around;
 use apiserver::whatif::Planner;
 use base::env;
 use base::ids::ClusterId;
@@ -37,6 +39,7 @@ use crate::cli::until_signalled;
 use crate::cluster::orders::Peers;
 use crate::cluster::{self, Cluster, ask};
 use crate::data_dir::DataDir;
+use crate::https::Https;
 use crate::identity::{Identity, Stage, Start, Wanted, decide, look};
 use crate::pki::Authority;
 use crate::sizes::Sizes;
@@ -49,6 +52,12 @@ const PORT_MAX: Duration = Duration::from_secs(2);
 
 /// Pause before it is tried again.
 const PORT_RETRY: Duration = Duration::from_millis(20);
+
+/// How agents know the masters by their certificate: Kubernetes' own name for it.
+const MASTERS_TO_AGENTS: &str = "kube-apiserver-kubelet-client";
+
+/// Whoever shows that certificate to a master has no rights by it.
+const MASTERS_TO_AGENTS_GROUP: &str = "keelson:masters";
 
 /// How long a master that failed may take to say why, and to end in order.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
@@ -319,10 +328,19 @@ fn api_options(
         connections_max: CONNECTIONS_MAX,
         tls: apiserver::tls::config(chain, key, cluster.authority.certificate().clone())?,
         telemetry,
-        leader: cluster::leader_url(Arc::clone(cluster)),
+        around: Around {
+            leader: cluster::leader_url(Arc::clone(cluster)),
+            dialer: to_agents(&cluster.authority)?,
+        },
         guarded: cluster::http::for_masters(Arc::clone(cluster)),
         open: cluster::http::for_anybody(Arc::clone(cluster)),
     })
+}
+
+/// The way to the agents of the cluster's nodes.
+fn to_agents(authority: &Authority) -> anyhow::Result<Dialer> {
+    let shown = authority.client(MASTERS_TO_AGENTS, MASTERS_TO_AGENTS_GROUP)?;
+    Ok(Dialer::new(Https::trusting(authority.certificate(), Some(&shown))?.config()))
 }
 
 async fn listen(what: &str, address: &HostPort) -> anyhow::Result<TcpListener> {

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use raft::Membership;
 use replica::PeerStatus;
 
-use super::{Cluster, Handle};
 use super::view::{ClusterView, MastersView, MemberView, Role};
+use super::{Cluster, Handle};
 
 /// How long a member may take to tell how it is. A dead one must not hold up the rest.
 const PEER_DEADLINE: Duration = Duration::from_secs(1);

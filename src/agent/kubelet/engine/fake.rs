@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
 
 use super::{
-    Container, ContainerConfig, ContainerEngine, Credentials, EngineError, EngineEvent, Exit, Image, LogOptions,
-    Output, OutputStream, Session, SessionControl, SessionOptions, Signal, State,
+    Container, ContainerConfig, ContainerEngine, Credentials, EngineError, EngineEvent, Exit, Image,
+    LogOptions, Output, OutputStream, Session, SessionControl, SessionOptions, Signal, State,
 };
 use crate::names::label;
 use crate::pause;

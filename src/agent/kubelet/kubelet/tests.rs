@@ -76,7 +76,11 @@ async fn fate(policy: &str, exit_code: i32) -> String {
     node.handle.desired(pod(spec)).await.expect("a pod");
     seconds(120).await;
     let status = world.control.status("u1").expect("reported");
-    format!("{policy} {exit_code}: {}, {} starts\n", status.phase.unwrap_or_default(), world.engine.starts().len() - 1)
+    format!(
+        "{policy} {exit_code}: {}, {} starts\n",
+        status.phase.unwrap_or_default(),
+        world.engine.starts().len() - 1
+    )
 }
 
 #[test]
@@ -135,7 +139,11 @@ fn hooks_run_around_a_life_and_what_does_not_listen_is_killed() {
         world.until_confirmed("u1").await;
         let took = (env::wall_ms() - asked) / 1000;
         let last = status_line(&world.control.status("u1").expect("reported"));
-        format!("{}--\n{}--\n{took} s, {last}\n", lines(&world.engine.calls()), lines(&world.control.events()))
+        format!(
+            "{}--\n{}--\n{took} s, {last}\n",
+            lines(&world.engine.calls()),
+            lines(&world.control.events())
+        )
     };
     check(1, life, &expect![[r#""#]]);
 }
@@ -196,7 +204,9 @@ fn images_are_pulled_by_policy_and_failures_wait() {
 fn what_a_container_lacks_is_shown_until_it_is_there() {
     let life = async |world: &World| {
         let node = world.start();
-        world.inputs.fail_volumes(Some("MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found"));
+        world
+            .inputs
+            .fail_volumes(Some("MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found"));
         node.handle.desired(pod(simple())).await.expect("a pod");
         seconds(5).await;
         let mut shown = vec![status_line(&world.control.status("u1").expect("reported"))];
@@ -239,7 +249,9 @@ fn a_kubelet_that_comes_back_adopts_what_runs() {
         node.handle.desired(pod.clone()).await.expect("a pod");
         world.until_phase("u1", "Running").await;
         world.engine.crash("main", 3);
-        world.until("restarted", "u1", |status| status_line(status).contains("running ready started #1")).await;
+        world
+            .until("restarted", "u1", |status| status_line(status).contains("running ready started #1"))
+            .await;
         pod.status = world.control.status("u1");
         drop(node);
         let before = world.engine.calls().len();
@@ -281,7 +293,11 @@ fn what_nobody_wants_ends_once_everything_was_named() {
 fn a_restarted_engine_is_waited_for_and_nothing_is_lost() {
     let life = async |world: &World| {
         let node = world.start();
-        let once = named_pod("once", "u2", json!({"restartPolicy": "Never", "containers": [{"name": "job", "image": "app:1"}]}));
+        let once = named_pod(
+            "once",
+            "u2",
+            json!({"restartPolicy": "Never", "containers": [{"name": "job", "image": "app:1"}]}),
+        );
         node.handle.desired(pod(simple())).await.expect("a pod");
         node.handle.desired(once).await.expect("a pod");
         world.until_phase("u1", "Running").await;
@@ -289,7 +305,9 @@ fn a_restarted_engine_is_waited_for_and_nothing_is_lost() {
         world.engine.go_down();
         seconds(30).await;
         world.engine.come_back();
-        world.until("restarted", "u1", |status| status_line(status).contains("running ready started #1")).await;
+        world
+            .until("restarted", "u1", |status| status_line(status).contains("running ready started #1"))
+            .await;
         world.until_phase("u2", "Failed").await;
         let shown = ["u1", "u2"].map(|uid| status_line(&world.control.status(uid).expect("reported")));
         lines(&shown) + "--\n" + &lines(&world.control.events())

@@ -85,8 +85,7 @@ fn initialized(view: View<'_>, init: &[ContainerStatus], app: &[ContainerStatus]
         return HOLDS;
     }
     let is_incomplete = |status: &&ContainerStatus| {
-        let is_sidecar =
-            view.desired.member(&status.name).is_some_and(|member| member.kind == Kind::Sidecar);
+        let is_sidecar = view.desired.member(&status.name).is_some_and(|member| member.kind == Kind::Sidecar);
         if is_sidecar { status.started != Some(true) } else { !status.ready }
     };
     let names = names(init.iter().filter(is_incomplete));
