@@ -3,6 +3,9 @@
 //! A controller is a row of pure functions ([`projection::Controller`]): which keys a change is about, and what to do
 //! about a key. Nothing here acts; [`projection::runner`] does.
 
+mod deployment;
+mod endpoints;
+mod endpointslice;
 mod replicaset;
 mod shared;
 #[cfg(test)]
@@ -11,4 +14,10 @@ mod testing;
 use projection::Controller;
 
 /// All of them, by name.
-pub const CONTROLLERS: &[Controller] = &[replicaset::REPLICA_SET, replicaset::REPLICATION_CONTROLLER];
+pub const CONTROLLERS: &[Controller] = &[
+    deployment::DEPLOYMENT,
+    endpoints::ENDPOINTS_OF_SERVICES,
+    endpointslice::ENDPOINT_SLICE,
+    replicaset::REPLICA_SET,
+    replicaset::REPLICATION_CONTROLLER,
+];

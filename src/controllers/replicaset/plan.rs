@@ -177,12 +177,7 @@ fn tell(kind: &Kind, set: &Set, claimed: &Claimed<'_>, last: &LastOutcomes, plan
     let mut all: Vec<Value> = before["conditions"].as_array().cloned().unwrap_or_default();
     note_failure(&mut all, set, claimed, last, now_ms);
     let were: &[Value] = before["conditions"].as_array().map_or(&[], |all| all);
-    let differs = |(name, value): (&String, &Value)| match &before[name] {
-        // Go leaves zeros out, but for what may be unknown.
-        Value::Null => name == "terminatingReplicas" || *value != json!(0),
-        was => was != value,
-    };
-    let has_changed = status.as_object().is_some_and(|status| status.iter().any(differs));
+    let has_changed = stored::differs(&before, &status, &["terminatingReplicas"]);
     if !has_changed && were == all {
         return;
     }

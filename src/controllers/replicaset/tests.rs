@@ -121,7 +121,8 @@ fn too_many_pods_go_in_the_order_of_their_worth() {
         Deleted pod: cheap
         Deleted pod: doubled
         Deleted pod: doubled-too
-        Deleted pod: restarted"#]].assert_eq(&deletes.join("\n"));
+        Deleted pod: restarted"#]]
+    .assert_eq(&deletes.join("\n"));
 }
 
 #[test]

@@ -56,3 +56,25 @@ pub(crate) fn keys(world: &World, collection: &str, wakes: &mut projection::Wake
         wakes.add(&object.key);
     }
 }
+
+/// Whether a status says anything new. Go leaves zeros out of what it stores, but for fields that may be unknown
+/// (`pointers`): elsewhere 0 and nothing are the same.
+pub(crate) fn differs(before: &Value, after: &Value, pointers: &[&str]) -> bool {
+    let differs = |(name, value): (&String, &Value)| match &before[name] {
+        Value::Null => pointers.contains(&name.as_str()) && !value.is_null() || !is_nothing(value),
+        was => was != value,
+    };
+    after.as_object().is_some_and(|after| after.iter().any(differs))
+}
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || *value == 0
+}
+
+/// The merge patch that makes one map of another: what is no longer in it is taken away.
+pub(crate) fn map_patch(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<String, Value> {
+    let gone =
+        before.keys().filter(|name| !after.contains_key(*name)).map(|name| (name.clone(), Value::Null));
+    let new = after.iter().filter(|(name, value)| before.get(*name) != Some(value));
+    gone.chain(new.map(|(name, value)| (name.clone(), value.clone()))).collect()
+}
