@@ -7,11 +7,15 @@ use serde::de::DeserializeOwned;
 use state::{Change, State};
 
 use crate::cache::Cache;
+use crate::labels::ByLabel;
 use crate::nodes::{LEASES, NODES, Nodes};
 use crate::office::Office;
 use crate::owners::Owners;
 use crate::pods::{PODS, Pods};
 use crate::selectors::Selectors;
+
+/// What the keys of ReplicaSets begin with.
+const REPLICA_SETS: &str = "apps/replicasets/";
 
 /// One State, and indexes of exactly that State. Persistent like it: a clone is O(1), so what-if is a World held in
 /// hand and folded on.
@@ -27,6 +31,8 @@ pub struct World {
     pub owners: Owners,
     /// Who selects pods.
     pub selectors: Selectors,
+    /// ReplicaSets by label: those that nobody owns are looked for among them.
+    pub replica_sets: ByLabel,
     /// What the leader alone knows.
     pub office: Office,
     typed: Arc<Cache>,
@@ -77,7 +83,13 @@ impl World {
                 }
             }
             _ if key.as_str().starts_with(LEASES) => self.office.hear(key.name()),
-            _ => self.selectors.fold(change),
+            collection => {
+                if collection == REPLICA_SETS {
+                    let after = (!change.deleted).then_some(&*change.object);
+                    self.replica_sets.fold(change.previous.as_deref(), after);
+                }
+                self.selectors.fold(change);
+            }
         }
     }
 
