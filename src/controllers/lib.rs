@@ -6,6 +6,7 @@
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod masters;
 mod replicaset;
 mod shared;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub const CONTROLLERS: &[Controller] = &[
     deployment::DEPLOYMENT,
     endpoints::ENDPOINTS_OF_SERVICES,
     endpointslice::ENDPOINT_SLICE,
+    masters::MASTERS,
     replicaset::REPLICA_SET,
     replicaset::REPLICATION_CONTROLLER,
 ];
