@@ -107,7 +107,9 @@ async fn exchange(
         let mut sender = sender(&shared, &slot, &server).await.map_err(SendError::NotSent)?;
         match sender.try_send_request(request).await {
             Ok(response) => {
-                return Ok(response.map(|body| body.map_err(|error| BodyError(causes(&error))).boxed_unsync()));
+                return Ok(
+                    response.map(|body| body.map_err(|error| BodyError(causes(&error))).boxed_unsync())
+                );
             }
             Err(mut failed) => match failed.take_message() {
                 Some(unsent) => request = unsent,
