@@ -6,7 +6,12 @@
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod garbage;
+mod namespace;
+mod protection;
 mod replicaset;
+mod rootca;
+mod serviceaccount;
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -18,6 +23,12 @@ pub const CONTROLLERS: &[Controller] = &[
     deployment::DEPLOYMENT,
     endpoints::ENDPOINTS_OF_SERVICES,
     endpointslice::ENDPOINT_SLICE,
+    garbage::GARBAGE_COLLECTOR,
+    namespace::NAMESPACE,
+    protection::VOLUME_PROTECTION,
+    protection::CLAIM_PROTECTION,
     replicaset::REPLICA_SET,
     replicaset::REPLICATION_CONTROLLER,
+    rootca::ROOT_CA,
+    serviceaccount::SERVICE_ACCOUNT,
 ];
