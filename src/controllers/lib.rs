@@ -6,8 +6,15 @@
 mod deployment;
 mod endpoints;
 mod endpointslice;
+<<<<<<< HEAD
 mod masters;
+=======
+mod garbage;
+mod namespace;
+mod protection;
 mod replicaset;
+mod rootca;
+mod serviceaccount;
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -19,7 +26,13 @@ pub const CONTROLLERS: &[Controller] = &[
     deployment::DEPLOYMENT,
     endpoints::ENDPOINTS_OF_SERVICES,
     endpointslice::ENDPOINT_SLICE,
+    garbage::GARBAGE_COLLECTOR,
     masters::MASTERS,
+    namespace::NAMESPACE,
+    protection::VOLUME_PROTECTION,
+    protection::CLAIM_PROTECTION,
     replicaset::REPLICA_SET,
     replicaset::REPLICATION_CONTROLLER,
+    rootca::ROOT_CA,
+    serviceaccount::SERVICE_ACCOUNT,
 ];

@@ -16,6 +16,7 @@
 
 mod cache;
 pub mod controller;
+pub mod definitions;
 pub mod intent;
 pub mod labels;
 pub mod limits;

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use state::{Change, State};
 
 use crate::cache::Cache;
+use crate::definitions::{DEFINITIONS, Definitions};
 use crate::labels::ByLabel;
 use crate::nodes::{LEASES, NODES, Nodes};
 use crate::office::Office;
@@ -33,6 +34,8 @@ pub struct World {
     pub selectors: Selectors,
     /// ReplicaSets by label: those that nobody owns are looked for among them.
     pub replica_sets: ByLabel,
+    /// What CustomResourceDefinitions make.
+    pub definitions: Definitions,
     /// What the leader alone knows.
     pub office: Office,
     typed: Arc<Cache>,
@@ -51,6 +54,7 @@ impl World {
             };
             world.index(&change);
         }
+        world.definitions = Definitions::of(&state);
         world.state = state;
         world
     }
@@ -59,6 +63,9 @@ impl World {
     pub fn fold(&mut self, state: State, changes: &[Change]) {
         for change in changes {
             self.index(change);
+        }
+        if changes.iter().any(|change| change.object.key.collection() == DEFINITIONS) {
+            self.definitions = Definitions::of(&state);
         }
         self.state = state;
     }

@@ -78,3 +78,11 @@ pub(crate) fn map_patch(before: &Map<String, Value>, after: &Map<String, Value>)
     let new = after.iter().filter(|(name, value)| before.get(*name) != Some(value));
     gone.chain(new.map(|(name, value)| (name.clone(), value.clone()))).collect()
 }
+
+/// Takes one of an object's finalizers away.
+pub(crate) fn without_finalizer(object: &Object, name: &str) -> projection::Intent {
+    let mut finalizers = list(object, &["metadata", "finalizers"]);
+    finalizers.retain(|one| one != name);
+    let finalizers = if finalizers.is_empty() { Value::Null } else { finalizers.into() };
+    projection::Intent::patch(object, "", serde_json::json!({"metadata": {"finalizers": finalizers}}))
+}
