@@ -24,6 +24,8 @@ use crate::pipe::{Pipe, Pipes, Reply};
 
 /// Begins a message that half-closes the channel in its second byte.
 const CLOSE_SIGNAL: u8 = 255;
+/// The channels on which a client writes: its input and the size of its terminal.
+const FROM_CLIENT: [u32; 2] = [0, 4];
 
 /// What a payload looks like in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,7 @@ pub(crate) struct Channels<S> {
     /// Messages that are no payload of a pipe.
     ahead: VecDeque<Message>,
     is_flushed: bool,
+    /// The peer has said goodbye.
     has_ended: bool,
 }
 
@@ -110,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channels<S> {
         let piece = self.pipes.lock().next_piece(CHUNK_BYTES_MAX, false)?;
         let is_end_told = piece.is_last
             && self.role == Role::Client
+            && FROM_CLIENT.contains(&piece.id)
             && self.framing == Framing::Channels { has_close_signal: true };
         if is_end_told {
             let end = Bytes::copy_from_slice(&[CLOSE_SIGNAL, piece.id as u8]);
@@ -194,7 +198,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire for Channels<S> {
                 Poll::Ready(Some(message)) => match message? {
                     Message::Binary(message) => self.take(&message)?,
                     Message::Text(message) => self.take(message.as_bytes())?,
-                    Message::Close(reason) => is_in_order(reason)?,
+                    Message::Close(reason) => {
+                        // The answer to it goes if it can; nothing can follow on either side.
+                        let _ = Pin::new(&mut self.socket).poll_flush(context);
+                        self.has_ended = true;
+                        is_in_order(reason)?;
+                    }
                     Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                 },
             }
