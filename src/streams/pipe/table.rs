@@ -316,8 +316,9 @@ impl Table {
     pub(super) fn poll_replied(&mut self, id: u32, context: &mut Context<'_>) -> Poll<bool> {
         let is_closed = self.is_closed;
         match self.slots.get_mut(&id) {
-            Some(slot) if slot.incoming == Incoming::Reset || is_closed => Poll::Ready(false),
+            // A short exchange may be over before anybody looks: what it brought can be read.
             Some(Slot { reply: Reply::Accepted, .. }) => Poll::Ready(true),
+            Some(slot) if slot.incoming == Incoming::Reset || is_closed => Poll::Ready(false),
             Some(slot) => {
                 slot.reader = Some(context.waker().clone());
                 Poll::Pending

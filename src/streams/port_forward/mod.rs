@@ -49,10 +49,10 @@ pub struct Pod {
 /// Opens connections to the ports of one pod.
 pub trait Connect {
     /// What an open connection is.
-    type Connection: AsyncRead + AsyncWrite + Unpin;
+    type Connection: AsyncRead + AsyncWrite + Unpin + Send;
 
     /// Connects to a port; the error is told to the client.
-    fn connect(&self, port: u16) -> impl Future<Output = Result<Self::Connection, String>>;
+    fn connect(&self, port: u16) -> impl Future<Output = Result<Self::Connection, String>> + Send;
 }
 
 /// What was agreed on with a client.

@@ -24,6 +24,8 @@ use crate::pipe::{Pipe, Pipes, Reply};
 
 /// Begins a message that half-closes the channel in its second byte.
 const CLOSE_SIGNAL: u8 = 255;
+/// The channels on which a client writes: its input and the size of its terminal.
+const FROM_CLIENT: [u32; 2] = [0, 4];
 
 /// What a payload looks like in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,7 @@ pub(crate) struct Channels<S> {
     /// Messages that are no payload of a pipe.
     ahead: VecDeque<Message>,
     is_flushed: bool,
+    /// The peer has said goodbye.
     has_ended: bool,
 }
 
@@ -110,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channels<S> {
         let piece = self.pipes.lock().next_piece(CHUNK_BYTES_MAX, false)?;
         let is_end_told = piece.is_last
             && self.role == Role::Client
+            && FROM_CLIENT.contains(&piece.id)
             && self.framing == Framing::Channels { has_close_signal: true };
         if is_end_told {
             let end = Bytes::copy_from_slice(&[CLOSE_SIGNAL, piece.id as u8]);
@@ -194,7 +198,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire for Channels<S> {
                 Poll::Ready(Some(message)) => match message? {
                     Message::Binary(message) => self.take(&message)?,
                     Message::Text(message) => self.take(message.as_bytes())?,
-                    Message::Close(reason) => is_in_order(reason)?,
+                    Message::Close(reason) => {
+                        // The answer to it goes if it can; nothing can follow on either side.
+                        let _ = Pin::new(&mut self.socket).poll_flush(context);
+                        self.has_ended = true;
+                        is_in_order(reason)?;
+                    }
                     Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                 },
             }
@@ -228,5 +237,79 @@ fn is_in_order(reason: Option<CloseFrame>) -> Result<(), Error> {
             Err(Error::Protocol(why))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::env;
+    use futures::SinkExt;
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    fn any_framing() -> impl Strategy<Value = (Codec, Framing)> {
+        let framing = prop_oneof![
+            any::<bool>().prop_map(|has_close_signal| Framing::Channels { has_close_signal }),
+            Just(Framing::Bare),
+        ];
+        (prop_oneof![Just(Codec::Binary), Just(Codec::Base64)], framing)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn no_message_makes_a_server_panic(
+            framing in any_framing(),
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..20),
+        ) {
+            env::simulate(1, async move {
+                let (near, far) = tokio::io::duplex(1000);
+                let (driver, channels) = Channels::begin(far, Role::Server, framing, 2, Some(0)).await;
+                let mut client = super::super::over(near, Role::Client).await;
+                let serving = env::spawn(driver);
+                for message in messages {
+                    // A message that is none may have ended the connection.
+                    let _ = client.send(Message::binary(message)).await;
+                }
+                drop(client);
+                let _ = serving.await.expect("it does not panic");
+                for mut channel in channels {
+                    let mut bytes = Vec::new();
+                    let _ = channel.read_to_end(&mut bytes).await;
+                }
+            });
+        }
+
+        #[test]
+        fn bytes_arrive_in_order_whatever_the_framing(
+            framing in any_framing(),
+            capacity in 1..3000_usize,
+            writes in proptest::collection::vec(0..5000_usize, 0..20),
+        ) {
+            env::simulate(1, async move {
+                let (near, far) = tokio::io::duplex(capacity);
+                let (server, mut to) = Channels::begin(far, Role::Server, framing, 1, Some(0)).await;
+                let (client, mut from) = Channels::begin(near, Role::Client, framing, 1, None).await;
+                env::spawn(client);
+                let (mut writer, mut reader) = (to.remove(0), from.remove(0));
+                let reading = env::spawn(async move {
+                    let mut bytes = Vec::new();
+                    reader.read_to_end(&mut bytes).await.map(|_| bytes)
+                });
+                let mut server = server;
+                let mut sent = Vec::new();
+                for count in writes {
+                    let bytes: Vec<u8> = (0..count).map(|byte| (byte + sent.len()) as u8).collect();
+                    let written = tokio::io::AsyncWriteExt::write_all(&mut writer, &bytes);
+                    server.during(written).await.expect("open").expect("open");
+                    sent.extend(bytes);
+                }
+                drop(writer);
+                server.close().await.expect("in order");
+                assert_eq!(reading.await.expect("ends").expect("in order"), sent);
+            });
+        }
     }
 }

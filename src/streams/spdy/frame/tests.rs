@@ -64,6 +64,16 @@ fn frames_of_go_are_understood() {
     let frames = joined(decode(&bytes, 1).expect("whole frames"));
     let shown: String = frames.iter().map(|frame| format!("{frame:?}\n")).collect();
     expect![[r#"
+        SynStream { id: 1, fin: false, headers: Headers([("streamtype", "error")]) }
+        SynStream { id: 3, fin: true, headers: Headers([("streamtype", "data"), ("port", "8080")]) }
+        SynReply { id: 1, fin: false, headers: Headers([]) }
+        Ping { id: 7 }
+        RstStream { id: 3, status: 5 }
+        GoAway { last_stream: 3, status: 0 }
+        WindowUpdate { id: 3, delta: 32768 }
+        Settings { initial_window: Some(65536) }
+        Headers { id: 1, fin: true, headers: Headers([("streamtype", "error")]) }
+        Data { id: 1, fin: true, bytes: b"hello" }
     "#]]
     .assert_eq(&shown);
 }

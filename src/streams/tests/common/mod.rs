@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use streams::remote_command::{Options, RemoteCommand, Verb};
-use streams::{Proxied, Refusal, logs, port_forward, remote_command};
+use streams::{Refusal, logs, port_forward, remote_command};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What commands do in the pods of a node.
@@ -21,6 +21,8 @@ pub trait Node: Clone + Send + Sync + 'static {
         command: RemoteCommand,
         options: Options,
     ) -> impl Future<Output = Result<i32, String>> + Send;
+    /// Learns what a client asks to go over to.
+    fn asked(&self, _upgrade: &str) {}
     /// Connects to a port.
     fn connect(&self, port: u16) -> impl Future<Output = Result<tokio::io::DuplexStream, String>> + Send;
 }
@@ -40,75 +42,12 @@ where
     let _ = connection.with_upgrades().await;
 }
 
-/// Serves one connection as somebody does who knows no WebSocket.
-pub async fn serve_spdy_only<S, N>(stream: S, node: N)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    N: Node,
-{
-    let service = service_fn(move |request: Request<Incoming>| {
-        let is_web_socket = request.headers().contains_key("sec-websocket-key");
-        let node = node.clone();
-        async move {
-            let mut refused = Response::new(Bytes::from_static(b"SPDY only"));
-            *refused.status_mut() = StatusCode::FORBIDDEN;
-            let response = if is_web_socket { refused } else { answer(request, node) };
-            Ok::<_, std::convert::Infallible>(response.map(Full::new))
-        }
-    });
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let _ = connection.with_upgrades().await;
-}
-
-/// Serves one connection by passing its request on to the node.
-pub async fn serve_proxied<S, N>(stream: S, node: N)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    N: Node,
-{
-    let (near, far) = tokio::io::duplex(2000);
-    env::spawn(serve(far, node));
-    pass_on(stream, near).await;
-}
-
-/// Serves one connection by passing its first request on.
-pub async fn pass_on<S, B>(stream: S, backend: B)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    B: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let backend = std::sync::Mutex::new(Some(backend));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let backend = backend.lock().expect("one thread").take();
-        async move {
-            let client = hyper::upgrade::on(&mut request);
-            let mut gone = Response::new(Bytes::from_static(b"there is one backend for one request"));
-            *gone.status_mut() = StatusCode::BAD_GATEWAY;
-            let Some(backend) = backend else { return Ok(gone.map(Full::new)) };
-            let response = match streams::proxy_upgrade(request.into_parts().0, client, backend).await {
-                Ok(Proxied::Switched(response, passage)) => {
-                    end(passage.run());
-                    response
-                }
-                Ok(Proxied::Refused(response)) => response,
-                Err(error) => {
-                    *gone.body_mut() = error.to_string().into();
-                    gone
-                }
-            };
-            Ok::<_, std::convert::Infallible>(response.map(Full::new))
-        }
-    });
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let _ = connection.with_upgrades().await;
-}
-
-fn answer<N: Node>(mut request: Request<Incoming>, node: N) -> Response<Bytes> {
+/// Answers one request.
+pub fn answer<N: Node>(mut request: Request<Incoming>, node: N) -> Response<Bytes> {
     let upgrade = hyper::upgrade::on(&mut request);
     let head = request.into_parts().0;
     let path = head.uri.path().to_owned();
+    head.headers.get("upgrade").into_iter().for_each(|to| node.asked(to.to_str().expect("text")));
     let answered = match path.rsplit('/').next() {
         Some("exec" | "attach") => {
             let verb = if path.ends_with("exec") { Verb::Exec } else { Verb::Attach };
@@ -136,7 +75,8 @@ fn answer<N: Node>(mut request: Request<Incoming>, node: N) -> Response<Bytes> {
     answered.unwrap_or_else(Refusal::into_response)
 }
 
-fn end(work: impl Future<Output = Result<(), streams::Error>> + Send + 'static) {
+/// Runs what an upgraded connection is for.
+pub fn end(work: impl Future<Output = Result<(), streams::Error>> + Send + 'static) {
     env::spawn(async move {
         if let Err(error) = work.await {
             tracing::debug!(%error, "a stream ended early");
