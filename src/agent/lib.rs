@@ -71,11 +71,12 @@ pub struct Options {
 /// # Errors
 /// When it cannot begin: no certificate, no engine, no address to listen on.
 pub async fn run(options: Options, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    let stopping = shutdown.clone();
     tokio::select! {
         biased;
         () = shutdown.wait() => Ok(()),
         // Dropped where it stands: containers run on, and everything else is made anew by the next agent.
-        ended = live(&options, shutdown.clone()) => ended,
+        ended = live(&options, stopping) => ended,
     }
 }
 
@@ -130,7 +131,7 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         () = kubelet.run(shutdown.clone()) => Ok(()),
-        ended = heartbeat::keep(&client, &facts, &machine, node, engine.as_ref()) => ended,
+        ended = heartbeat::keep(&client, &facts, &machine, node, &engine) => ended,
         ended = feeds::pods(&client, &options.name, &handle) => ended,
         ended = feeds::services(&client, services, &network) => ended,
         ended = network.run(&client, shutdown) => ended,

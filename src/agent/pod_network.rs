@@ -1,6 +1,6 @@
 //! The network of a node's pods: addresses and routes, the service proxy, DNS, and what each is told.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use base::env;
 use base::shutdown::Shutdown;
-use client::{Client, Event, Selection};
+use client::{Client, Selection};
+use dns::{Dns, DnsEvent};
 use ipnet::{IpNet, Ipv4Net};
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -19,12 +20,16 @@ use parking_lot::Mutex;
 use proxy::{Proxy, ProxyEvent};
 
 use crate::Options;
+use crate::store::{Change, Store};
 
 /// How often it is looked whether the control plane gave the node its pods' addresses.
 const CIDR_GLANCE: Duration = Duration::from_millis(100);
 
 /// How long that may take before the agent gives up and says so.
 const CIDR_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where DNS listens, at the bridge's address.
+const DNS_PORT: u16 = 53;
 
 /// All of it.
 pub struct Network {
@@ -35,10 +40,8 @@ pub struct Network {
     node: String,
     links: Arc<network::Network>,
     proxy: proxy::Handle,
-    names: dns::Handle,
-    running: Mutex<Option<(Proxy, dns::Dns)>>,
-    /// Which of Services and EndpointSlices were told whole.
-    told: Mutex<(bool, bool)>,
+    names: Dns,
+    running: Mutex<Option<(Proxy, dns::Server)>>,
 }
 
 /// Waits for the node's CIDR, and brings the network in place.
@@ -55,7 +58,7 @@ pub async fn start(options: &Options, client: &Client) -> anyhow::Result<Network
             mtu: None,
             file: options.directory.join("addresses.json"),
         },
-        Arc::new(network::Netlink::new()?),
+        Arc::new(network::Kernel::new()?),
     );
     let links = Arc::new(links.await.context("making the network of pods")?);
     let node = proxy::Node {
@@ -66,16 +69,19 @@ pub async fn start(options: &Options, client: &Client) -> anyhow::Result<Network
     };
     let (proxy, proxy_handle) = Proxy::new(node, Arc::new(proxy::Nft));
     let gateway = links.gateway();
-    let (names, names_handle) = dns::start(gateway, &options.domain).await.context("starting DNS")?;
+    let zone = dns::Zone::new(&options.domain);
+    let zone = zone.with_context(|| format!("{:?} is no domain for a cluster", options.domain))?;
+    let resolvers = dns::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+    let bound = Dns::bind(SocketAddr::from((gateway, DNS_PORT)), zone, resolvers).await;
+    let (names, server) = bound.with_context(|| format!("listening for DNS on {gateway}"))?;
     Ok(Network {
         dns: gateway,
         pods: Arc::new(Pods(Arc::clone(&links))),
         node: options.name.clone(),
         links,
         proxy: proxy_handle,
-        names: names_handle,
-        running: Mutex::new(Some((proxy, names))),
-        told: Mutex::new((false, false)),
+        names,
+        running: Mutex::new(Some((proxy, server))),
     })
 }
 
@@ -102,21 +108,21 @@ impl Network {
     /// When one of them ends.
     pub async fn run(&self, client: &Client, shutdown: Shutdown) -> anyhow::Result<()> {
         let running = self.running.lock().take();
-        let (proxy, names) = running.context("the network runs already")?;
+        let (proxy, server) = running.context("the network runs already")?;
         tokio::select! {
             biased;
             () = proxy.run(shutdown.clone()) => bail!("the service proxy ended"),
-            () = names.run(shutdown) => bail!("DNS ended"),
+            () = server.run(shutdown) => bail!("DNS ended"),
             ended = self.follow_nodes(client) => ended,
         }
     }
 
     async fn follow_nodes(&self, client: &Client) -> anyhow::Result<()> {
-        let nodes = crate::store::Store::<Node>::default();
+        let nodes = Store::<Node>::default();
         let mut watch = client.watch::<Node>(Selection::default());
         let mut routed = Vec::new();
         while let Some(event) = watch.next().await {
-            nodes.take(&event);
+            nodes.take(event);
             let all: Vec<NodeAddress> = nodes.all().iter().filter_map(|node| address(node)).collect();
             if all == routed {
                 continue;
@@ -131,67 +137,43 @@ impl Network {
         bail!("the watch of Nodes ended")
     }
 
-    /// Tells of Services.
-    pub async fn service(&self, event: Event<Service>) {
-        match event {
-            Event::Restarted(all) => {
-                self.names.services_restarted(&all).await;
-                for service in all {
-                    self.proxy.handle(ProxyEvent::Service(Box::new(Service::clone(&service)))).await;
-                }
-                self.synced(|told| told.0 = true).await;
+    /// Tells of a Service.
+    pub async fn service(&self, change: Change<Service>) {
+        let (event, asked) = match change {
+            Change::Put(service) => {
+                let service = Box::new(Service::clone(&service));
+                (ProxyEvent::Service(service.clone()), DnsEvent::Service(service))
             }
-            Event::Applied(service) => {
-                self.names.service(&service).await;
-                self.proxy.handle(ProxyEvent::Service(Box::new(Service::clone(&service)))).await;
-            }
-            Event::Deleted(service) => {
-                self.names.service_deleted(&service).await;
-                let (namespace, name) = place(&service.metadata);
-                self.proxy.handle(ProxyEvent::ServiceDeleted { namespace, name }).await;
-            }
-        }
-    }
-
-    /// Tells of EndpointSlices.
-    pub async fn slice(&self, event: Event<EndpointSlice>) {
-        match event {
-            Event::Restarted(all) => {
-                self.names.slices_restarted(&all).await;
-                for slice in all {
-                    self.proxy
-                        .handle(ProxyEvent::EndpointSlice(Box::new(EndpointSlice::clone(&slice))))
-                        .await;
-                }
-                self.synced(|told| told.1 = true).await;
-            }
-            Event::Applied(slice) => {
-                self.names.slice(&slice).await;
-                self.proxy.handle(ProxyEvent::EndpointSlice(Box::new(EndpointSlice::clone(&slice)))).await;
-            }
-            Event::Deleted(slice) => {
-                self.names.slice_deleted(&slice).await;
-                let (namespace, name) = place(&slice.metadata);
-                self.proxy.handle(ProxyEvent::EndpointSliceDeleted { namespace, name }).await;
-            }
-        }
-    }
-
-    /// Lets the proxy begin once both were told whole.
-    async fn synced(&self, note: impl FnOnce(&mut (bool, bool))) {
-        let is_synced = {
-            let mut told = self.told.lock();
-            note(&mut told);
-            *told == (true, true)
+            Change::Gone(namespace, name) => (
+                ProxyEvent::ServiceDeleted { namespace: namespace.clone(), name: name.clone() },
+                DnsEvent::ServiceDeleted { namespace, name },
+            ),
         };
-        if is_synced {
-            self.proxy.handle(ProxyEvent::Synced).await;
-        }
+        self.names.handle(asked);
+        self.proxy.handle(event).await;
     }
-}
 
-fn place(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> (String, String) {
-    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+    /// Tells of an EndpointSlice.
+    pub async fn slice(&self, change: Change<EndpointSlice>) {
+        let (event, asked) = match change {
+            Change::Put(slice) => {
+                let slice = Box::new(EndpointSlice::clone(&slice));
+                (ProxyEvent::EndpointSlice(slice.clone()), DnsEvent::EndpointSlice(slice))
+            }
+            Change::Gone(namespace, name) => (
+                ProxyEvent::EndpointSliceDeleted { namespace: namespace.clone(), name: name.clone() },
+                DnsEvent::EndpointSliceDeleted { namespace, name },
+            ),
+        };
+        self.names.handle(asked);
+        self.proxy.handle(event).await;
+    }
+
+    /// Everything that there was at the start has been told.
+    pub async fn synced(&self) {
+        self.names.handle(DnsEvent::Synced);
+        self.proxy.handle(ProxyEvent::Synced).await;
+    }
 }
 
 /// What of a Node becomes a route.
@@ -222,10 +204,16 @@ impl PodNetwork for Pods {
 }
 
 fn host_port(port: &HostPort) -> Option<network::HostPort> {
+    let protocol = match &*port.protocol {
+        "TCP" => network::Protocol::Tcp,
+        "UDP" => network::Protocol::Udp,
+        "SCTP" => network::Protocol::Sctp,
+        _ => return None,
+    };
     Some(network::HostPort {
-        address: port.host_ip.as_ref().and_then(|ip| ip.parse().ok()),
-        port: port.host_port,
+        protocol,
+        host_ip: port.host_ip.as_ref().and_then(|ip| ip.parse().ok()),
+        host_port: port.host_port,
         container_port: port.container_port,
-        protocol: port.protocol.parse().ok()?,
     })
 }

@@ -32,7 +32,6 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use kubelet::engine::{Container, ContainerEngine, EngineError};
 use streams::Refusal;
@@ -220,7 +219,7 @@ async fn of_pod(node: &Node, namespace: &str, pod: &str) -> Result<Vec<Container
 }
 
 fn not_found(message: &str) -> Refusal {
-    Refusal { status: StatusCode::NOT_FOUND, message: message.to_owned() }
+    Refusal::new(StatusCode::NOT_FOUND, message)
 }
 
 fn failed(error: EngineError) -> Refusal {
@@ -228,7 +227,7 @@ fn failed(error: EngineError) -> Refusal {
         EngineError::NotFound(_) => StatusCode::NOT_FOUND,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Refusal { status, message: error.to_string() }
+    Refusal::new(status, error.to_string())
 }
 
 fn refused(refusal: Refusal) -> Response<Body> {

@@ -6,10 +6,8 @@
 mod deployment;
 mod endpoints;
 mod endpointslice;
-<<<<<<< HEAD
-mod masters;
-=======
 mod garbage;
+mod masters;
 mod namespace;
 mod protection;
 mod replicaset;

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod error;
+mod inside;
 mod kernel;
 mod links;
 mod network;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use addresses::gateway;
 pub use error::NetworkError;
+pub use inside::connect_inside;
 pub use kernel::Kernel;
 pub use links::{Cable, FakeHost, FakeLinks, Links};
 pub use network::{Network, Options};

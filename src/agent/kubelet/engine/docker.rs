@@ -58,6 +58,15 @@ impl Docker {
         Ok(Self { client, image_refs: Mutex::default() })
     }
 
+    /// The engine's own version, as `20.10.24`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn version(&self) -> Result<String, EngineError> {
+        let found = self.client.version().await.map_err(told)?;
+        Ok(found.version.unwrap_or_default())
+    }
+
     async fn inspect(&self, id: &str) -> Result<Option<Container>, EngineError> {
         let none = None::<InspectContainerOptions>;
         match self.client.inspect_container(id, none).await.map_err(told) {
