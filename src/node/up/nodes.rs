@@ -12,9 +12,13 @@ use super::cluster_file::{ClusterFile, NodeAddress};
 use super::host::{Command, Host, command};
 use super::plumbing::Names;
 use super::process::Process;
+use crate::files;
 
 /// How long an engine lets containers end by themselves when it is stopped, in seconds.
 const ENGINE_SHUTDOWN_S: u32 = 3;
+
+/// An engine's own settings: none. Those of the user's engine are not for it.
+const SETTINGS: &str = "daemon.json";
 
 /// What nodes need of the host, and the Debian package that brings it.
 const NEEDS: &[(&str, &str)] = &[("dockerd", "docker.io"), ("nsenter", "util-linux"), ("nft", "nftables")];
@@ -54,6 +58,16 @@ pub fn check(host: &dyn Host) -> anyhow::Result<()> {
     )
 }
 
+/// Makes an engine's run directory.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn prepare(names: &Names, node: &str) -> anyhow::Result<()> {
+    let run = run_directory(names, node);
+    files::make_directory(&run)?;
+    Ok(files::write(&run.join(SETTINGS), b"{}\n")?)
+}
+
 /// The process that is a node's engine.
 pub fn engine(directory: &ClusterDir, names: &Names, node: &NodeAddress) -> Process {
     let name = engine_name(&node.name);
@@ -64,7 +78,7 @@ pub fn engine(directory: &ClusterDir, names: &Names, node: &NodeAddress) -> Proc
     words.extend(command(&format!(
         "--exec-root {run} --pidfile {run}/docker.pid --host unix://{socket} --bridge none --iptables=false \
          --ip6tables=false --ip-forward=false --ip-masq=false --userland-proxy=false --log-level warn \
-         --shutdown-timeout {ENGINE_SHUTDOWN_S} --config-file {run}/none.json",
+         --shutdown-timeout {ENGINE_SHUTDOWN_S} --config-file {run}/{SETTINGS}",
         run = run.display(),
         socket = socket(names, &node.name).display(),
     )));

@@ -159,7 +159,7 @@ impl<'a> Starting<'a> {
     /// Starts the engines of nodes: they take a second, and need nobody.
     fn start_engines(&mut self) -> anyhow::Result<()> {
         for node in &self.file.nodes {
-            files::make_directory(&nodes::run_directory(&self.names, &node.name))?;
+            nodes::prepare(&self.names, &node.name)?;
             let engine = nodes::engine(self.directory, &self.names, node);
             self.start_unless_running(engine)?;
         }
