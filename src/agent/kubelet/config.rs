@@ -95,8 +95,7 @@ pub fn container(start: Start<'_>) -> Result<ContainerConfig, ConfigError> {
     let Start { node, desired, member, attempt, sandbox, image, inputs, .. } = start;
     let (spec, container) = (desired.spec(), &member.container);
     let joined = format!("container:{sandbox}");
-    let labels =
-        names::container_labels(&node.name, desired, member, attempt, sandbox, start.backoff_ms);
+    let labels = names::container_labels(&node.name, desired, member, attempt, sandbox, start.backoff_ms);
     let pid_mode = match start.target {
         _ if spec.host_pid == Some(true) => Some("host".to_owned()),
         _ if spec.share_process_namespace == Some(true) => Some(joined.clone()),
@@ -129,7 +128,13 @@ pub fn container(start: Start<'_>) -> Result<ContainerConfig, ConfigError> {
 }
 
 /// The files that the kubelet itself makes: names, servers, last words.
-fn own_mounts(node: &NodeFacts, desired: &DesiredPod, member: &Member, attempt: u32, mounts: &mut Vec<Mount>) {
+fn own_mounts(
+    node: &NodeFacts,
+    desired: &DesiredPod,
+    member: &Member,
+    attempt: u32,
+    mounts: &mut Vec<Mount>,
+) {
     let dir = pod_dir(&node.root, &desired.key);
     let message = message_file(&node.root, &desired.key, member.name(), attempt);
     let message_path = member.container.termination_message_path.as_deref();

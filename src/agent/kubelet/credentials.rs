@@ -19,9 +19,13 @@ pub(crate) fn find(image: &str, documents: &[Vec<u8>]) -> Option<Credentials> {
         let accounts = document.get("auths").and_then(Value::as_object);
         for (server, account) in accounts.into_iter().flatten() {
             let place = place(server);
-            let is_for = whole == place || whole.strip_prefix(&place).is_some_and(|rest| rest.starts_with('/'));
+            let is_for =
+                whole == place || whole.strip_prefix(&place).is_some_and(|rest| rest.starts_with('/'));
             let is_better = best.as_ref().is_none_or(|(length, _)| place.len() > *length);
-            if is_for && is_better && let Some(account) = account_of(server, account) {
+            if is_for
+                && is_better
+                && let Some(account) = account_of(server, account)
+            {
                 best = Some((place.len(), account));
             }
         }
@@ -75,8 +79,14 @@ mod tests {
 
     #[test]
     fn the_longest_path_decides() {
-        let found = ["nginx:1", "registry.example:5000/a:1", "registry.example:5000/team/a@sha256:00", "broken.example/a", "quay.example/a"]
-            .map(|image| user(image).unwrap_or_default());
+        let found = [
+            "nginx:1",
+            "registry.example:5000/a:1",
+            "registry.example:5000/team/a@sha256:00",
+            "broken.example/a",
+            "quay.example/a",
+        ]
+        .map(|image| user(image).unwrap_or_default());
         assert_eq!(found, ["hub", "all", "team", "", ""]);
     }
 }

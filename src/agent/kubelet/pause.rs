@@ -28,33 +28,33 @@ const X86_64: Machine = Machine {
     name: "amd64",
     elf: 62,
     code: &[
-        &[0x68, 0x02, 0x40, 0x01, 0x00],       // push 0x14002: signals 2, 15 and 17, as a set
-        &[0x48, 0x89, 0xe6],                   // mov rsi, rsp
-        &[0x31, 0xff],                         // xor edi, edi: SIG_BLOCK
-        &[0x31, 0xd2],                         // xor edx, edx: the old set is not wanted
-        &[0x6a, 0x08, 0x41, 0x5a],             // push 8; pop r10: bytes of a set
-        &[0x6a, 0x0e, 0x58],                   // push 14; pop rax: rt_sigprocmask
-        &[0x0f, 0x05],                         // syscall
-        &[0x48, 0x89, 0xe7],                   // wait: mov rdi, rsp
-        &[0x31, 0xf6],                         // xor esi, esi: no details
-        &[0x31, 0xd2],                         // xor edx, edx: no time limit
-        &[0x6a, 0x08, 0x41, 0x5a],             // push 8; pop r10
-        &[0xb8, 0x80, 0x00, 0x00, 0x00],       // mov eax, 128: rt_sigtimedwait
-        &[0x0f, 0x05],                         // syscall
-        &[0x83, 0xf8, 0x02, 0x74, 0x20],       // cmp eax, SIGINT; je exit
-        &[0x83, 0xf8, 0x0f, 0x74, 0x1b],       // cmp eax, SIGTERM; je exit
-        &[0x83, 0xf8, 0x11, 0x75, 0xdf],       // cmp eax, SIGCHLD; jne wait
-        &[0x6a, 0xff, 0x5f],                   // reap: push -1; pop rdi: any child
-        &[0x31, 0xf6],                         // xor esi, esi: its status is not wanted
-        &[0x6a, 0x01, 0x5a],                   // push 1; pop rdx: WNOHANG
-        &[0x45, 0x31, 0xd2],                   // xor r10d, r10d
-        &[0x6a, 0x3d, 0x58],                   // push 61; pop rax: wait4
-        &[0x0f, 0x05],                         // syscall
-        &[0x85, 0xc0, 0x7f, 0xec],             // test eax, eax; jg reap
-        &[0xeb, 0xc9],                         // jmp wait
-        &[0x31, 0xff],                         // exit: xor edi, edi
-        &[0xb8, 0xe7, 0x00, 0x00, 0x00],       // mov eax, 231: exit_group
-        &[0x0f, 0x05],                         // syscall
+        &[0x68, 0x02, 0x40, 0x01, 0x00], // push 0x14002: signals 2, 15 and 17, as a set
+        &[0x48, 0x89, 0xe6],             // mov rsi, rsp
+        &[0x31, 0xff],                   // xor edi, edi: SIG_BLOCK
+        &[0x31, 0xd2],                   // xor edx, edx: the old set is not wanted
+        &[0x6a, 0x08, 0x41, 0x5a],       // push 8; pop r10: bytes of a set
+        &[0x6a, 0x0e, 0x58],             // push 14; pop rax: rt_sigprocmask
+        &[0x0f, 0x05],                   // syscall
+        &[0x48, 0x89, 0xe7],             // wait: mov rdi, rsp
+        &[0x31, 0xf6],                   // xor esi, esi: no details
+        &[0x31, 0xd2],                   // xor edx, edx: no time limit
+        &[0x6a, 0x08, 0x41, 0x5a],       // push 8; pop r10
+        &[0xb8, 0x80, 0x00, 0x00, 0x00], // mov eax, 128: rt_sigtimedwait
+        &[0x0f, 0x05],                   // syscall
+        &[0x83, 0xf8, 0x02, 0x74, 0x20], // cmp eax, SIGINT; je exit
+        &[0x83, 0xf8, 0x0f, 0x74, 0x1b], // cmp eax, SIGTERM; je exit
+        &[0x83, 0xf8, 0x11, 0x75, 0xdf], // cmp eax, SIGCHLD; jne wait
+        &[0x6a, 0xff, 0x5f],             // reap: push -1; pop rdi: any child
+        &[0x31, 0xf6],                   // xor esi, esi: its status is not wanted
+        &[0x6a, 0x01, 0x5a],             // push 1; pop rdx: WNOHANG
+        &[0x45, 0x31, 0xd2],             // xor r10d, r10d
+        &[0x6a, 0x3d, 0x58],             // push 61; pop rax: wait4
+        &[0x0f, 0x05],                   // syscall
+        &[0x85, 0xc0, 0x7f, 0xec],       // test eax, eax; jg reap
+        &[0xeb, 0xc9],                   // jmp wait
+        &[0x31, 0xff],                   // exit: xor edi, edi
+        &[0xb8, 0xe7, 0x00, 0x00, 0x00], // mov eax, 231: exit_group
+        &[0x0f, 0x05],                   // syscall
     ],
 };
 
@@ -62,39 +62,39 @@ const AARCH64: Machine = Machine {
     name: "arm64",
     elf: 183,
     code: &[
-        &[0x49, 0x00, 0x88, 0x52],             // mov w9, #0x4002
-        &[0x29, 0x00, 0xa0, 0x72],             // movk w9, #1, lsl #16: signals 2, 15 and 17, as a set
-        &[0xe9, 0x0f, 0x1f, 0xf8],             // str x9, [sp, #-16]!
-        &[0x00, 0x00, 0x80, 0xd2],             // mov x0, #0: SIG_BLOCK
-        &[0xe1, 0x03, 0x00, 0x91],             // mov x1, sp
-        &[0x02, 0x00, 0x80, 0xd2],             // mov x2, #0: the old set is not wanted
-        &[0x03, 0x01, 0x80, 0xd2],             // mov x3, #8: bytes of a set
-        &[0xe8, 0x10, 0x80, 0xd2],             // mov x8, #135: rt_sigprocmask
-        &[0x01, 0x00, 0x00, 0xd4],             // svc #0
-        &[0xe0, 0x03, 0x00, 0x91],             // wait: mov x0, sp
-        &[0x01, 0x00, 0x80, 0xd2],             // mov x1, #0: no details
-        &[0x02, 0x00, 0x80, 0xd2],             // mov x2, #0: no time limit
-        &[0x03, 0x01, 0x80, 0xd2],             // mov x3, #8
-        &[0x28, 0x11, 0x80, 0xd2],             // mov x8, #137: rt_sigtimedwait
-        &[0x01, 0x00, 0x00, 0xd4],             // svc #0
-        &[0x1f, 0x08, 0x00, 0x71],             // cmp w0, SIGINT
-        &[0xc0, 0x01, 0x00, 0x54],             // b.eq exit
-        &[0x1f, 0x3c, 0x00, 0x71],             // cmp w0, SIGTERM
-        &[0x80, 0x01, 0x00, 0x54],             // b.eq exit
-        &[0x1f, 0x44, 0x00, 0x71],             // cmp w0, SIGCHLD
-        &[0xa1, 0xfe, 0xff, 0x54],             // b.ne wait
-        &[0x00, 0x00, 0x80, 0x92],             // reap: mov x0, #-1: any child
-        &[0x01, 0x00, 0x80, 0xd2],             // mov x1, #0: its status is not wanted
-        &[0x22, 0x00, 0x80, 0xd2],             // mov x2, #1: WNOHANG
-        &[0x03, 0x00, 0x80, 0xd2],             // mov x3, #0
-        &[0x88, 0x20, 0x80, 0xd2],             // mov x8, #260: wait4
-        &[0x01, 0x00, 0x00, 0xd4],             // svc #0
-        &[0x1f, 0x00, 0x00, 0x71],             // cmp w0, #0
-        &[0x2c, 0xff, 0xff, 0x54],             // b.gt reap
-        &[0xec, 0xff, 0xff, 0x17],             // b wait
-        &[0x00, 0x00, 0x80, 0xd2],             // exit: mov x0, #0
-        &[0xc8, 0x0b, 0x80, 0xd2],             // mov x8, #94: exit_group
-        &[0x01, 0x00, 0x00, 0xd4],             // svc #0
+        &[0x49, 0x00, 0x88, 0x52], // mov w9, #0x4002
+        &[0x29, 0x00, 0xa0, 0x72], // movk w9, #1, lsl #16: signals 2, 15 and 17, as a set
+        &[0xe9, 0x0f, 0x1f, 0xf8], // str x9, [sp, #-16]!
+        &[0x00, 0x00, 0x80, 0xd2], // mov x0, #0: SIG_BLOCK
+        &[0xe1, 0x03, 0x00, 0x91], // mov x1, sp
+        &[0x02, 0x00, 0x80, 0xd2], // mov x2, #0: the old set is not wanted
+        &[0x03, 0x01, 0x80, 0xd2], // mov x3, #8: bytes of a set
+        &[0xe8, 0x10, 0x80, 0xd2], // mov x8, #135: rt_sigprocmask
+        &[0x01, 0x00, 0x00, 0xd4], // svc #0
+        &[0xe0, 0x03, 0x00, 0x91], // wait: mov x0, sp
+        &[0x01, 0x00, 0x80, 0xd2], // mov x1, #0: no details
+        &[0x02, 0x00, 0x80, 0xd2], // mov x2, #0: no time limit
+        &[0x03, 0x01, 0x80, 0xd2], // mov x3, #8
+        &[0x28, 0x11, 0x80, 0xd2], // mov x8, #137: rt_sigtimedwait
+        &[0x01, 0x00, 0x00, 0xd4], // svc #0
+        &[0x1f, 0x08, 0x00, 0x71], // cmp w0, SIGINT
+        &[0xc0, 0x01, 0x00, 0x54], // b.eq exit
+        &[0x1f, 0x3c, 0x00, 0x71], // cmp w0, SIGTERM
+        &[0x80, 0x01, 0x00, 0x54], // b.eq exit
+        &[0x1f, 0x44, 0x00, 0x71], // cmp w0, SIGCHLD
+        &[0xa1, 0xfe, 0xff, 0x54], // b.ne wait
+        &[0x00, 0x00, 0x80, 0x92], // reap: mov x0, #-1: any child
+        &[0x01, 0x00, 0x80, 0xd2], // mov x1, #0: its status is not wanted
+        &[0x22, 0x00, 0x80, 0xd2], // mov x2, #1: WNOHANG
+        &[0x03, 0x00, 0x80, 0xd2], // mov x3, #0
+        &[0x88, 0x20, 0x80, 0xd2], // mov x8, #260: wait4
+        &[0x01, 0x00, 0x00, 0xd4], // svc #0
+        &[0x1f, 0x00, 0x00, 0x71], // cmp w0, #0
+        &[0x2c, 0xff, 0xff, 0x54], // b.gt reap
+        &[0xec, 0xff, 0xff, 0x17], // b wait
+        &[0x00, 0x00, 0x80, 0xd2], // exit: mov x0, #0
+        &[0xc8, 0x0b, 0x80, 0xd2], // mov x8, #94: exit_group
+        &[0x01, 0x00, 0x00, 0xd4], // svc #0
     ],
 };
 
@@ -106,23 +106,37 @@ pub fn archive() -> Bytes {
 }
 
 fn archive_for(machine: &Machine) -> Bytes {
-    let layer = tar(&[(PATH, 0o755, elf(machine))]);
+    image(IMAGE, machine.name, &["/pause"], PATH, elf(machine))
+}
+
+/// An image of one program, for tests that need one without a registry.
+#[cfg(test)]
+pub(crate) fn archive_of(name: &str, entrypoint: &[&str], path: &str, program: Vec<u8>) -> Bytes {
+    let machine = if cfg!(target_arch = "aarch64") { &AARCH64 } else { &X86_64 };
+    image(name, machine.name, entrypoint, path, program)
+}
+
+fn image(name: &str, architecture: &str, entrypoint: &[&str], path: &str, program: Vec<u8>) -> Bytes {
+    let layer = tar(&[(path, 0o755, program)]);
     let config = serde_json::json!({
-        "architecture": machine.name,
+        "architecture": architecture,
         "os": "linux",
-        "config": { "Entrypoint": [format!("/{PATH}")], "WorkingDir": "/" },
+        "config": { "Entrypoint": entrypoint, "Env": ["PATH=/bin"], "WorkingDir": "/" },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex_digest(&layer))] },
     })
     .to_string()
     .into_bytes();
     let config_name = format!("{}.json", hex_digest(&config));
     let manifest = serde_json::json!([
-        { "Config": config_name, "RepoTags": [IMAGE], "Layers": ["layer.tar"] }
+        { "Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"] }
     ])
     .to_string()
     .into_bytes();
-    let files =
-        [(config_name.as_str(), 0o644, config), ("layer.tar", 0o644, layer), ("manifest.json", 0o644, manifest)];
+    let files = [
+        (config_name.as_str(), 0o644, config),
+        ("layer.tar", 0o644, layer),
+        ("manifest.json", 0o644, manifest),
+    ];
     Bytes::from(tar(&files))
 }
 
@@ -215,14 +229,15 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
         let mut child = Command::new(&path).stdin(Stdio::null()).spawn().expect("it starts");
         let status = format!("/proc/{}/status", child.id());
-        let blocks = || {
+        // From its first instruction on it sleeps nowhere but where it waits for signals.
+        let waits = || {
             let text = std::fs::read_to_string(&status).unwrap_or_default();
-            text.lines().any(|line| line.starts_with("SigBlk:") && line.ends_with("14002"))
+            text.lines().any(|line| line.starts_with("State:") && line.contains('S'))
         };
         let limit = Duration::from_secs(20);
-        assert!(env::wait_until(limit, Duration::from_millis(5), blocks).await, "it blocks the signals");
-        assert!(child.try_wait().expect("asked").is_none(), "it waits");
+        let is_waiting = env::wait_until(limit, Duration::from_millis(5), waits).await;
         Command::new("kill").arg(child.id().to_string()).status().expect("kill");
+        assert!(is_waiting, "it waits");
         let ended = child.wait().expect("it ends");
         assert_eq!((ended.code(), ended.signal()), (Some(0), None));
     }

@@ -281,8 +281,7 @@ fn remove_history(view: View<'_>, draft: &mut Draft) {
         }
     }
     for old in view.observed.sandboxes.iter().skip(1) {
-        let is_planned =
-            draft.steps.iter().any(|step| matches!(step, Step::Remove { id } if *id == old.id));
+        let is_planned = draft.steps.iter().any(|step| matches!(step, Step::Remove { id } if *id == old.id));
         if !is_planned {
             draft.steps.push(Step::Remove { id: old.id.clone() });
         }

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn thresholds_count_results_in_a_row() {
-        assert_eq!(verdicts(ProbeKind::Readiness, 1, 3, "+--+---+"), "+++++" .to_owned() + "+-+");
+        assert_eq!(verdicts(ProbeKind::Readiness, 1, 3, "+--+---+"), "+++++".to_owned() + "+-+");
         assert_eq!(verdicts(ProbeKind::Readiness, 2, 1, "+-++"), "?--+");
         assert_eq!(verdicts(ProbeKind::Liveness, 1, 3, "--+---+"), "??+++-.");
         assert_eq!(verdicts(ProbeKind::Startup, 1, 3, "--+"), "??+.");
@@ -127,8 +127,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_due_after_its_delay_and_then_every_period() {
-        let probe =
-            Probe { initial_delay_seconds: Some(5), period_seconds: Some(3), ..Probe::default() };
+        let probe = Probe { initial_delay_seconds: Some(5), period_seconds: Some(3), ..Probe::default() };
         let state = ProbeState::default();
         assert_eq!(due_ms(&probe, &state, 1_000), 6_000);
         assert_eq!(due_ms(&probe, &state.begin(6_200), 1_000), 9_200);

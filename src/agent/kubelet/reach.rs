@@ -110,8 +110,7 @@ async fn exchange(
     let mut request = Request::get(&call.path);
     let has = |name: &str| call.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
     let authority = call.authority();
-    for (name, value) in
-        [("Host", authority.as_str()), ("User-Agent", "kube-probe/1.37"), ("Accept", "*/*")]
+    for (name, value) in [("Host", authority.as_str()), ("User-Agent", "kube-probe/1.37"), ("Accept", "*/*")]
     {
         if !has(name) {
             request = request.header(name, value);
@@ -161,7 +160,8 @@ impl Reach for FakeReach {
         let url = call.url();
         self.calls.lock().push(url.clone());
         let answer = self.answers.lock().get(&url).cloned();
-        answer.ok_or_else(|| format!("Get {url:?}: dial tcp {}: connect: connection refused", call.authority()))
+        answer
+            .ok_or_else(|| format!("Get {url:?}: dial tcp {}: connect: connection refused", call.authority()))
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<(), String> {

@@ -133,16 +133,17 @@ pub(crate) fn status_line(status: &PodStatus) -> String {
     let conditions = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
     let holds: Vec<&str> = conditions.map(|condition| condition.type_.as_str()).collect();
     line += &format!(" [{}]", holds.join(" "));
-    let all = [
-        &status.init_container_statuses,
-        &status.container_statuses,
-        &status.ephemeral_container_statuses,
-    ];
+    let all =
+        [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
     for container in all.into_iter().flatten().flatten() {
         let state = container.state.clone().unwrap_or_default();
         let shown = match (&state.waiting, &state.running, &state.terminated) {
             (Some(waiting), ..) => {
-                format!("{}({})", waiting.reason.as_deref().unwrap_or("?"), waiting.message.as_deref().unwrap_or(""))
+                format!(
+                    "{}({})",
+                    waiting.reason.as_deref().unwrap_or("?"),
+                    waiting.message.as_deref().unwrap_or("")
+                )
             }
             (_, Some(_), _) => "running".to_owned(),
             (.., Some(ended)) => format!(

@@ -113,8 +113,7 @@ pub fn resolv_conf(desired: &DesiredPod, node: &NodeFacts, node_file: &str) -> S
     // Without a DNS server of the cluster, the node's is better than none.
     if is_cluster && !node.cluster_dns.is_empty() {
         let (domain, namespace) = (&node.cluster_domain, &desired.key.namespace);
-        let mut searches =
-            vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
+        let mut searches = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
         searches.append(&mut dns.searches);
         dns = Dns { servers: node.cluster_dns.clone(), searches, options: vec!["ndots:5".to_owned()] };
     }

@@ -13,8 +13,8 @@ use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, ExecConfig, ImageInspect};
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, CreateImageOptions, EventsOptions, ImportImageOptions,
-    InspectContainerOptions, KillContainerOptions, ListContainersOptions, LogsOptions, RemoveContainerOptions,
-    ResizeContainerTTYOptions, ResizeExecOptions, StartContainerOptions,
+    InspectContainerOptions, KillContainerOptions, ListContainersOptions, LogsOptions,
+    RemoveContainerOptions, ResizeContainerTTYOptions, ResizeExecOptions, StartContainerOptions,
 };
 use bollard::{ClientVersion, Docker as Client, body_full};
 use bytes::Bytes;
@@ -22,8 +22,8 @@ use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 
 use super::{
-    Container, ContainerConfig, ContainerEngine, Credentials, EngineError, EngineEvent, Exit, Image, LogOptions,
-    Output, OutputStream, Session, SessionControl, SessionOptions, Signal, State,
+    Container, ContainerConfig, ContainerEngine, Credentials, EngineError, EngineEvent, Exit, Image,
+    LogOptions, Output, OutputStream, Session, SessionControl, SessionOptions, Signal, State,
 };
 use crate::limits::{ENGINE_TIMEOUT_S, PODS_MAX};
 use crate::names::label;

@@ -39,7 +39,27 @@ fn a_pod_runs_and_goes() {
         let (calls, events) = (lines(&world.engine.calls()), lines(&world.control.events()));
         format!("{calls}--\n{events}--\n{last}\n{left} left, {} connected\n", world.network.connected().len())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        create k8s_POD_web_0
+        start k8s_POD_web_0
+        create k8s_main_web_0
+        start k8s_main_web_0
+        stop k8s_main_web_0
+        remove k8s_POD_web_0
+        remove k8s_main_web_0
+        --
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Killing: Stopping container main
+        --
+        Failed [Initialized PodScheduled]; main Error=143() #0
+        0 left, 0 connected
+    "#]],
+    );
 }
 
 #[test]
@@ -63,7 +83,22 @@ fn a_container_that_crashes_waits_longer_each_time() {
         let waits = last.iter().rev().find(|status| status_line(status).contains("CrashLoop"));
         shown + &waits.map(status_line).unwrap_or_default() + "\n"
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        0 s: start 1
+        1 s: start 2
+        12 s: start 3
+        33 s: start 4
+        74 s: start 5
+        155 s: start 6
+        316 s: start 7
+        617 s: start 8
+        918 s: start 9
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main CrashLoopBackOff(back-off 5m0s restarting failed container=main pod=web_shop(u1)) #8 last=1
+    "#]],
+    );
 }
 
 /// What became of a pod with this restart policy whose container ends with this code.
@@ -76,7 +111,11 @@ async fn fate(policy: &str, exit_code: i32) -> String {
     node.handle.desired(pod(spec)).await.expect("a pod");
     seconds(120).await;
     let status = world.control.status("u1").expect("reported");
-    format!("{policy} {exit_code}: {}, {} starts\n", status.phase.unwrap_or_default(), world.engine.starts().len() - 1)
+    format!(
+        "{policy} {exit_code}: {}, {} starts\n",
+        status.phase.unwrap_or_default(),
+        world.engine.starts().len() - 1
+    )
 }
 
 #[test]
@@ -90,7 +129,18 @@ fn restart_policies_decide_what_becomes_of_a_pod() {
         }
         shown
     };
-    check(1, all, &expect![[r#""#]]);
+    check(
+        1,
+        all,
+        &expect![[r#"
+        Always 0: Running, 5 starts
+        Always 1: Running, 5 starts
+        OnFailure 0: Succeeded, 1 starts
+        OnFailure 1: Running, 5 starts
+        Never 0: Succeeded, 1 starts
+        Never 1: Failed, 1 starts
+    "#]],
+    );
 }
 
 #[test]
@@ -115,7 +165,45 @@ fn init_containers_run_in_order_and_sidecars_outlive_the_rest() {
         let statuses: Vec<String> = world.control.statuses("u1").iter().map(status_line).collect();
         lines(&world.engine.calls()) + "--\n" + &lines(&statuses)
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        create k8s_POD_web_0
+        start k8s_POD_web_0
+        create k8s_first_web_0
+        start k8s_first_web_0
+        create k8s_side_web_0
+        start k8s_side_web_0
+        create k8s_third_web_0
+        start k8s_third_web_0
+        create k8s_third_web_1
+        start k8s_third_web_1
+        create k8s_main_web_0
+        start k8s_main_web_0
+        stop k8s_main_web_0
+        stop k8s_side_web_0
+        remove k8s_POD_web_0
+        remove k8s_third_web_1
+        remove k8s_first_web_0
+        remove k8s_side_web_0
+        remove k8s_third_web_0
+        remove k8s_main_web_0
+        --
+        Pending [PodScheduled]; first PodInitializing() #0; side PodInitializing() #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first PodInitializing() #0; side PodInitializing() #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first running started #0; side PodInitializing() #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side PodInitializing() #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side running ready started #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side running ready started #0; third running started #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side running ready started #0; third Error=1() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side running ready started #0; third running started #1 last=1; main PodInitializing() #0
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; first Completed=0() ready #0; side running ready started #0; third Completed=0() ready #1 last=1; main PodInitializing() #0
+        Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; first Completed=0() ready #0; side running ready started #0; third Completed=0() ready #1 last=1; main running ready started #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; first Completed=0() ready #0; side running ready started #0; third Completed=0() ready #1 last=1; main Error=143() #0
+        Failed [Initialized PodScheduled]; first Completed=0() ready #0; side Error=143() #0; third Completed=0() ready #1 last=1; main Error=143() #0
+    "#]],
+    );
 }
 
 #[test]
@@ -135,9 +223,36 @@ fn hooks_run_around_a_life_and_what_does_not_listen_is_killed() {
         world.until_confirmed("u1").await;
         let took = (env::wall_ms() - asked) / 1000;
         let last = status_line(&world.control.status("u1").expect("reported"));
-        format!("{}--\n{}--\n{took} s, {last}\n", lines(&world.engine.calls()), lines(&world.control.events()))
+        format!(
+            "{}--\n{}--\n{took} s, {last}\n",
+            lines(&world.engine.calls()),
+            lines(&world.control.events())
+        )
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        create k8s_POD_web_0
+        start k8s_POD_web_0
+        create k8s_main_web_0
+        start k8s_main_web_0
+        exec hello
+        exec bye
+        stop k8s_main_web_0
+        kill k8s_main_web_0
+        remove k8s_POD_web_0
+        remove k8s_main_web_0
+        --
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Killing: Stopping container main
+        FailedPreStopHook: PreStopHook failed
+        --
+        7 s, Failed [Initialized PodScheduled]; main Error=137() #0
+    "#]],
+    );
 }
 
 #[test]
@@ -165,7 +280,33 @@ fn probes_make_ready_and_replace() {
         events.dedup();
         lines(&statuses) + "--\n" + &lines(&events)
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Pending [Initialized PodScheduled]; main ContainerCreating() #0
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; main ContainerCreating() #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main running #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main running started #0
+        Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main Error=143() #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main running #1 last=143
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main running started #1 last=143
+        Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #1 last=143
+        --
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Unhealthy: Startup probe failed: dial tcp 10.0.0.1:80: connect: connection refused
+        Unhealthy: Readiness probe failed: not yet
+        Unhealthy: Liveness probe failed: HTTP probe failed with statuscode: 500
+        Killing: Container main failed liveness probe, will be restarted
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Unhealthy: Liveness probe failed: HTTP probe failed with statuscode: 500
+    "#]],
+    );
 }
 
 #[test]
@@ -189,14 +330,41 @@ fn images_are_pulled_by_policy_and_failures_wait() {
         let last = status_line(&world.control.status("u1").expect("reported"));
         lines(&[first, then, last]) + "--\n" + &lines(&world.control.events())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; always running ready started #0; missing ErrImagePull(manifest for missing:1 not found) #0; never ErrImageNeverPull(Container image "other:1" is not present with pull policy of Never) #0
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; always running ready started #0; missing ImagePullBackOff(Back-off pulling image "missing:1": ErrImagePull: manifest for missing:1 not found) #0; never ErrImageNeverPull(Container image "other:1" is not present with pull policy of Never) #0
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; always running ready started #0; missing running ready started #0; never ErrImageNeverPull(Container image "other:1" is not present with pull policy of Never) #0
+        --
+        Pulling: Pulling image "there:1"
+        Pulled: Successfully pulled image "there:1" in 0s (0s including waiting). Image size: 1024 bytes.
+        Pulling: Pulling image "missing:1"
+        Failed: Failed to pull image "missing:1": manifest for missing:1 not found
+        Failed: Error: ErrImagePull
+        ErrImageNeverPull: Container image "other:1" is not present with pull policy of Never
+        Failed: Error: ErrImageNeverPull
+        Created: Container created
+        Started: Container started
+        BackOff: Back-off pulling image "missing:1"
+        Pulling: Pulling image "missing:1"
+        Pulled: Successfully pulled image "missing:1" in 0s (0s including waiting). Image size: 1024 bytes.
+        ErrImageNeverPull: Container image "other:1" is not present with pull policy of Never
+        Failed: Error: ErrImageNeverPull
+        Created: Container created
+        Started: Container started
+    "#]],
+    );
 }
 
 #[test]
 fn what_a_container_lacks_is_shown_until_it_is_there() {
     let life = async |world: &World| {
         let node = world.start();
-        world.inputs.fail_volumes(Some("MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found"));
+        world
+            .inputs
+            .fail_volumes(Some("MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found"));
         node.handle.desired(pod(simple())).await.expect("a pod");
         seconds(5).await;
         let mut shown = vec![status_line(&world.control.status("u1").expect("reported"))];
@@ -212,7 +380,25 @@ fn what_a_container_lacks_is_shown_until_it_is_there() {
         shown.push(status_line(&world.control.status("u1").expect("reported")));
         lines(&shown) + "--\n" + &lines(&world.control.events())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+            Pending [Initialized PodScheduled]; main ContainerCreating() #0
+            Pending [PodReadyToStartContainers Initialized PodScheduled]; main CreateContainerConfigError(configmap "c" not found) #0
+            Running [PodReadyToStartContainers Initialized PodScheduled]; main RunContainerError(exec: "nope": not found) #0 last=128
+            Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #1 last=128
+            --
+            FailedMount: MountVolume.SetUp failed for volume "v" : configmap "c" not found
+            Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+            Failed: Error: configmap "c" not found
+            Created: Container created
+            Failed: Error: exec: "nope": not found
+            Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+            Created: Container created
+            Started: Container started
+        "#]],
+    );
 }
 
 #[test]
@@ -228,7 +414,14 @@ fn a_pod_may_run_only_so_long() {
         let ran = world.engine.list("n1", None).await.expect("listed").len();
         format!("{}; {}\n{ran} left\n", status_line(&status), status.message.unwrap_or_default())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Failed(DeadlineExceeded) [Initialized PodScheduled]; main Error=143() #0; Pod was active on the node longer than the specified deadline
+        1 left
+    "#]],
+    );
 }
 
 #[test]
@@ -239,7 +432,9 @@ fn a_kubelet_that_comes_back_adopts_what_runs() {
         node.handle.desired(pod.clone()).await.expect("a pod");
         world.until_phase("u1", "Running").await;
         world.engine.crash("main", 3);
-        world.until("restarted", "u1", |status| status_line(status).contains("running ready started #1")).await;
+        world
+            .until("restarted", "u1", |status| status_line(status).contains("running ready started #1"))
+            .await;
         pod.status = world.control.status("u1");
         drop(node);
         let before = world.engine.calls().len();
@@ -252,7 +447,14 @@ fn a_kubelet_that_comes_back_adopts_what_runs() {
         let said: Vec<String> = world.control.statuses("u1").iter().skip(reports).map(status_line).collect();
         format!("{did:?}\n{}", lines(&said))
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+            []
+            Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #1 last=3
+        "#]],
+    );
 }
 
 #[test]
@@ -274,14 +476,24 @@ fn what_nobody_wants_ends_once_everything_was_named() {
         let uids: Vec<String> = left.iter().filter_map(|left| left.pod_key()).map(|key| key.uid).collect();
         format!("{both} before, then {uids:?}, connected {:?}\n", world.network.connected().keys())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        4 before, then ["u2", "u2"], connected ["u2"]
+    "#]],
+    );
 }
 
 #[test]
 fn a_restarted_engine_is_waited_for_and_nothing_is_lost() {
     let life = async |world: &World| {
         let node = world.start();
-        let once = named_pod("once", "u2", json!({"restartPolicy": "Never", "containers": [{"name": "job", "image": "app:1"}]}));
+        let once = named_pod(
+            "once",
+            "u2",
+            json!({"restartPolicy": "Never", "containers": [{"name": "job", "image": "app:1"}]}),
+        );
         node.handle.desired(pod(simple())).await.expect("a pod");
         node.handle.desired(once).await.expect("a pod");
         world.until_phase("u1", "Running").await;
@@ -289,12 +501,32 @@ fn a_restarted_engine_is_waited_for_and_nothing_is_lost() {
         world.engine.go_down();
         seconds(30).await;
         world.engine.come_back();
-        world.until("restarted", "u1", |status| status_line(status).contains("running ready started #1")).await;
+        world
+            .until("restarted", "u1", |status| status_line(status).contains("running ready started #1"))
+            .await;
         world.until_phase("u2", "Failed").await;
         let shown = ["u1", "u2"].map(|uid| status_line(&world.control.status(uid).expect("reported")));
         lines(&shown) + "--\n" + &lines(&world.control.events())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #1 last=137
+        Failed [Initialized PodScheduled]; job Error=137() #0
+        --
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Created: Container created
+        Started: Container started
+        SandboxChanged: Pod sandbox changed, it will be killed and re-created.
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+    "#]],
+    );
 }
 
 #[test]
@@ -332,7 +564,13 @@ fn a_node_takes_no_more_pods_than_it_may() {
         world.until_phase(&format!("u{}", PODS_MAX - 1), "Running").await;
         format!("{}: {}\n", status_line(&status), status.message.unwrap_or_default())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Failed(OutOfpods) []: Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: 110, capacity: 110
+    "#]],
+    );
 }
 
 /// Lives of a pod whose kubelet is killed after the n-th effect, for each n: the end is the same, and no container

@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, PodStatus, Secret, Service};
 use parking_lot::Mutex;
 
 use super::{
-    Addresses, ContainerInputs, ControlError, ControlPlane, Event, HostPort, Inputs, InputsError, NetworkError,
-    PodNetwork,
+    Addresses, ContainerInputs, ControlError, ControlPlane, Event, HostPort, Inputs, InputsError,
+    NetworkError, PodNetwork,
 };
 use crate::engine::fake::Cut;
 use crate::pod::{DesiredPod, PodKey};

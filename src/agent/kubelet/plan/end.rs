@@ -38,9 +38,8 @@ pub(super) fn steps(view: View<'_>, status: &PodStatus, draft: &mut Draft) -> bo
         return false;
     }
     // Exit codes are told before they are thrown away.
-    let is_told = view.desired.is_gone
-        || view.records.is_unknown
-        || view.records.reported.as_ref() == Some(status);
+    let is_told =
+        view.desired.is_gone || view.records.is_unknown || view.records.reported.as_ref() == Some(status);
     if !is_told {
         return false;
     }

@@ -182,11 +182,8 @@ fn containers(view: View<'_>, draft: &mut Draft) {
                 }
             }
             Some((State::Exited(exit), container)) => {
-                let was_replaced = view
-                    .records
-                    .stopping
-                    .get(&container.id)
-                    .is_some_and(|stop| stop.why == Why::Changed);
+                let was_replaced =
+                    view.records.stopping.get(&container.id).is_some_and(|stop| stop.why == Why::Changed);
                 if was_replaced || view.desired.restarts(member, exit.code) {
                     start(view, member, draft);
                 }
@@ -236,9 +233,8 @@ fn start(view: View<'_>, member: &Member, draft: &mut Draft) {
         let due_ms = backoff::due_ms(dead);
         if due_ms > view.now_ms {
             draft.wake(due_ms);
-            let shown_ms = due_ms.min(
-                dead.exit().map_or(0, |exit| exit.finished_ms) + crate::limits::FAILURE_SHOWN_MS,
-            );
+            let shown_ms =
+                due_ms.min(dead.exit().map_or(0, |exit| exit.finished_ms) + crate::limits::FAILURE_SHOWN_MS);
             if shown_ms > view.now_ms {
                 draft.wake(shown_ms);
             }

@@ -214,7 +214,8 @@ fn waits_for(view: View<'_>, member: &Member) -> Option<ContainerStateWaiting> {
         let is_pull = failure.reason == "ErrImagePull";
         let is_waiting = is_pull && view.now_ms >= failure.failed_ms + FAILURE_SHOWN_MS;
         return Some(if is_waiting {
-            let message = format!("Back-off pulling image \"{}\": ErrImagePull: {}", member.image(), failure.message);
+            let message =
+                format!("Back-off pulling image \"{}\": ErrImagePull: {}", member.image(), failure.message);
             waiting("ImagePullBackOff", message)
         } else {
             waiting(failure.reason, failure.message.clone())

@@ -17,8 +17,8 @@ use crate::outside::{Addresses, ControlError, Event};
 use crate::pause;
 use crate::plan::{Observed, Step};
 use crate::pod::Member;
-use crate::prober::{self, Target};
 use crate::probe::ProbeKind;
+use crate::prober::{self, Target};
 use crate::records::{Attempted, Done, Failure, Hook, HookState, ImageState, Network, Stopping};
 
 /// The steps after this one must wait: what went wrong is noted.
@@ -184,7 +184,12 @@ impl Worker {
 
     fn ensure_image(&mut self, container: &str, attempt: u32) -> Taken {
         let Some(member) = self.desired.member(container).cloned() else { return GO_ON };
-        let work = super::outcomes::ensure_image(Arc::clone(&self.shared), Arc::clone(&self.desired), member, attempt);
+        let work = super::outcomes::ensure_image(
+            Arc::clone(&self.shared),
+            Arc::clone(&self.desired),
+            member,
+            attempt,
+        );
         self.records.images.insert(
             container.to_owned(),
             crate::records::ImageRecord { attempt, state: ImageState::Working },
@@ -421,4 +426,3 @@ fn make_message_file(path: &Path) -> std::io::Result<()> {
     std::fs::write(path, "")?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
 }
-
