@@ -76,6 +76,8 @@ async fn conforms(engine: &dyn ContainerEngine) {
         engine.remove(&old.id).await.expect("removed");
     }
     let mut events = engine.events(NODE);
+    // Events are followed from the first look at them on.
+    let first = env::spawn(async move { events.next().await });
     assert!(engine.image(SHELL).await.expect("asked").is_some());
     assert_eq!(engine.image("keelson/nobody:1").await.expect("asked"), None);
 
@@ -86,8 +88,6 @@ async fn conforms(engine: &dyn ContainerEngine) {
     assert_eq!((created.state, created.labels), (super::State::Created, ends.labels));
     engine.start(&ends.name).await.expect("started by its name");
     assert_eq!(until_ended(engine, &id).await, 3);
-    let event = env::timeout(Duration::from_secs(60), events.next()).await.expect("in time");
-    assert_eq!(event.map(|event| event.map(|event| event.pod_uid)), Some(Ok("u-suite".to_owned())));
     let mut log = engine.logs(&id, super::LogOptions::default()).await.expect("a log");
     assert_eq!(log.next().await, Some(Ok(Output::Stdout(Bytes::from("said\n")))));
 
@@ -113,6 +113,8 @@ async fn conforms(engine: &dyn ContainerEngine) {
         engine.remove(&container.id).await.expect("removed");
         engine.remove(&container.id).await.expect("fine for what is not there");
     }
+    let event = env::timeout(Duration::from_secs(60), first).await.expect("in time").expect("followed");
+    assert_eq!(event.map(|event| event.map(|event| event.pod_uid)), Some(Ok("u-suite".to_owned())));
     assert_eq!(engine.list(NODE, Some("u-suite")).await, Ok(Vec::new()));
     assert!(matches!(engine.start("nobody").await, Err(EngineError::NotFound(_))));
 }
