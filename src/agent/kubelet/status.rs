@@ -12,8 +12,6 @@ use crate::time::{millis, time};
 mod conditions;
 mod containers;
 mod phase;
-#[cfg(test)]
-mod tests;
 
 /// Why a pod that ran longer than it may failed, and the text that Kubernetes has for it.
 const DEADLINE: (&str, &str) =

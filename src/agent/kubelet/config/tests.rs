@@ -1,1 +1,141 @@
+//! What containers are made from, as data.
 
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::desired;
+
+fn node() -> NodeFacts {
+    NodeFacts {
+        name: "n1".into(),
+        ips: vec!["192.168.0.1".into()],
+        root: "/k".into(),
+        cluster_dns: vec!["10.96.0.10".into()],
+        cluster_domain: "cluster.local".into(),
+    }
+}
+
+fn made(spec: Value, image_user: &str) -> Result<ContainerConfig, ConfigError> {
+    let desired = desired(spec);
+    let image = Image { id: "sha256:1".into(), user: image_user.into(), size_bytes: 1 };
+    container(Start {
+        node: &node(),
+        desired: &desired,
+        member: &desired.members[0],
+        attempt: 2,
+        backoff_ms: 10_000,
+        sandbox: "s1",
+        image: &image,
+        inputs: ContainerInputs::default(),
+        target: None,
+    })
+}
+
+fn with(field: &str, value: Value) -> Value {
+    let mut container = json!({"name": "main", "image": "app:1"});
+    container[field] = value;
+    json!({"containers": [container]})
+}
+
+#[test]
+fn requests_and_limits_become_control_groups() {
+    let of = |resources| {
+        let made = made(with("resources", resources), "").expect("made").resources;
+        (made.cpu_shares, made.cpu_quota_us, made.memory_bytes)
+    };
+    assert_eq!(of(json!({})), (Some(2), None, None));
+    assert_eq!(of(json!({"requests": {"cpu": "250m"}})), (Some(256), None, None));
+    assert_eq!(
+        of(json!({"limits": {"cpu": "1500m", "memory": "64Mi"}})),
+        (Some(1536), Some(150_000), Some(67_108_864))
+    );
+    assert_eq!(of(json!({"limits": {"cpu": "1m"}, "requests": {"cpu": "1m"}})), (Some(2), Some(1_000), None));
+}
+
+#[test]
+fn who_must_not_be_root_is_not() {
+    let of = |context, user| match made(with("securityContext", context), user) {
+        Ok(made) => made.user.unwrap_or_default(),
+        Err(error) => error.to_string(),
+    };
+    let pod = "(pod: \"web_shop(u1)\", container: main)";
+    assert_eq!(of(json!({"runAsUser": 7, "runAsGroup": 8}), ""), "7:8");
+    assert_eq!(of(json!({"runAsGroup": 8}), "5"), "5:8");
+    assert_eq!(of(json!({"runAsNonRoot": true}), "5:6"), "");
+    assert_eq!(
+        of(json!({"runAsNonRoot": true, "runAsUser": 0}), ""),
+        format!("container's runAsUser breaks non-root policy {pod}")
+    );
+    assert_eq!(
+        of(json!({"runAsNonRoot": true}), ""),
+        format!("container has runAsNonRoot and image will run as root {pod}")
+    );
+    assert_eq!(
+        of(json!({"runAsNonRoot": true}), "nginx"),
+        format!(
+            "container has runAsNonRoot and image has non-numeric user (nginx), cannot verify user is non-root {pod}"
+        )
+    );
+}
+
+#[test]
+fn what_a_container_may_do_is_its_own_word_over_the_pods() {
+    let mut spec = with(
+        "securityContext",
+        json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+            "capabilities": {"add": ["CAP_NET_ADMIN"], "drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"}}),
+    );
+    spec["securityContext"] =
+        json!({"fsGroup": 3, "supplementalGroups": [1, 2], "seccompProfile": {"type": "Unconfined"}});
+    let made = made(spec, "").expect("made").security;
+    assert_eq!(made.groups, ["1", "2", "3"]);
+    assert_eq!((made.cap_add, made.cap_drop), (vec!["NET_ADMIN".to_owned()], vec!["ALL".to_owned()]));
+    assert_eq!((made.options, made.is_root_read_only), (vec!["no-new-privileges".to_owned()], true));
+}
+
+fn check_files(spec: Value, expect: &Expect) {
+    let desired = desired(spec);
+    let host = "nameserver 9.9.9.9\nsearch example.org\noptions timeout:1\n";
+    let hosts = files::hosts(&desired, &node(), &["10.0.0.1".into()], "127.0.0.1 node\n");
+    let servers = files::resolv_conf(&desired, &node(), host);
+    let own: Vec<&str> =
+        hosts.lines().filter(|line| !line.contains("ip6") && !line.contains("localhost")).collect();
+    expect.assert_eq(&format!("{}\n--\n{servers}", own.join("\n")));
+}
+
+#[test]
+fn a_pod_knows_its_name_its_aliases_and_the_clusters_servers() {
+    let mut spec = crate::testing::simple();
+    spec["subdomain"] = json!("sub");
+    spec["hostAliases"] = json!([{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]);
+    spec["dnsConfig"] = json!({"searches": ["more.example"], "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]});
+    let whole = expect![[r#"
+        # Kubernetes-managed hosts file.
+        10.0.0.1	web.sub.shop.svc.cluster.local	web
+
+        # Entries added by HostAliases.
+        1.2.3.4	a	b
+        --
+        nameserver 10.96.0.10
+        search shop.svc.cluster.local svc.cluster.local cluster.local example.org more.example
+        options edns0 ndots:2
+    "#]];
+    check_files(spec, &whole);
+}
+
+#[test]
+fn a_pod_on_the_nodes_network_has_the_nodes_files() {
+    let mut spec = crate::testing::simple();
+    spec["hostNetwork"] = json!(true);
+    let node = expect![[r#"
+        # Kubernetes-managed hosts file (host network).
+        127.0.0.1 node
+        --
+        nameserver 9.9.9.9
+        search example.org
+        options timeout:1
+    "#]];
+    check_files(spec, &node);
+}

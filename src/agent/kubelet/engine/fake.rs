@@ -329,9 +329,18 @@ impl ContainerEngine for FakeEngine {
     }
 
     async fn start(&self, container: &str) -> Result<(), EngineError> {
+        let now_ms = env::wall_ms();
         let (id, exits_in) = {
-            let mut inner = self.enter("start")?;
-            let now_ms = env::wall_ms();
+            let mut inner = match self.enter("start") {
+                // As the real one, it remembers what it could not start.
+                Err(EngineError::Refused(error)) => {
+                    let start_error = Some(error.clone());
+                    let exit = Exit { code: 128, finished_ms: now_ms, start_error, ..Exit::default() };
+                    self.inner.lock().find(container)?.container.state = State::Exited(exit);
+                    return Err(EngineError::Refused(error));
+                }
+                entered => entered?,
+            };
             let made = inner.find(container)?;
             if made.container.state != State::Created {
                 return Err(EngineError::Conflict("container already started".to_owned()));

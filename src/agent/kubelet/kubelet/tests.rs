@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use base::env;
 use expect_test::{Expect, expect};
-use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 use crate::engine::fake::Script;
 use crate::engine::{ContainerEngine, EngineError};
-use crate::limits::PODS_MAX;
-use crate::testing::{World, deleted, key, named_pod, pod, simple, status_line};
+use crate::testing::{World, deleted, key, pod, simple, status_line};
+
+mod restarts;
 
 fn lines(lines: &[String]) -> String {
     lines.iter().map(|line| line.replace("_shop_u1", "") + "\n").collect()
@@ -39,7 +39,27 @@ fn a_pod_runs_and_goes() {
         let (calls, events) = (lines(&world.engine.calls()), lines(&world.control.events()));
         format!("{calls}--\n{events}--\n{last}\n{left} left, {} connected\n", world.network.connected().len())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        create k8s_POD_web_0
+        start k8s_POD_web_0
+        create k8s_main_web_0
+        start k8s_main_web_0
+        stop k8s_main_web_0
+        remove k8s_POD_web_0
+        remove k8s_main_web_0
+        --
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Killing: Stopping container main
+        --
+        Failed [Initialized PodScheduled]; main Error=143() #0
+        0 left, 0 connected
+    "#]],
+    );
 }
 
 #[test]
@@ -63,7 +83,22 @@ fn a_container_that_crashes_waits_longer_each_time() {
         let waits = last.iter().rev().find(|status| status_line(status).contains("CrashLoop"));
         shown + &waits.map(status_line).unwrap_or_default() + "\n"
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        0 s: start 1
+        1 s: start 2
+        12 s: start 3
+        33 s: start 4
+        74 s: start 5
+        155 s: start 6
+        316 s: start 7
+        617 s: start 8
+        918 s: start 9
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main CrashLoopBackOff(back-off 5m0s restarting failed container=main pod=web_shop(u1)) #8 last=1
+    "#]],
+    );
 }
 
 /// What became of a pod with this restart policy whose container ends with this code.
@@ -94,7 +129,18 @@ fn restart_policies_decide_what_becomes_of_a_pod() {
         }
         shown
     };
-    check(1, all, &expect![[r#""#]]);
+    check(
+        1,
+        all,
+        &expect![[r#"
+        Always 0: Running, 5 starts
+        Always 1: Running, 5 starts
+        OnFailure 0: Succeeded, 1 starts
+        OnFailure 1: Running, 5 starts
+        Never 0: Succeeded, 1 starts
+        Never 1: Failed, 1 starts
+    "#]],
+    );
 }
 
 #[test]
@@ -119,7 +165,45 @@ fn init_containers_run_in_order_and_sidecars_outlive_the_rest() {
         let statuses: Vec<String> = world.control.statuses("u1").iter().map(status_line).collect();
         lines(&world.engine.calls()) + "--\n" + &lines(&statuses)
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        create k8s_POD_web_0
+        start k8s_POD_web_0
+        create k8s_first_web_0
+        start k8s_first_web_0
+        create k8s_side_web_0
+        start k8s_side_web_0
+        create k8s_third_web_0
+        start k8s_third_web_0
+        create k8s_third_web_1
+        start k8s_third_web_1
+        create k8s_main_web_0
+        start k8s_main_web_0
+        stop k8s_main_web_0
+        stop k8s_side_web_0
+        remove k8s_POD_web_0
+        remove k8s_third_web_1
+        remove k8s_first_web_0
+        remove k8s_side_web_0
+        remove k8s_third_web_0
+        remove k8s_main_web_0
+        --
+        Pending [PodScheduled]; first PodInitializing() #0; side PodInitializing() #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first PodInitializing() #0; side PodInitializing() #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first running started #0; side PodInitializing() #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side PodInitializing() #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side running ready started #0; third PodInitializing() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side running ready started #0; third running started #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side running ready started #0; third Error=1() #0; main PodInitializing() #0
+        Pending [PodReadyToStartContainers PodScheduled]; first Completed=0() ready #0; side running ready started #0; third running started #1 last=1; main PodInitializing() #0
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; first Completed=0() ready #0; side running ready started #0; third Completed=0() ready #1 last=1; main PodInitializing() #0
+        Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; first Completed=0() ready #0; side running ready started #0; third Completed=0() ready #1 last=1; main running ready started #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; first Completed=0() ready #0; side running ready started #0; third Completed=0() ready #1 last=1; main Error=143() #0
+        Failed [Initialized PodScheduled]; first Completed=0() ready #0; side Error=143() #0; third Completed=0() ready #1 last=1; main Error=143() #0
+    "#]],
+    );
 }
 
 #[test]
@@ -145,7 +229,30 @@ fn hooks_run_around_a_life_and_what_does_not_listen_is_killed() {
             lines(&world.control.events())
         )
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        create k8s_POD_web_0
+        start k8s_POD_web_0
+        create k8s_main_web_0
+        start k8s_main_web_0
+        exec hello
+        exec bye
+        stop k8s_main_web_0
+        kill k8s_main_web_0
+        remove k8s_POD_web_0
+        remove k8s_main_web_0
+        --
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Killing: Stopping container main
+        FailedPreStopHook: PreStopHook failed
+        --
+        7 s, Failed [Initialized PodScheduled]; main Error=137() #0
+    "#]],
+    );
 }
 
 #[test]
@@ -173,7 +280,33 @@ fn probes_make_ready_and_replace() {
         events.dedup();
         lines(&statuses) + "--\n" + &lines(&events)
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Pending [Initialized PodScheduled]; main ContainerCreating() #0
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; main ContainerCreating() #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main running #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main running started #0
+        Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main Error=143() #0
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main running #1 last=143
+        Running [PodReadyToStartContainers Initialized PodScheduled]; main running started #1 last=143
+        Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #1 last=143
+        --
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Unhealthy: Startup probe failed: dial tcp 10.0.0.1:80: connect: connection refused
+        Unhealthy: Readiness probe failed: not yet
+        Unhealthy: Liveness probe failed: HTTP probe failed with statuscode: 500
+        Killing: Container main failed liveness probe, will be restarted
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+        Created: Container created
+        Started: Container started
+        Unhealthy: Liveness probe failed: HTTP probe failed with statuscode: 500
+    "#]],
+    );
 }
 
 #[test]
@@ -197,7 +330,32 @@ fn images_are_pulled_by_policy_and_failures_wait() {
         let last = status_line(&world.control.status("u1").expect("reported"));
         lines(&[first, then, last]) + "--\n" + &lines(&world.control.events())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; always running ready started #0; missing ErrImagePull(manifest for missing:1 not found) #0; never ErrImageNeverPull(Container image "other:1" is not present with pull policy of Never) #0
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; always running ready started #0; missing ImagePullBackOff(Back-off pulling image "missing:1": ErrImagePull: manifest for missing:1 not found) #0; never ErrImageNeverPull(Container image "other:1" is not present with pull policy of Never) #0
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; always running ready started #0; missing running ready started #0; never ErrImageNeverPull(Container image "other:1" is not present with pull policy of Never) #0
+        --
+        Pulling: Pulling image "there:1"
+        Pulled: Successfully pulled image "there:1" in 0s (0s including waiting). Image size: 1024 bytes.
+        Pulling: Pulling image "missing:1"
+        Failed: Failed to pull image "missing:1": manifest for missing:1 not found
+        Failed: Error: ErrImagePull
+        ErrImageNeverPull: Container image "other:1" is not present with pull policy of Never
+        Failed: Error: ErrImageNeverPull
+        Created: Container created
+        Started: Container started
+        BackOff: Back-off pulling image "missing:1"
+        Pulling: Pulling image "missing:1"
+        Pulled: Successfully pulled image "missing:1" in 0s (0s including waiting). Image size: 1024 bytes.
+        ErrImageNeverPull: Container image "other:1" is not present with pull policy of Never
+        Failed: Error: ErrImageNeverPull
+        Created: Container created
+        Started: Container started
+    "#]],
+    );
 }
 
 #[test]
@@ -222,7 +380,25 @@ fn what_a_container_lacks_is_shown_until_it_is_there() {
         shown.push(status_line(&world.control.status("u1").expect("reported")));
         lines(&shown) + "--\n" + &lines(&world.control.events())
     };
-    check(1, life, &expect![[r#""#]]);
+    check(
+        1,
+        life,
+        &expect![[r#"
+            Pending [Initialized PodScheduled]; main ContainerCreating() #0
+            Pending [PodReadyToStartContainers Initialized PodScheduled]; main CreateContainerConfigError(configmap "c" not found) #0
+            Running [PodReadyToStartContainers Initialized PodScheduled]; main RunContainerError(exec: "nope": not found) #0 last=128
+            Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #1 last=128
+            --
+            FailedMount: MountVolume.SetUp failed for volume "v" : configmap "c" not found
+            Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+            Failed: Error: configmap "c" not found
+            Created: Container created
+            Failed: Error: exec: "nope": not found
+            Pulled: Container image "app:1" already present on machine and can be accessed by the pod
+            Created: Container created
+            Started: Container started
+        "#]],
+    );
 }
 
 #[test]
@@ -238,197 +414,12 @@ fn a_pod_may_run_only_so_long() {
         let ran = world.engine.list("n1", None).await.expect("listed").len();
         format!("{}; {}\n{ran} left\n", status_line(&status), status.message.unwrap_or_default())
     };
-    check(1, life, &expect![[r#""#]]);
-}
-
-#[test]
-fn a_kubelet_that_comes_back_adopts_what_runs() {
-    let life = async |world: &World| {
-        let node = world.start();
-        let mut pod = pod(simple());
-        node.handle.desired(pod.clone()).await.expect("a pod");
-        world.until_phase("u1", "Running").await;
-        world.engine.crash("main", 3);
-        world
-            .until("restarted", "u1", |status| status_line(status).contains("running ready started #1"))
-            .await;
-        pod.status = world.control.status("u1");
-        drop(node);
-        let before = world.engine.calls().len();
-        let reports = world.control.statuses("u1").len();
-        let node = world.start();
-        node.handle.desired(pod).await.expect("a pod");
-        node.handle.synced().await;
-        seconds(60).await;
-        let did = world.engine.calls().split_off(before);
-        let said: Vec<String> = world.control.statuses("u1").iter().skip(reports).map(status_line).collect();
-        format!("{did:?}\n{}", lines(&said))
-    };
-    check(1, life, &expect![[r#""#]]);
-}
-
-#[test]
-fn what_nobody_wants_ends_once_everything_was_named() {
-    let life = async |world: &World| {
-        let node = world.start();
-        node.handle.desired(pod(simple())).await.expect("a pod");
-        world.until_phase("u1", "Running").await;
-        drop(node);
-        // The pod was deleted and made anew under its name meanwhile.
-        let node = world.start();
-        node.handle.desired(named_pod("web", "u2", simple())).await.expect("a pod");
-        world.until_phase("u2", "Running").await;
-        seconds(60).await;
-        let both = world.engine.list("n1", None).await.expect("listed").len();
-        node.handle.synced().await;
-        seconds(5).await;
-        let left = world.engine.list("n1", None).await.expect("listed");
-        let uids: Vec<String> = left.iter().filter_map(|left| left.pod_key()).map(|key| key.uid).collect();
-        format!("{both} before, then {uids:?}, connected {:?}\n", world.network.connected().keys())
-    };
-    check(1, life, &expect![[r#""#]]);
-}
-
-#[test]
-fn a_restarted_engine_is_waited_for_and_nothing_is_lost() {
-    let life = async |world: &World| {
-        let node = world.start();
-        let once = named_pod(
-            "once",
-            "u2",
-            json!({"restartPolicy": "Never", "containers": [{"name": "job", "image": "app:1"}]}),
-        );
-        node.handle.desired(pod(simple())).await.expect("a pod");
-        node.handle.desired(once).await.expect("a pod");
-        world.until_phase("u1", "Running").await;
-        world.until_phase("u2", "Running").await;
-        world.engine.go_down();
-        seconds(30).await;
-        world.engine.come_back();
-        world
-            .until("restarted", "u1", |status| status_line(status).contains("running ready started #1"))
-            .await;
-        world.until_phase("u2", "Failed").await;
-        let shown = ["u1", "u2"].map(|uid| status_line(&world.control.status(uid).expect("reported")));
-        lines(&shown) + "--\n" + &lines(&world.control.events())
-    };
-    check(1, life, &expect![[r#""#]]);
-}
-
-#[test]
-fn a_control_plane_that_is_away_holds_up_no_restart_but_does_an_end() {
-    let life = async |world: &World| {
-        let node = world.start();
-        let pod = pod(simple());
-        node.handle.desired(pod.clone()).await.expect("a pod");
-        world.until_phase("u1", "Running").await;
-        world.control.set_down(true);
-        world.engine.crash("main", 1);
-        seconds(5).await;
-        let restarted = world.engine.starts().len();
-        node.handle.desired(deleted(pod, 1)).await.expect("a pod");
-        seconds(30).await;
-        let kept = world.engine.list("n1", None).await.expect("listed").len();
-        world.control.set_down(false);
-        world.until_confirmed("u1").await;
-        let left = world.engine.list("n1", None).await.expect("listed").len();
-        format!("{restarted} starts, {kept} kept, {left} left\n")
-    };
-    check(1, life, &expect!["3 starts, 2 kept, 0 left\n"]);
-}
-
-#[test]
-fn a_node_takes_no_more_pods_than_it_may() {
-    let life = async |world: &World| {
-        let node = world.start();
-        for number in 0..=PODS_MAX {
-            let pod = named_pod(&format!("p{number}"), &format!("u{number}"), simple());
-            node.handle.desired(pod).await.expect("a pod");
-        }
-        world.until_phase(&format!("u{PODS_MAX}"), "Failed").await;
-        let status = world.control.status(&format!("u{PODS_MAX}")).expect("reported");
-        world.until_phase(&format!("u{}", PODS_MAX - 1), "Running").await;
-        format!("{}: {}\n", status_line(&status), status.message.unwrap_or_default())
-    };
-    check(1, life, &expect![[r#""#]]);
-}
-
-/// Lives of a pod whose kubelet is killed after the n-th effect, for each n: the end is the same, and no container
-/// (each attempt has a name of its own) is started twice.
-#[test]
-fn a_kubelet_may_be_killed_after_any_effect() {
-    let spec = json!({
-        "initContainers": [{"name": "init", "image": "app:1"}],
-        "containers": [{"name": "main", "image": "pulled:1", "imagePullPolicy": "IfNotPresent"}],
-    });
-    let mut cuts = 0;
-    loop {
-        let (was_cut, end) = env::simulate(7, cut_life(pod(spec.clone()), cuts));
-        let main = "[start init 0, start main 0, start main 1]";
-        assert_eq!(end, format!("{main} once each; Failed; 0 left"), "cut after {cuts} effects");
-        if !was_cut {
-            break;
-        }
-        cuts += 1;
-    }
-    assert!(cuts > 20, "the life has {cuts} effects");
-}
-
-async fn cut_life(mut pod: Pod, cuts: usize) -> (bool, String) {
-    let world = World::new();
-    world.engine.can_pull("pulled:1");
-    world.engine.script("init", [Script::ends(1000, 0)]);
-    // Crashes once, then runs until it is asked to end.
-    world.engine.script("main", [Script::ends(3000, 5), Script::default()]);
-    world.cut.after(cuts);
-    let mut node = world.start();
-    let mut was_cut = false;
-    let mut is_asked = false;
-    node.handle.desired(pod.clone()).await.expect("a pod");
-    loop {
-        tokio::select! {
-            biased;
-            () = world.cut.wait() => {
-                was_cut = true;
-                world.cut.lift();
-                drop(node);
-                node = world.start();
-                // What the control plane has is what a new kubelet is told.
-                pod.status = world.control.status("u1");
-                if world.control.confirmed().is_empty() {
-                    node.handle.desired(pod.clone()).await.expect("a pod");
-                }
-                node.handle.synced().await;
-            }
-            () = env::sleep(Duration::from_millis(500)) => {
-                let runs_again = world.engine.starts().keys().any(|name| name.ends_with("_u1_1") && name.contains("_main_"));
-                let is_ready = world.control.status("u1").is_some_and(|status| status_line(&status).contains("running ready started #1"));
-                if runs_again && is_ready && !is_asked {
-                    is_asked = true;
-                    pod = deleted(pod, 10);
-                    node.handle.desired(pod.clone()).await.expect("a pod");
-                }
-                if !world.control.confirmed().is_empty() {
-                    break;
-                }
-            }
-        }
-        assert!(env::wall_ms() < env::SIMULATED_EPOCH_MS + 3_600_000, "no end after {cuts} effects");
-    }
-    // The last effect may be cut too: its kubelet has nothing left to do, but for remains.
-    seconds(30).await;
-    let started = world.engine.starts();
-    let names: Vec<String> = started
-        .keys()
-        .filter(|name| !name.contains("_POD_"))
-        .map(|name| {
-            let parts: Vec<&str> = name.split('_').collect();
-            format!("start {} {}", parts[1], parts[5])
-        })
-        .collect();
-    let is_once = started.values().all(|count| *count == 1);
-    let phase = world.control.status("u1").and_then(|status| status.phase).unwrap_or_default();
-    let left = world.engine.list("n1", None).await.expect("listed").len();
-    let once = if is_once { "once each" } else { "SOME TWICE" };
-    (was_cut, format!("[{}] {once}; {phase}; {left} left", names.join(", ")))
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Failed(DeadlineExceeded) [Initialized PodScheduled]; main Error=143() #0; Pod was active on the node longer than the specified deadline
+        1 left
+    "#]],
+    );
 }

@@ -68,7 +68,12 @@ fn sandbox_ready(view: View<'_>, phase: &str) -> Finding {
         None => "no pod sandbox exists",
         Some(sandbox) => {
             let network = view.records.network.as_ref();
-            if network.is_some_and(|network| network.sandbox == sandbox.id) {
+            // Right after a restart nothing is known of the network but that it was there.
+            let was_ready = network.is_none() && {
+                let mut old = view.records.status.conditions.iter().flatten();
+                old.any(|old| old.type_ == OWNED[0] && old.status == "True")
+            };
+            if was_ready || network.is_some_and(|network| network.sandbox == sandbox.id) {
                 return HOLDS;
             }
             "pod sandbox has no IP address"

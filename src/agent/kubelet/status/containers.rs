@@ -121,7 +121,7 @@ fn of_missing(view: View<'_>, member: &Member, old: Option<&ContainerStatus>) ->
     }
     status.restart_count = old.restart_count;
     status.last_state.clone_from(&old.last_state);
-    if state.running.is_some() && !old.last_state.as_ref().is_some_and(|last| last.terminated.is_some()) {
+    if state.running.is_some() && old.last_state.as_ref().is_none_or(|last| last.terminated.is_none()) {
         let message = "The container could not be located when the pod was deleted.  \
                        The container used to be Running";
         status.last_state = Some(unknown_end(message));
