@@ -10,7 +10,6 @@ use crate::difference::{difference, replacement};
 use crate::fake::Model;
 use crate::flows::{Flow, is_stale, to_check};
 use crate::plan::{Ruleset, plan, replan};
-use crate::text;
 use crate::world::World;
 
 /// The next ruleset, of what was touched.
@@ -31,7 +30,7 @@ fn check(mut world: World, change: impl FnOnce(&mut World), expected: Expect) {
     let after = before.after(&batch).expect("the difference is valid");
     assert_eq!(after, Model::default().after(&replacement(&new)).expect("the new ruleset is valid"));
     assert_eq!(after, before.after(&replacement(&new)).expect("a replacement asks for nothing"));
-    expected.assert_eq(&text::batch(&batch));
+    expected.assert_eq(&batch.text());
 }
 
 const WEB: &[(&str, &str, u16)] = &[("", "TCP", 8080)];
@@ -225,15 +224,7 @@ fn change_at_random(world: &mut World) {
 #[test]
 fn ten_thousand_services_plan_and_one_of_them_changes() {
     const SERVICES: u32 = 10_000;
-    let mut world = world(&[], &[]);
-    for number in 0..SERVICES {
-        let address = std::net::Ipv4Addr::from(0x0a60_0000 + number);
-        let name = format!("service-{number}");
-        world.put_service(&service(&name, web(&address.to_string())));
-        let [one, two] =
-            [1, 2].map(|half| std::net::Ipv4Addr::from(0x0a01_0000 + number * 2 + half).to_string());
-        world.put_slice(&slice(&name, &name, WEB, &[&one, &two]));
-    }
+    let mut world = super::many_services(SERVICES);
     let old = plan(&world);
     assert_eq!(world.take_touched().len(), SERVICES as usize);
     world.put_slice(&slice("service-77", "service-77", WEB, &["10.1.0.1"]));
