@@ -154,6 +154,8 @@ pub enum Clause {
     },
     /// Looks destination, protocol and port up in the map and obeys.
     LookUp(Table),
+    /// Happens once in so many times, at random.
+    OnceIn(usize),
     /// Goes on in one of the chains, at random.
     OneOf(Vec<Name>),
     /// Sends the connection to one of the addresses, at random.

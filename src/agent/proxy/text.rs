@@ -38,6 +38,7 @@ fn clause(family: Family, part: &Clause) -> String {
             };
             format!("{address}meta l4proto . th dport vmap @{}", table.name())
         }
+        Clause::OnceIn(times) => format!("numgen random mod {times} == 0"),
         Clause::OneOf(chains) => {
             let choices = numbered(chains.iter().map(|chain| format!("goto {chain}")));
             format!("numgen random mod {} vmap {{ {choices} }}", chains.len())

@@ -56,10 +56,12 @@ fn an_endpoint_came() {
         two_services(),
         |world| world.put_slice(&slice),
         expect![[r#"
-        flush chain service/default/web/tcp/80
-        add rule service/default/web/tcp/80 ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-        add rule service/default/web/tcp/80 meta l4proto tcp dnat ip to numgen random mod 3 map { 0 : 10.1.1.2 . 8080, 1 : 10.1.2.3 . 8080, 2 : 10.1.3.4 . 8080 }
-    "#]],
+            flush chain service/default/web/tcp/80
+            add rule service/default/web/tcp/80 ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+            add rule service/default/web/tcp/80 numgen random mod 3 == 0 meta l4proto tcp dnat to 10.1.1.2:8080
+            add rule service/default/web/tcp/80 numgen random mod 2 == 0 meta l4proto tcp dnat to 10.1.2.3:8080
+            add rule service/default/web/tcp/80 meta l4proto tcp dnat to 10.1.3.4:8080
+        "#]],
     );
 }
 
@@ -108,20 +110,21 @@ fn affinity_is_switched_on() {
         two_services(),
         |world| world.put_service(&service("web", spec)),
         expect![[r#"
-        add set affinity/default/web/tcp/80/10.1.1.2/8080
-        add set affinity/default/web/tcp/80/10.1.2.3/8080
-        add chain endpoint/default/web/tcp/80/10.1.1.2/8080
-        add chain endpoint/default/web/tcp/80/10.1.2.3/8080
-        add rule endpoint/default/web/tcp/80/10.1.1.2/8080 update @affinity/default/web/tcp/80/10.1.1.2/8080 { ip saddr timeout 10800s }
-        add rule endpoint/default/web/tcp/80/10.1.1.2/8080 meta l4proto tcp dnat to 10.1.1.2:8080
-        add rule endpoint/default/web/tcp/80/10.1.2.3/8080 update @affinity/default/web/tcp/80/10.1.2.3/8080 { ip saddr timeout 10800s }
-        add rule endpoint/default/web/tcp/80/10.1.2.3/8080 meta l4proto tcp dnat to 10.1.2.3:8080
-        flush chain service/default/web/tcp/80
-        add rule service/default/web/tcp/80 ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-        add rule service/default/web/tcp/80 ip saddr @affinity/default/web/tcp/80/10.1.1.2/8080 goto endpoint/default/web/tcp/80/10.1.1.2/8080
-        add rule service/default/web/tcp/80 ip saddr @affinity/default/web/tcp/80/10.1.2.3/8080 goto endpoint/default/web/tcp/80/10.1.2.3/8080
-        add rule service/default/web/tcp/80 numgen random mod 2 vmap { 0 : goto endpoint/default/web/tcp/80/10.1.1.2/8080, 1 : goto endpoint/default/web/tcp/80/10.1.2.3/8080 }
-    "#]],
+            add set affinity/default/web/tcp/80/10.1.1.2/8080
+            add set affinity/default/web/tcp/80/10.1.2.3/8080
+            add chain endpoint/default/web/tcp/80/10.1.1.2/8080
+            add chain endpoint/default/web/tcp/80/10.1.2.3/8080
+            add rule endpoint/default/web/tcp/80/10.1.1.2/8080 update @affinity/default/web/tcp/80/10.1.1.2/8080 { ip saddr timeout 10800s }
+            add rule endpoint/default/web/tcp/80/10.1.1.2/8080 meta l4proto tcp dnat to 10.1.1.2:8080
+            add rule endpoint/default/web/tcp/80/10.1.2.3/8080 update @affinity/default/web/tcp/80/10.1.2.3/8080 { ip saddr timeout 10800s }
+            add rule endpoint/default/web/tcp/80/10.1.2.3/8080 meta l4proto tcp dnat to 10.1.2.3:8080
+            flush chain service/default/web/tcp/80
+            add rule service/default/web/tcp/80 ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+            add rule service/default/web/tcp/80 ip saddr @affinity/default/web/tcp/80/10.1.1.2/8080 goto endpoint/default/web/tcp/80/10.1.1.2/8080
+            add rule service/default/web/tcp/80 ip saddr @affinity/default/web/tcp/80/10.1.2.3/8080 goto endpoint/default/web/tcp/80/10.1.2.3/8080
+            add rule service/default/web/tcp/80 numgen random mod 2 == 0 goto endpoint/default/web/tcp/80/10.1.1.2/8080
+            add rule service/default/web/tcp/80 goto endpoint/default/web/tcp/80/10.1.2.3/8080
+        "#]],
     );
 }
 
@@ -136,15 +139,15 @@ fn an_endpoint_with_clients_went() {
         world,
         |world| world.put_slice(&slice),
         expect![[r#"
-        delete element hairpins { 10.1.1.2 . 10.1.1.2 }
-        flush chain service/default/web/tcp/80
-        add rule service/default/web/tcp/80 ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-        add rule service/default/web/tcp/80 ip saddr @affinity/default/web/tcp/80/10.1.2.3/8080 goto endpoint/default/web/tcp/80/10.1.2.3/8080
-        add rule service/default/web/tcp/80 numgen random mod 1 vmap { 0 : goto endpoint/default/web/tcp/80/10.1.2.3/8080 }
-        flush chain endpoint/default/web/tcp/80/10.1.1.2/8080
-        delete chain endpoint/default/web/tcp/80/10.1.1.2/8080
-        delete set affinity/default/web/tcp/80/10.1.1.2/8080
-    "#]],
+            delete element hairpins { 10.1.1.2 . 10.1.1.2 }
+            flush chain service/default/web/tcp/80
+            add rule service/default/web/tcp/80 ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+            add rule service/default/web/tcp/80 ip saddr @affinity/default/web/tcp/80/10.1.2.3/8080 goto endpoint/default/web/tcp/80/10.1.2.3/8080
+            add rule service/default/web/tcp/80 goto endpoint/default/web/tcp/80/10.1.2.3/8080
+            flush chain endpoint/default/web/tcp/80/10.1.1.2/8080
+            delete chain endpoint/default/web/tcp/80/10.1.1.2/8080
+            delete set affinity/default/web/tcp/80/10.1.1.2/8080
+        "#]],
     );
 }
 

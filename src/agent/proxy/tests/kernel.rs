@@ -240,11 +240,24 @@ fn rules_for_ipv6_are_taken_too() {
     let networks = |text: &str| vec![text.parse().expect("a network")];
     let (cluster_cidrs, service_cidrs) = (networks("fd00:1::/48"), networks("fd00:96::/108"));
     let mut world = World::new(Node { family: Family::V6, cluster_cidrs, service_cidrs, ..node() });
-    let mut spec = web("fd00:96::10");
-    spec["sessionAffinity"] = json!("ClientIP");
-    for (name, spec) in [("web", spec), ("plain", web("fd00:96::11")), ("empty", web("fd00:96::12"))] {
+    let sticky = |address| {
+        let mut spec = web(address);
+        spec["sessionAffinity"] = json!("ClientIP");
+        spec
+    };
+    let specs = [
+        ("sticky", sticky("fd00:96::10")),
+        ("plain", web("fd00:96::11")),
+        ("empty", web("fd00:96::12")),
+        ("many", web("fd00:96::13")),
+        ("sticky-many", sticky("fd00:96::14")),
+    ];
+    let many: Vec<String> = (2..12).map(|number| format!("fd00:1::{number}@n1")).collect();
+    for (name, spec) in specs {
         world.put_service(&service(name, spec));
-        let mut slice = slice(name, name, &[("", "TCP", 8080)], &["fd00:1::2@n1", "fd00:1::3"]);
+        let endpoints: Vec<&str> =
+            many.iter().take(if name.contains("many") { 10 } else { 2 }).map(|of| &**of).collect();
+        let mut slice = slice(name, name, &[("", "TCP", 8080)], &endpoints);
         slice.address_type = "IPv6".into();
         if name != "empty" {
             world.put_slice(&slice);
