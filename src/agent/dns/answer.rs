@@ -158,9 +158,9 @@ impl Zone {
         match labels[..] {
             [] => Meaning::Apex,
             ["dns-version"] => Meaning::Version,
-            ["svc" | "pod"] => Meaning::Between,
-            ["svc" | "pod", namespace] if records.has_namespace(namespace) => Meaning::Between,
-            ["pod", namespace, pod] if records.has_namespace(namespace) => {
+            ["svc"] | ["pod"] | ["pod", _] => Meaning::Between,
+            ["svc", namespace] if records.has_namespace(namespace) => Meaning::Between,
+            ["pod", _, pod] => {
                 undashed(pod).map_or(Meaning::Nothing, |address| Meaning::Addresses(vec![address]))
             }
             ["svc", namespace, service, ref rest @ ..] => {

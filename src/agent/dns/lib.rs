@@ -11,7 +11,7 @@
 //! every pod, with a network of its own or the host's, to the server of its node, and none further.
 //!
 //! # Caveats
-//! Whether there is a pod behind `10-1-1-2.default.pod` is not asked, as in CoreDNS's default.
+//! Whether there is a pod behind `10-1-1-2.default.pod`, or such a namespace, is not asked: only Services are known.
 
 mod answer;
 mod cache;

@@ -34,12 +34,8 @@ const ALIAS: &str = "keelson pod ";
 /// The pod's end of its cable.
 const POD_INTERFACE: &str = "eth0";
 
-const EXISTS: i32 = -libc_numbers::EEXIST;
-
-/// Numbers of errors, from `asm-generic/errno-base.h`.
-mod libc_numbers {
-    pub(super) const EEXIST: i32 = 17;
-}
+/// What the kernel says of what is there already (`EEXIST`).
+const EXISTS: i32 = -17;
 
 /// The host in whose network namespace this was made.
 pub struct Kernel {

@@ -109,6 +109,7 @@ fn clause(family: Family, part: &Clause) -> Value {
             "elem": { "elem": { "val": address(family, Side::Source), "timeout": timeout_s } },
         } }),
         Clause::LookUp(table) => look_up(family, *table),
+        Clause::OnceIn(times) => compare("==", random(*times), json!(0)),
         Clause::OneOf(chains) => {
             let choices = chains.iter().map(|chain| json!({ "goto": { "target": &**chain } }));
             json!({ "vmap": { "key": random(chains.len()), "data": numbered(choices) } })

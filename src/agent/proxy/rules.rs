@@ -119,7 +119,14 @@ impl Side {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Clause {
     /// The address is in (or, if `outside`, not in) one of the networks.
-    Address { side: Side, outside: bool, of: Vec<IpNet> },
+    Address {
+        /// Which address.
+        side: Side,
+        /// Whether it must be in none of them.
+        outside: bool,
+        /// The networks.
+        of: Vec<IpNet>,
+    },
     /// The source was remembered in this set and is not forgotten yet.
     Remembered(Name),
     /// The address is one of this host's own.
@@ -139,9 +146,16 @@ pub enum Clause {
     /// Takes that back.
     Unmark,
     /// Remembers the source in the set, for some seconds.
-    Remember { set: Name, timeout_s: u32 },
+    Remember {
+        /// Which set.
+        set: Name,
+        /// For how long; each packet begins anew.
+        timeout_s: u32,
+    },
     /// Looks destination, protocol and port up in the map and obeys.
     LookUp(Table),
+    /// Happens once in so many times, at random.
+    OnceIn(usize),
     /// Goes on in one of the chains, at random.
     OneOf(Vec<Name>),
     /// Sends the connection to one of the addresses, at random.

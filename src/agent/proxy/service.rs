@@ -6,6 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use crate::rules::{Clause, Key, Name, Protocol, REJECT_CHAIN, Rule, Side, Table, Verdict};
 use crate::world::{EndpointFacts, PortFacts, ServiceFacts, ServiceKey, World};
 
+/// Endpoints among which is chosen by a rule for each. More stand in a map without a name, which costs a packet
+/// less; but the kernel compares the name that it makes up for each such map with those of all others, and
+/// ten thousand of them take it most of a minute.
+const ENDPOINTS_ONE_BY_ONE_MAX: usize = 8;
+
 /// What one Service adds to a ruleset. Services share no chains, sets or keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
@@ -145,8 +150,9 @@ impl PortPlanner<'_> {
         }
         let transport = Clause::Transport(self.port.protocol);
         let Some(timeout_s) = self.service.affinity_s else {
-            let endpoints = choice.endpoints.iter().copied().collect();
-            rules.push(vec![transport, Clause::Translate(endpoints)]);
+            let endpoints: Vec<SocketAddr> = choice.endpoints.iter().copied().collect();
+            let translate = |to: &[SocketAddr]| vec![transport.clone(), Clause::Translate(to.to_vec())];
+            rules.extend(at_random(&endpoints, translate));
             part.chains.insert(choice.chain.clone(), rules);
             return;
         };
@@ -161,7 +167,10 @@ impl PortPlanner<'_> {
             part.sets.insert(set);
             chains.push(chain);
         }
-        rules.push(vec![Clause::OneOf(chains)]);
+        rules.extend(at_random(&chains, |to| match to {
+            [only] => vec![Clause::Goto(only.clone())],
+            several => vec![Clause::OneOf(several.to_vec())],
+        }));
         part.chains.insert(choice.chain.clone(), rules);
     }
 
@@ -213,6 +222,22 @@ impl PortPlanner<'_> {
             port => format!("{kind}/{namespace}/{name}/{protocol}/{port}{suffix}").into(),
         }
     }
+}
+
+/// Rules that come to each of the targets equally often. Few are tried one by one; many are one rule.
+fn at_random<T>(targets: &[T], go: impl Fn(&[T]) -> Rule) -> Vec<Rule> {
+    if targets.len() > ENDPOINTS_ONE_BY_ONE_MAX {
+        return vec![go(targets)];
+    }
+    let left = |index: usize| targets.len() - index;
+    let rules = targets.iter().enumerate().map(|(index, target)| {
+        let mut rule = go(std::slice::from_ref(target));
+        if left(index) > 1 {
+            rule.insert(0, Clause::OnceIn(left(index)));
+        }
+        rule
+    });
+    rules.collect()
 }
 
 /// Without any endpoint the client is told at once; if other nodes have some, it may try there.

@@ -80,3 +80,17 @@ fn world(services: &[Service], slices: &[EndpointSlice]) -> World {
     slices.iter().for_each(|slice| world.put_slice(slice));
     world
 }
+
+/// Services with one port and two endpoints each.
+fn many_services(count: u32) -> World {
+    let mut world = World::new(node());
+    for number in 0..count {
+        let address = std::net::Ipv4Addr::from(0x0a60_0000 + number);
+        let name = format!("service-{number}");
+        world.put_service(&service(&name, web(&address.to_string())));
+        let [one, two] =
+            [1, 2].map(|half| std::net::Ipv4Addr::from(0x0a01_0000 + number * 2 + half).to_string());
+        world.put_slice(&slice(&name, &name, &[("", "TCP", 8080)], &[&one, &two]));
+    }
+    world
+}

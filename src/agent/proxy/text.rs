@@ -1,7 +1,5 @@
 //! Rules as people read them: the words of `nft list`.
 
-use std::fmt::Write as _;
-
 use ipnet::IpNet;
 
 use crate::difference::{Batch, Command};
@@ -40,6 +38,7 @@ fn clause(family: Family, part: &Clause) -> String {
             };
             format!("{address}meta l4proto . th dport vmap @{}", table.name())
         }
+        Clause::OnceIn(times) => format!("numgen random mod {times} == 0"),
         Clause::OneOf(chains) => {
             let choices = numbered(chains.iter().map(|chain| format!("goto {chain}")));
             format!("numgen random mod {} vmap {{ {choices} }}", chains.len())
@@ -94,14 +93,11 @@ pub fn element(key: &Key, verdict: Option<&Verdict>) -> String {
     }
 }
 
-/// A batch, a command a line.
-pub fn batch(batch: &Batch) -> String {
-    let mut text = String::new();
-    for command in &batch.commands {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", line(batch.family, command));
+impl Batch {
+    /// The words of `nft`, a command a line, for tests and for people.
+    pub fn text(&self) -> String {
+        self.commands.iter().map(|command| line(self.family, command) + "\n").collect()
     }
-    text
 }
 
 fn line(family: Family, command: &Command) -> String {

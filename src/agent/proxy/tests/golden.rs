@@ -55,12 +55,32 @@ fn a_cluster_ip_with_two_endpoints() {
         &[service("web", web("10.96.0.10"))],
         &slices,
         expect![[r#"
-          hairpins 10.1.1.2 . 10.1.1.2
-          service-addresses 10.96.0.10 . tcp . 80 : goto service/default/web/tcp/80
-          chain service/default/web/tcp/80
-            ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-            meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.1.1.2 . 8080, 1 : 10.1.2.3 . 8080 }
-    "#]],
+            hairpins 10.1.1.2 . 10.1.1.2
+            service-addresses 10.96.0.10 . tcp . 80 : goto service/default/web/tcp/80
+            chain service/default/web/tcp/80
+              ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+              numgen random mod 2 == 0 meta l4proto tcp dnat to 10.1.1.2:8080
+              meta l4proto tcp dnat to 10.1.2.3:8080
+        "#]],
+    );
+}
+
+#[test]
+fn many_endpoints_are_in_one_rule() {
+    let endpoints: Vec<String> = (1..10).map(|number| format!("10.1.1.{number}")).collect();
+    let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+    let mut sticky = web("10.96.0.11");
+    sticky["sessionAffinity"] = json!("ClientIP");
+    let services = [service("web", web("10.96.0.10")), service("sticky", sticky)];
+    let slices = ["web", "sticky"].map(|name| slice(name, name, &[("", "TCP", 8080)], &endpoints));
+    let text = plan(&world(&services, &slices)).services_text();
+    assert_eq!(
+        text.matches("numgen random mod 9 map { 0 : 10.1.1.1 . 8080, 1 : 10.1.1.2 . 8080,").count(),
+        1
+    );
+    assert_eq!(
+        text.matches("numgen random mod 9 vmap { 0 : goto endpoint/default/sticky/tcp/80/10.1.1.1/").count(),
+        1
     );
 }
 
@@ -79,19 +99,20 @@ fn ports_have_names_and_targets_of_their_own() {
         &[service("web", spec)],
         &slices,
         expect![[r#"
-          service-addresses 10.96.0.10 . tcp . 80 : goto service/default/web/tcp/http
-          service-addresses 10.96.0.10 . udp . 53 : goto service/default/web/udp/dns
-          service-addresses 10.96.0.10 . sctp . 53 : goto service/default/web/sctp/chat
-          chain service/default/web/sctp/chat
-            ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-            meta l4proto sctp dnat to 10.1.1.3:7
-          chain service/default/web/tcp/http
-            ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-            meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.1.1.2 . 8080, 1 : 10.1.1.3 . 9090 }
-          chain service/default/web/udp/dns
-            ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-            meta l4proto udp dnat to 10.1.1.2:53
-    "#]],
+            service-addresses 10.96.0.10 . tcp . 80 : goto service/default/web/tcp/http
+            service-addresses 10.96.0.10 . udp . 53 : goto service/default/web/udp/dns
+            service-addresses 10.96.0.10 . sctp . 53 : goto service/default/web/sctp/chat
+            chain service/default/web/sctp/chat
+              ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+              meta l4proto sctp dnat to 10.1.1.3:7
+            chain service/default/web/tcp/http
+              ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+              numgen random mod 2 == 0 meta l4proto tcp dnat to 10.1.1.2:8080
+              meta l4proto tcp dnat to 10.1.1.3:9090
+            chain service/default/web/udp/dns
+              ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+              meta l4proto udp dnat to 10.1.1.2:53
+        "#]],
     );
 }
 
@@ -117,36 +138,37 @@ fn a_node_port_by_either_policy() {
         &services,
         &slices,
         expect![[r#"
-          hairpins 10.1.1.2 . 10.1.1.2
-          missing-node-ports tcp . 30003 : drop
-          service-addresses 10.96.0.10 . tcp . 80 : goto service/default/all/tcp/80
-          service-addresses 10.96.0.11 . tcp . 80 : goto service/default/here/tcp/80
-          service-addresses 10.96.0.12 . tcp . 80 : goto service/default/not-here/tcp/80
-          service-node-ports tcp . 30001 : goto external/default/all/tcp/80
-          service-node-ports tcp . 30002 : goto external/default/here/tcp/80
-          service-node-ports tcp . 30003 : goto external/default/not-here/tcp/80
-          chain external/default/all/tcp/80
-            meta mark set meta mark | 0x4000
-            goto service/default/all/tcp/80
-          chain service/default/all/tcp/80
-            ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-            meta l4proto tcp dnat to 10.1.2.3:8080
-          chain external/default/here/tcp/80
-            ip saddr 10.1.0.0/16 goto service/default/here/tcp/80
-            fib saddr type local meta mark set meta mark | 0x4000 goto service/default/here/tcp/80
-            goto local/default/here/tcp/80
-          chain local/default/here/tcp/80
-            meta l4proto tcp dnat to 10.1.1.2:8080
-          chain service/default/here/tcp/80
-            ip daddr 10.96.0.11 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-            meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.1.1.2 . 8080, 1 : 10.1.2.3 . 8080 }
-          chain external/default/not-here/tcp/80
-            ip saddr 10.1.0.0/16 goto service/default/not-here/tcp/80
-            fib saddr type local meta mark set meta mark | 0x4000 goto service/default/not-here/tcp/80
-          chain service/default/not-here/tcp/80
-            ip daddr 10.96.0.12 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-            meta l4proto tcp dnat to 10.1.2.3:8080
-    "#]],
+            hairpins 10.1.1.2 . 10.1.1.2
+            missing-node-ports tcp . 30003 : drop
+            service-addresses 10.96.0.10 . tcp . 80 : goto service/default/all/tcp/80
+            service-addresses 10.96.0.11 . tcp . 80 : goto service/default/here/tcp/80
+            service-addresses 10.96.0.12 . tcp . 80 : goto service/default/not-here/tcp/80
+            service-node-ports tcp . 30001 : goto external/default/all/tcp/80
+            service-node-ports tcp . 30002 : goto external/default/here/tcp/80
+            service-node-ports tcp . 30003 : goto external/default/not-here/tcp/80
+            chain external/default/all/tcp/80
+              meta mark set meta mark | 0x4000
+              goto service/default/all/tcp/80
+            chain service/default/all/tcp/80
+              ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+              meta l4proto tcp dnat to 10.1.2.3:8080
+            chain external/default/here/tcp/80
+              ip saddr 10.1.0.0/16 goto service/default/here/tcp/80
+              fib saddr type local meta mark set meta mark | 0x4000 goto service/default/here/tcp/80
+              goto local/default/here/tcp/80
+            chain local/default/here/tcp/80
+              meta l4proto tcp dnat to 10.1.1.2:8080
+            chain service/default/here/tcp/80
+              ip daddr 10.96.0.11 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+              numgen random mod 2 == 0 meta l4proto tcp dnat to 10.1.1.2:8080
+              meta l4proto tcp dnat to 10.1.2.3:8080
+            chain external/default/not-here/tcp/80
+              ip saddr 10.1.0.0/16 goto service/default/not-here/tcp/80
+              fib saddr type local meta mark set meta mark | 0x4000 goto service/default/not-here/tcp/80
+            chain service/default/not-here/tcp/80
+              ip daddr 10.96.0.12 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+              meta l4proto tcp dnat to 10.1.2.3:8080
+        "#]],
     );
 }
 
@@ -190,21 +212,22 @@ fn clients_stay_with_their_endpoint() {
         &[service("web", spec)],
         &slices,
         expect![[r#"
-          service-addresses 10.96.0.10 . tcp . 80 : goto service/default/web/tcp/80
-          set affinity/default/web/tcp/80/10.1.1.2/8080
-          set affinity/default/web/tcp/80/10.1.2.3/8080
-          chain endpoint/default/web/tcp/80/10.1.1.2/8080
-            update @affinity/default/web/tcp/80/10.1.1.2/8080 { ip saddr timeout 60s }
-            meta l4proto tcp dnat to 10.1.1.2:8080
-          chain endpoint/default/web/tcp/80/10.1.2.3/8080
-            update @affinity/default/web/tcp/80/10.1.2.3/8080 { ip saddr timeout 60s }
-            meta l4proto tcp dnat to 10.1.2.3:8080
-          chain service/default/web/tcp/80
-            ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
-            ip saddr @affinity/default/web/tcp/80/10.1.1.2/8080 goto endpoint/default/web/tcp/80/10.1.1.2/8080
-            ip saddr @affinity/default/web/tcp/80/10.1.2.3/8080 goto endpoint/default/web/tcp/80/10.1.2.3/8080
-            numgen random mod 2 vmap { 0 : goto endpoint/default/web/tcp/80/10.1.1.2/8080, 1 : goto endpoint/default/web/tcp/80/10.1.2.3/8080 }
-    "#]],
+            service-addresses 10.96.0.10 . tcp . 80 : goto service/default/web/tcp/80
+            set affinity/default/web/tcp/80/10.1.1.2/8080
+            set affinity/default/web/tcp/80/10.1.2.3/8080
+            chain endpoint/default/web/tcp/80/10.1.1.2/8080
+              update @affinity/default/web/tcp/80/10.1.1.2/8080 { ip saddr timeout 60s }
+              meta l4proto tcp dnat to 10.1.1.2:8080
+            chain endpoint/default/web/tcp/80/10.1.2.3/8080
+              update @affinity/default/web/tcp/80/10.1.2.3/8080 { ip saddr timeout 60s }
+              meta l4proto tcp dnat to 10.1.2.3:8080
+            chain service/default/web/tcp/80
+              ip daddr 10.96.0.10 ip saddr != 10.1.0.0/16 meta mark set meta mark | 0x4000
+              ip saddr @affinity/default/web/tcp/80/10.1.1.2/8080 goto endpoint/default/web/tcp/80/10.1.1.2/8080
+              ip saddr @affinity/default/web/tcp/80/10.1.2.3/8080 goto endpoint/default/web/tcp/80/10.1.2.3/8080
+              numgen random mod 2 == 0 goto endpoint/default/web/tcp/80/10.1.1.2/8080
+              goto endpoint/default/web/tcp/80/10.1.2.3/8080
+        "#]],
     );
 }
 

@@ -13,7 +13,8 @@ use super::{node, service, slice, web};
 use crate::difference::{difference, replacement};
 use crate::packets::{Nft, Packets};
 use crate::plan::{Ruleset, plan};
-use crate::world::World;
+use crate::rules::Family;
+use crate::world::{Node, World};
 
 /// A node with two pods, and somebody outside.
 struct Cluster {
@@ -231,4 +232,61 @@ fn the_longest_names_fit() {
     cluster.world.remove_service(&long, &long);
     cluster.apply();
     assert!(!cluster.node.run("nft list table ip keelson-services").contains(&long));
+}
+
+#[test]
+fn rules_for_ipv6_are_taken_too() {
+    let Some(space) = Namespace::new() else { return };
+    let networks = |text: &str| vec![text.parse().expect("a network")];
+    let (cluster_cidrs, service_cidrs) = (networks("fd00:1::/48"), networks("fd00:96::/108"));
+    let mut world = World::new(Node { family: Family::V6, cluster_cidrs, service_cidrs, ..node() });
+    let sticky = |address| {
+        let mut spec = web(address);
+        spec["sessionAffinity"] = json!("ClientIP");
+        spec
+    };
+    let specs = [
+        ("sticky", sticky("fd00:96::10")),
+        ("plain", web("fd00:96::11")),
+        ("empty", web("fd00:96::12")),
+        ("many", web("fd00:96::13")),
+        ("sticky-many", sticky("fd00:96::14")),
+    ];
+    let many: Vec<String> = (2..12).map(|number| format!("fd00:1::{number}@n1")).collect();
+    for (name, spec) in specs {
+        world.put_service(&service(name, spec));
+        let endpoints: Vec<&str> =
+            many.iter().take(if name.contains("many") { 10 } else { 2 }).map(|of| &**of).collect();
+        let mut slice = slice(name, name, &[("", "TCP", 8080)], &endpoints);
+        slice.address_type = "IPv6".into();
+        if name != "empty" {
+            world.put_slice(&slice);
+        }
+    }
+    let batch = replacement(&plan(&world));
+    space.within(move || async move { Nft.apply(&batch).await.expect("nft takes it") });
+    let listed = space.run("nft list table ip6 keelson-services");
+    for expected in ["fd00:96::11 . tcp . 80 : goto service/default/plain/tcp/80", "fd00:1::2 . fd00:1::2"] {
+        assert!(listed.contains(expected), "{listed}");
+    }
+}
+
+#[test]
+fn ten_thousand_services_are_one_transaction_and_a_change_of_one_is_another() {
+    const SERVICES: u32 = 10_000;
+    let Some(space) = Namespace::new() else { return };
+    let mut world = super::many_services(SERVICES);
+    let old = plan(&world);
+    let whole = replacement(&old);
+    world.put_slice(&slice("service-77", "service-77", &[("", "TCP", 8080)], &["10.1.0.1"]));
+    let small = difference(&old, &plan(&world));
+    space.within(move || async move {
+        for batch in [whole, small] {
+            let begun = base::env::monotonic();
+            Nft.apply(&batch).await.expect("nft takes it");
+            println!("{} commands took {:?}", batch.commands.len(), begun.elapsed());
+        }
+    });
+    let listed = space.run("nft list chain ip keelson-services service/default/service-77/tcp/80");
+    assert!(listed.contains("dnat to 10.1.0.1:8080"), "{listed}");
 }
