@@ -72,7 +72,7 @@ impl Round {
         let mut cases = Cases::default();
         let mut failed: Vec<(Arc<Pod>, Arc<[u8]>)> = Vec::new();
         // Where to begin differs from round to round: else small rounds would look at the same nodes each time.
-        let mut start = hash(&first.object.meta.uid) as usize;
+        let mut start = hash(&first.object.meta.uid) as usize % snapshot.seats.len().max(1);
         for pod in waiting {
             if pod.is_gated {
                 round.unplaced.push((pod, Unplaced::Gated));
