@@ -262,3 +262,43 @@ impl Nodes {
         self.rows.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{put, remove, world};
+
+    fn node(name: &str, images: Value) -> Value {
+        json!({"kind": "Node", "metadata": {"name": name}, "status": {"images": images}})
+    }
+
+    #[test]
+    fn nodes_are_counted_by_image() {
+        let of = |names: &[&str]| json!([{"names": names, "sizeBytes": 1}]);
+        let mut world = world([node("a", of(&["x", "y"])), node("b", of(&["x"]))]);
+        let counts = |world: &crate::World| ["x", "y", "z"].map(|image| world.nodes.with_image(image));
+        assert_eq!(counts(&world), [2, 1, 0]);
+        put(&mut world, node("a", of(&["x", "z"])));
+        assert_eq!(counts(&world), [2, 0, 1]);
+        remove(&mut world, &api::Key::object("", "nodes", "", "a"));
+        assert_eq!(counts(&world), [1, 0, 0]);
+    }
+
+    #[test]
+    fn pods_of_a_node_are_counted_by_priority() {
+        let pod = |name: &str, priority: i32| {
+            let spec = json!({"nodeName": "a", "priority": priority, "containers": []});
+            json!({"kind": "Pod", "metadata": {"name": name}, "spec": spec})
+        };
+        let mut world = world([pod("a", 5), pod("b", 5), pod("c", 0)]);
+        let counts = |world: &crate::World| {
+            let usage = world.nodes.usage("a").expect("pods");
+            usage.priorities.iter().map(|(priority, count)| (*priority, *count)).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(&world), [(0, 1), (5, 2)]);
+        remove(&mut world, &api::Key::object("", "pods", "default", "c"));
+        put(&mut world, pod("b", 1));
+        assert_eq!(counts(&world), [(1, 1), (5, 1)]);
+    }
+}

@@ -75,7 +75,7 @@ struct Cell {
     /// The version of the seat.
     version: u32,
     fits: bool,
-    rates: [i64; SCORES.len()],
+    rates: [i32; SCORES.len()],
 }
 
 /// What a required term of another pod counts for when nodes are compared: Kubernetes' `hardPodAffinityWeight`.
@@ -157,7 +157,7 @@ impl Case {
 
     /// What the score of this index finds of a seat that fits.
     pub fn rate(&self, seat: usize, score: usize) -> i64 {
-        self.cells[self.place(seat)].rates[score]
+        i64::from(self.cells[self.place(seat)].rates[score])
     }
 
     /// What it remembers at most, in cells: a tally takes about as much of a seat as one.
@@ -189,7 +189,8 @@ impl Case {
             if fits {
                 for (rate, score) in rates.iter_mut().zip(&SCORES) {
                     if let Rate::Alone { rate: find, .. } = score.rate {
-                        *rate = find(snapshot, self, seat);
+                        // Weights and counts of a pod's few terms, or up to 100.
+                        *rate = i32::try_from(find(snapshot, self, seat)).unwrap_or(i32::MAX);
                     }
                 }
             }

@@ -7,7 +7,7 @@ pub const BINDINGS_MAX: usize = 1_024;
 /// Conditions that one round writes at most, for the same reason.
 pub const CONDITIONS_MAX: usize = 1_024;
 
-/// What is remembered of nodes for classes of pods, all classes of a round together: 64 MB. With more, everything is
+/// What is remembered of nodes for classes of pods, all classes of a round together: some 40 MB. With more, everything is
 /// forgotten and found anew.
 pub const CELLS_MAX: usize = 1 << 20;
 

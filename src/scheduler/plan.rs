@@ -9,7 +9,7 @@ use projection::pods::Pod;
 use projection::{Controller, Intent, LastOutcomes, Op, Plan, Reason, Told, World};
 use serde_json::{Value, json};
 
-use crate::limits::{BINDINGS_MAX, CONDITIONS_MAX, NOTE_BYTES_MAX};
+use crate::limits::{BINDINGS_MAX, CELLS_MAX, CONDITIONS_MAX, NOTE_BYTES_MAX};
 use crate::round::{Round, Unplaced};
 use crate::wakes;
 
@@ -35,7 +35,7 @@ const FAILED: &str = "FailedScheduling";
 const GATED: &str = "Scheduling is blocked due to non-empty scheduling gates";
 
 fn plan(world: &World, _: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
-    let round = Round::of(world, BINDINGS_MAX);
+    let round = Round::of(world, BINDINGS_MAX, CELLS_MAX);
     let mut plan = Plan::default();
     plan.intents.extend(round.placed.iter().map(|(pod, node)| binding(pod, node)));
     let mut conditions = 0;

@@ -10,7 +10,7 @@ use projection::pods::Pod;
 
 use crate::case::Case;
 use crate::class::Class;
-use crate::limits::{CELLS_MAX, FEASIBLE_MIN, FEASIBLE_PERCENT_MIN};
+use crate::limits::{FEASIBLE_MIN, FEASIBLE_PERCENT_MIN};
 use crate::message::message;
 use crate::plan::NAME;
 use crate::scores;
@@ -42,6 +42,7 @@ struct Cases {
     by_print: BTreeMap<Arc<[u8]>, usize>,
     all: Vec<Case>,
     cells: usize,
+    cells_max: usize,
 }
 
 impl Cases {
@@ -49,8 +50,8 @@ impl Cases {
         if let Some(known) = self.by_print.get(print) {
             return &mut self.all[*known];
         }
-        if self.cells > CELLS_MAX {
-            *self = Self::default();
+        if self.cells > self.cells_max {
+            *self = Self { cells_max: self.cells_max, ..Self::default() };
         }
         let class = Class::of(snapshot.world, pod);
         let case = Case::new(snapshot, class);
@@ -63,16 +64,16 @@ impl Cases {
 }
 
 impl Round {
-    /// Gives nodes to at most this many pods.
-    pub fn of(world: &World, placed_max: usize) -> Self {
+    /// Gives nodes to at most `placed_max` pods; remembers at most about `cells_max` cells.
+    pub fn of(world: &World, placed_max: usize, cells_max: usize) -> Self {
         let mut round = Self::default();
         let waiting = order(world);
         let Some(first) = waiting.first() else { return round };
         let mut snapshot = Snapshot::of(world);
-        let mut cases = Cases::default();
+        let mut cases = Cases { cells_max, ..Cases::default() };
         let mut failed: Vec<(Arc<Pod>, Arc<[u8]>)> = Vec::new();
         // Where to begin differs from round to round: else small rounds would look at the same nodes each time.
-        let mut start = hash(&first.object.meta.uid) as usize;
+        let mut start = hash(&first.object.meta.uid) as usize % snapshot.seats.len().max(1);
         for pod in waiting {
             if pod.is_gated {
                 round.unplaced.push((pod, Unplaced::Gated));

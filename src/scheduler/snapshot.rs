@@ -7,18 +7,28 @@ use projection::World;
 use projection::affinity::PodAffinity;
 use projection::nodes::{Node, Usage};
 use projection::pods::Pod;
+use projection::resources::Amounts;
 
 use crate::class;
 use crate::default_spread::ZONE;
 use crate::tally::{Counted, Counter, Topology};
 use crate::terms::PodTerms;
 
-/// A node, and what is taken of it.
+/// A node, and what is taken of it. What almost every pod looks at stands in the seat itself: going through thousands of
+/// nodes takes as long as their memory takes to arrive.
 pub struct Seat {
     /// The node.
     pub node: Arc<Node>,
+    /// What pods may take of it.
+    pub allocatable: Amounts,
+    /// How many pods it takes.
+    pub pods_max: i64,
+    /// Whether it has taints or is cordoned.
+    pub is_restricted: bool,
+    /// Whether it says which images it has.
+    pub has_images: bool,
     /// What pods take of it, those that this round placed included.
-    pub usage: Arc<Usage>,
+    pub usage: Usage,
     /// Counts up as pods are placed: what was found of the seat before holds no longer.
     pub version: u32,
     /// A hash of the node's name.
@@ -38,7 +48,8 @@ pub struct Snapshot<'w> {
     pub world: &'w World,
     /// The nodes, those of all zones by turns: whoever looks at some of them in a row looks at all zones.
     pub seats: Vec<Seat>,
-    by_name: BTreeMap<Arc<str>, usize>,
+    /// Their indexes, in the order of their names.
+    by_name: Vec<usize>,
     /// By which labels nodes were told apart so far.
     pub topologies: Vec<Topology>,
     /// Which pods were counted so far.
@@ -54,14 +65,18 @@ pub struct Snapshot<'w> {
 impl<'w> Snapshot<'w> {
     /// Takes one.
     pub fn of(world: &'w World) -> Self {
-        let mut zones: BTreeMap<&str, Vec<&Arc<Node>>> = BTreeMap::new();
-        for node in world.nodes.iter() {
-            zones.entry(node.object.labels().get(ZONE).unwrap_or_default()).or_default().push(node);
+        let mut zones: BTreeMap<&str, Vec<(usize, &Arc<Node>)>> = BTreeMap::new();
+        for named in world.nodes.iter().enumerate() {
+            zones.entry(named.1.object.labels().get(ZONE).unwrap_or_default()).or_default().push(named);
         }
         let longest = zones.values().map(Vec::len).max().unwrap_or(0);
         let turns = (0..longest).flat_map(|turn| zones.values().filter_map(move |zone| zone.get(turn)));
-        let seats: Vec<Seat> = turns.map(|node| seat(world, node)).collect();
-        let by_name = seats.iter().enumerate().map(|(at, seat)| (seat.node.name().into(), at)).collect();
+        let mut by_name = vec![0; world.nodes.len()];
+        let mut seats = Vec::with_capacity(by_name.len());
+        for (place, node) in turns {
+            by_name[*place] = seats.len();
+            seats.push(seat(world, node));
+        }
         let mut snapshot = Self {
             world,
             seats,
@@ -85,7 +100,8 @@ impl<'w> Snapshot<'w> {
 
     /// Where the node of this name stands.
     pub fn seat(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
+        let place = self.by_name.binary_search_by(|seat| self.seats[*seat].node.name().cmp(name));
+        Some(self.by_name[place.ok()?])
     }
 
     /// Nodes told apart by a label.
@@ -118,7 +134,7 @@ impl<'w> Snapshot<'w> {
     /// Gives a pod a seat.
     pub fn place(&mut self, pod: &Arc<Pod>, at: usize) {
         let seat = &mut self.seats[at];
-        Arc::make_mut(&mut seat.usage).add(pod);
+        seat.usage.add(pod);
         seat.version += 1;
         for counter in &mut self.counters {
             counter.place(pod, at);
@@ -137,8 +153,16 @@ impl<'w> Snapshot<'w> {
 }
 
 fn seat(world: &World, node: &Arc<Node>) -> Seat {
-    let usage = world.nodes.usage(node.name()).cloned().unwrap_or_default();
-    Seat { node: Arc::clone(node), usage, version: 0, hash: hash(node.name()) }
+    Seat {
+        node: Arc::clone(node),
+        allocatable: node.allocatable.clone(),
+        pods_max: node.pods_max,
+        is_restricted: node.is_unschedulable || !node.taints.is_empty(),
+        has_images: !node.images.is_empty(),
+        usage: world.nodes.usage(node.name()).map(|usage| Usage::clone(usage)).unwrap_or_default(),
+        version: 0,
+        hash: hash(node.name()),
+    }
 }
 
 /// FNV-1a, of 64 bits.

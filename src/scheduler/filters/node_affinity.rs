@@ -11,8 +11,8 @@ const REASON: &str = "node(s) didn't match Pod's node affinity/selector";
 
 /// Whether a node is one that pods of a class ask for.
 pub fn matches(class: &Class, node: &Node) -> bool {
-    let labels = node.object.labels();
-    class.node_selector.iter().all(|(label, value)| labels.get(label) == Some(value))
+    let has = |label: &str, value: &str| node.object.labels().get(label) == Some(value);
+    class.node_selector.iter().all(|(label, value)| has(label, value))
         && class.node_terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
 }
 

@@ -13,8 +13,9 @@ const TAINT: &str = "node.kubernetes.io/unschedulable";
 
 /// Whether it is open, or open to this pod.
 pub fn check(snapshot: &Snapshot<'_>, case: &Case, seat: usize) -> Result<(), Misfit> {
-    let mut tolerations = case.class.tolerations.iter();
-    if snapshot.seats[seat].node.is_unschedulable
+    let (seat, mut tolerations) = (&snapshot.seats[seat], case.class.tolerations.iter());
+    if seat.is_restricted
+        && seat.node.is_unschedulable
         && !tolerations.any(|one| one.tolerates(TAINT, "", Effect::NoSchedule))
     {
         return Err(Misfit::lasting(REASON));

@@ -18,5 +18,7 @@ pub fn tolerates(class: &Class, node: &Node) -> bool {
 
 /// Whether the pod bears them.
 pub fn check(snapshot: &Snapshot<'_>, case: &Case, seat: usize) -> Result<(), Misfit> {
-    if tolerates(&case.class, &snapshot.seats[seat].node) { Ok(()) } else { Err(Misfit::lasting(REASON)) }
+    let seat = &snapshot.seats[seat];
+    let fits = !seat.is_restricted || tolerates(&case.class, &seat.node);
+    if fits { Ok(()) } else { Err(Misfit::lasting(REASON)) }
 }

@@ -22,10 +22,11 @@ const SIZE_MAX: i64 = 1000 * MB;
 /// What of the images is there, in bytes, each as far as it is on all nodes: one that is on a few only shall not draw
 /// all pods there.
 fn rate(snapshot: &Snapshot<'_>, case: &Case, seat: usize) -> i64 {
-    let here = &snapshot.seats[seat].node.images;
-    if here.is_empty() {
+    let seat = &snapshot.seats[seat];
+    if !seat.has_images {
         return 0;
     }
+    let here = &seat.node.images;
     let nodes = snapshot.seats.len() as f64;
     let images = case.class.images.iter().filter_map(|image| Some((image, here.get(image)?)));
     let sizes = images.map(|(image, size)| {

@@ -14,7 +14,7 @@ pub const ROW: Score = Score {
 /// By how much the pod brings the two closer: 75 when it changes nothing.
 fn rate(snapshot: &Snapshot<'_>, case: &Case, seat: usize) -> i64 {
     let seat = &snapshot.seats[seat];
-    let (has, taken, asked) = (&seat.node.allocatable, &seat.usage.requests, &case.class.requests);
+    let (has, taken, asked) = (&seat.allocatable, &seat.usage.requests, &case.class.requests);
     let balance = |times: i64| {
         let cpu = share(taken.cpu_milli + times * asked.cpu_milli, has.cpu_milli);
         let memory = share(taken.memory_bytes + times * asked.memory_bytes, has.memory_bytes);

@@ -11,7 +11,7 @@ pub const ROW: Score =
 /// The mean of what is left of CPU and of memory, in percent, of those that the node has at all.
 fn rate(snapshot: &Snapshot<'_>, case: &Case, seat: usize) -> i64 {
     let seat = &snapshot.seats[seat];
-    let (has, taken, asked) = (&seat.node.allocatable, &seat.usage.weight, &case.class.weight);
+    let (has, taken, asked) = (&seat.allocatable, &seat.usage.weight, &case.class.weight);
     let left = [
         left(taken.cpu_milli + asked.cpu_milli, has.cpu_milli),
         left(taken.memory_bytes + asked.memory_bytes, has.memory_bytes),

@@ -13,7 +13,11 @@ pub const ROW: Score = Score { weight: 3, rate: Rate::Alone { rate, normalize },
 /// How many it does not tolerate.
 fn rate(snapshot: &Snapshot<'_>, case: &Case, seat: usize) -> i64 {
     let about = |one: &&crate::terms::Toleration| one.is_about(Effect::PreferNoSchedule);
-    let taints = snapshot.seats[seat].node.taints.iter();
+    let seat = &snapshot.seats[seat];
+    if !seat.is_restricted {
+        return 0;
+    }
+    let taints = seat.node.taints.iter();
     let soft = taints.filter(|taint| taint.effect == Effect::PreferNoSchedule);
     soft.filter(|taint| !tolerated(case.class.tolerations.iter().filter(about), taint)).count() as i64
 }

@@ -5,6 +5,7 @@ use projection::testing::world;
 use serde_json::{Value, json};
 
 use super::{asking, fold, labelled, merge, node, of, plan, planned, requests, zoned};
+use crate::limits::{BINDINGS_MAX, CELLS_MAX};
 use crate::round::Round;
 
 /// `POD on NODE` for all pods that have one.
@@ -77,9 +78,9 @@ fn pods_of_other_schedulers_are_left_alone() {
 fn a_round_ends_when_it_has_placed_enough() {
     let pods = (0..3).map(|n| asking(&format!("pod-{n}"), "1", "1"));
     let world = world([node("a", json!({}))].into_iter().chain(pods));
-    let round = Round::of(&world, 2);
+    let round = Round::of(&world, 2, CELLS_MAX);
     assert_eq!((round.placed.len(), round.is_cut), (2, true));
-    assert!(!Round::of(&world, 3).is_cut);
+    assert!(!Round::of(&world, 3, CELLS_MAX).is_cut);
 }
 
 /// More nodes than are looked at for one pod, each with room for one.
@@ -251,5 +252,12 @@ fn the_same_world_gives_the_same_plan() {
         let built = World::of(folded.state.clone());
         assert_eq!(planned(&folded), planned(&folded));
         assert_eq!(planned(&folded), planned(&built), "seed {seed}");
+        let places = |cells_max: usize| {
+            let round = Round::of(&folded, BINDINGS_MAX, cells_max);
+            let placed = round.placed.iter().map(|(pod, node)| (pod.key().clone(), node.name().to_owned()));
+            let unplaced = round.unplaced.iter().map(|(pod, why)| (pod.key().clone(), why.clone()));
+            (placed.collect::<Vec<_>>(), unplaced.collect::<Vec<_>>())
+        };
+        assert_eq!(places(0), places(CELLS_MAX), "seed {seed}: what is forgotten is found again");
     }
 }
