@@ -6,13 +6,18 @@
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod eventttl;
 mod garbage;
 mod namespace;
+mod nodeipam;
+mod nodelifecycle;
+mod podgc;
 mod protection;
 mod replicaset;
 mod rootca;
 mod serviceaccount;
 mod shared;
+mod tainteviction;
 #[cfg(test)]
 mod testing;
 
@@ -23,12 +28,17 @@ pub const CONTROLLERS: &[Controller] = &[
     deployment::DEPLOYMENT,
     endpoints::ENDPOINTS_OF_SERVICES,
     endpointslice::ENDPOINT_SLICE,
+    eventttl::EVENT_TTL,
     garbage::GARBAGE_COLLECTOR,
     namespace::NAMESPACE,
+    nodelifecycle::NODE_LIFECYCLE,
+    nodeipam::NODE_IPAM,
+    podgc::POD_GC,
     protection::VOLUME_PROTECTION,
     protection::CLAIM_PROTECTION,
     replicaset::REPLICA_SET,
     replicaset::REPLICATION_CONTROLLER,
     rootca::ROOT_CA,
     serviceaccount::SERVICE_ACCOUNT,
+    tainteviction::TAINT_EVICTION,
 ];

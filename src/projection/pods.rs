@@ -260,6 +260,8 @@ pub struct Pods {
     by_node: OrdSet<(Arc<str>, Key)>,
     /// Those that no scheduler placed yet, of all schedulers.
     waiting: OrdSet<Key>,
+    /// Those that ended, by when they were created.
+    finished: OrdSet<(u64, Key)>,
 }
 
 impl Pods {
@@ -281,6 +283,12 @@ impl Pods {
         match &after {
             Some(pod) if pod.node.is_empty() && pod.is_active() => _ = self.waiting.insert(key.clone()),
             _ => _ = self.waiting.remove(key),
+        }
+        if let Some(pod) = before.as_ref().filter(|pod| pod.is_finished()) {
+            self.finished.remove(&(pod.created_ms, key.clone()));
+        }
+        if let Some(pod) = after.as_ref().filter(|pod| pod.is_finished()) {
+            self.finished.insert((pod.created_ms, key.clone()));
         }
         match &after {
             Some(pod) => _ = self.rows.insert(key.clone(), Arc::clone(pod)),
@@ -330,6 +338,11 @@ impl Pods {
     /// Pods without a node that are neither ended nor going, in key order.
     pub fn waiting(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.waiting.iter().filter_map(|key| self.rows.get(key))
+    }
+
+    /// Pods that ended, the oldest first.
+    pub fn finished(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.finished.iter().map(|(_, key)| key)
     }
 
     /// How many there are.

@@ -78,7 +78,8 @@ fn an_orphaning_deletion_lets_go_of_the_dependents_first() {
     expect![[r#"
         patch core/configmaps/default/a {"metadata":{"ownerReferences":null}}
         patch core/configmaps/default/b {"metadata":{"ownerReferences":null}}
-    "#]].assert_eq(&look(&world, "top"));
+    "#]]
+    .assert_eq(&look(&world, "top"));
     settle(&mut world, &[GARBAGE_COLLECTOR], nobody);
     assert_eq!(left(&world), ["a", "b"]);
 }

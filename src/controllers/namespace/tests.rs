@@ -85,7 +85,8 @@ fn an_empty_one_is_let_go_of_and_those_of_others_stay() {
     let mut world = world([held]);
     expect![[r#"
         patch core/namespaces/old/finalize {"spec":{"finalizers":["example.com/mine"]}}
-    "#]].assert_eq(&look(&world));
+    "#]]
+    .assert_eq(&look(&world));
     settle(&mut world, &[NAMESPACE], nobody);
     assert!(world.state.get(key().as_str()).is_some(), "another finalizer keeps it");
     put(&mut world, going());
