@@ -1,8 +1,9 @@
-//! Every controller: a folder each, and the table of them.
+//! Every controller: a folder or a file each, and the table of them.
 //!
 //! A controller is a row of pure functions ([`projection::Controller`]): which keys a change is about, and what to do
 //! about a key. Nothing here acts; [`projection::runner`] does.
 
+mod definition;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -20,11 +21,14 @@ mod shared;
 mod tainteviction;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use projection::Controller;
 
 /// All of them, by name.
 pub const CONTROLLERS: &[Controller] = &[
+    definition::DEFINITION,
     deployment::DEPLOYMENT,
     endpoints::ENDPOINTS_OF_SERVICES,
     endpointslice::ENDPOINT_SLICE,
