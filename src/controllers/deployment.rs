@@ -16,7 +16,7 @@ mod steps;
 mod tests;
 
 use api::Key;
-use projection::pods::{PODS, Phase, Pod};
+use projection::pods::PODS;
 use projection::{Controller, Wakes, World};
 use state::Change;
 
@@ -46,16 +46,14 @@ fn wakes(world: &World, change: &Change, wakes: &mut Wakes) {
 
 /// The end of a pod, which one that recreates its pods waits for.
 fn wake_of_end(world: &World, change: &Change, wakes: &mut Wakes) {
-    let is_finished = || matches!(Pod::of(&change.object).phase, Phase::Succeeded | Phase::Failed);
-    let Some(set) = owned::controller(&change.object).filter(|owner| &*owner.kind == "ReplicaSet") else {
-        return;
-    };
-    if !change.deleted && !is_finished() {
+    let key = &change.object.key;
+    if world.pods.get(key.as_str()).is_some_and(|pod| !pod.is_finished()) {
         return;
     }
-    let namespace = change.object.key.namespace();
-    let set = Key::object("apps", "replicasets", namespace, &set.name);
+    let owner = owned::controller(&change.object);
+    let Some(set) = owner.filter(|owner| &*owner.kind == "ReplicaSet") else { return };
+    let set = Key::object("apps", "replicasets", key.namespace(), &set.name);
     if let Some(owner) = world.owners.controller_of(&set).filter(|owner| &*owner.kind == "Deployment") {
-        wakes.add(&Key::object("apps", "deployments", namespace, &owner.name));
+        wakes.add(&Key::object("apps", "deployments", key.namespace(), &owner.name));
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backends;
 pub(crate) mod conditions;
+pub(crate) mod disruption;
 pub(crate) mod owned;
 pub(crate) mod stored;
 pub(crate) mod template;

@@ -1,7 +1,5 @@
 //! Plans carried out naively on a World: as if everything were admitted, at once.
 
-use std::collections::BTreeMap;
-
 use api::Key;
 use projection::intent::Op;
 use projection::testing::{NOW_MS, put, remove};
@@ -187,13 +185,4 @@ pub(crate) fn run_pods(world: &mut World) -> bool {
         });
     }
     !waiting.is_empty()
-}
-
-/// How many objects of each collection there are.
-pub(crate) fn census(world: &World) -> BTreeMap<String, usize> {
-    let mut census = BTreeMap::new();
-    for object in world.state.range("") {
-        *census.entry(object.key.collection().to_owned()).or_default() += 1;
-    }
-    census
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::view::View;
 use imbl::OrdMap;
+use state::labels::Labels;
 use state::{Change, Object};
 
 use crate::pods::{HostPort, Pod, Weight, list, millis};
@@ -62,6 +63,10 @@ pub struct Node {
     pub taints: Box<[Taint]>,
     /// Its `Ready` condition; without one unknown.
     pub ready: Truth,
+    /// Its region and zone: nodes that may fail together.
+    pub zone: Box<str>,
+    /// Whether it does not count when it is asked how many nodes fail at a time.
+    pub is_excluded_from_disruption: bool,
     /// Images that it has, by name, with their sizes in bytes.
     pub images: BTreeMap<Box<str>, i64>,
 }
@@ -85,6 +90,8 @@ impl Node {
             is_unschedulable: unschedulable.is_true(),
             taints: taints.items().filter_map(taint).collect(),
             ready: ready.map_or(Truth::Unknown, |condition| truth(condition.get("status"))),
+            zone: zone_of(object.labels()),
+            is_excluded_from_disruption: object.labels().get(EXCLUDE_DISRUPTION).is_some(),
             images: images.collect(),
         }
     }
@@ -93,6 +100,17 @@ impl Node {
     pub fn name(&self) -> &str {
         self.object.key.name()
     }
+}
+
+/// The label of nodes that do not count when it is asked how many nodes fail at a time.
+const EXCLUDE_DISRUPTION: &str = "node.kubernetes.io/exclude-disruption";
+
+fn zone_of(labels: &Labels) -> Box<str> {
+    let either =
+        |old: &str, new: &str| labels.get(old).or_else(|| labels.get(new)).unwrap_or_default().to_owned();
+    let region = either("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region");
+    let zone = either("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone");
+    [region, zone].join("\0").into()
 }
 
 fn taint(taint: View<'_>) -> Option<Taint> {
@@ -169,31 +187,27 @@ impl Usage {
 pub struct Nodes {
     rows: OrdMap<Arc<str>, Arc<Node>>,
     usage: OrdMap<Arc<str>, Arc<Usage>>,
-    /// How many nodes have an image, by its name.
-    with_image: OrdMap<Box<str>, u32>,
+    /// Nodes that went, and when: who comes back soon keeps its pods.
+    gone: OrdMap<Arc<str>, u64>,
 }
+
+/// Nodes that went that are remembered.
+const GONE_MAX: usize = 1024;
 
 impl Nodes {
     /// Takes in one change of a node.
     pub fn fold(&mut self, change: &Change) {
         let name: Arc<str> = change.object.key.name().into();
-        let after = (!change.deleted).then(|| Arc::new(Node::of(&change.object)));
-        let before = match &after {
-            None => self.rows.remove(&name),
-            Some(node) => self.rows.insert(name, Arc::clone(node)),
-        };
-        self.fold_images(before.as_deref(), after.as_deref());
-    }
-
-    fn fold_images(&mut self, before: Option<&Node>, after: Option<&Node>) {
-        let none = BTreeMap::new();
-        let (before, after) =
-            (before.map_or(&none, |node| &node.images), after.map_or(&none, |node| &node.images));
-        for name in before.keys().filter(|name| !after.contains_key(*name)) {
-            match self.with_image.get_mut(name) {
-                Some(count @ 2..) => *count -= 1,
-                _ => _ = self.with_image.remove(name),
+        if change.deleted {
+            self.rows.remove(&name);
+            if self.gone.len() >= GONE_MAX {
+                let first = self.gone.iter().min_by_key(|(_, at)| **at).map(|(name, _)| Arc::clone(name));
+                first.map(|first| self.gone.remove(&first));
             }
+            self.gone.insert(name, change.object.time_ms);
+        } else {
+            self.gone.remove(&name);
+            self.rows.insert(name, Arc::new(Node::of(&change.object)));
         }
         for name in after.keys().filter(|name| !before.contains_key(*name)) {
             *self.with_image.entry(name.clone()).or_default() += 1;
@@ -240,6 +254,11 @@ impl Nodes {
     /// One node.
     pub fn get(&self, name: &str) -> Option<&Arc<Node>> {
         self.rows.get(name)
+    }
+
+    /// When a node went, in milliseconds since the epoch; `None`: it is there, or nobody remembers.
+    pub fn gone_ms(&self, name: &str) -> Option<u64> {
+        self.gone.get(name).copied()
     }
 
     /// What pods take of a node, also of one that is not there; `None`: nothing.

@@ -261,7 +261,8 @@ pub struct Pods {
     by_node: OrdSet<(Arc<str>, Key)>,
     /// Those that no scheduler placed yet, of all schedulers.
     waiting: OrdSet<Key>,
-    affinities: PodAffinities,
+    /// Those that ended, by when they were created.
+    finished: OrdSet<(u64, Key)>,
 }
 
 impl Pods {
@@ -284,6 +285,12 @@ impl Pods {
         match &after {
             Some(pod) if pod.node.is_empty() && pod.is_active() => _ = self.waiting.insert(key.clone()),
             _ => _ = self.waiting.remove(key),
+        }
+        if let Some(pod) = before.as_ref().filter(|pod| pod.is_finished()) {
+            self.finished.remove(&(pod.created_ms, key.clone()));
+        }
+        if let Some(pod) = after.as_ref().filter(|pod| pod.is_finished()) {
+            self.finished.insert((pod.created_ms, key.clone()));
         }
         match &after {
             Some(pod) => _ = self.rows.insert(key.clone(), Arc::clone(pod)),
@@ -335,9 +342,9 @@ impl Pods {
         self.waiting.iter().filter_map(|key| self.rows.get(key))
     }
 
-    /// What pods with a node say of pods near and far.
-    pub fn affinities(&self) -> &PodAffinities {
-        &self.affinities
+    /// Pods that ended, the oldest first.
+    pub fn finished(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.finished.iter().map(|(_, key)| key)
     }
 
     /// How many there are.

@@ -6,6 +6,7 @@ use api::Key;
 use serde::de::DeserializeOwned;
 use state::{Change, State};
 
+use crate::ages::Ages;
 use crate::cache::Cache;
 use crate::definitions::{DEFINITIONS, Definitions};
 use crate::labels::ByLabel;
@@ -14,6 +15,9 @@ use crate::office::Office;
 use crate::owners::Owners;
 use crate::pods::{PODS, Pods};
 use crate::selectors::Selectors;
+
+/// What the keys of Events begin with.
+const EVENTS: &str = "core/events/";
 
 /// What the keys of ReplicaSets begin with.
 const REPLICA_SETS: &str = "apps/replicasets/";
@@ -34,6 +38,8 @@ pub struct World {
     pub selectors: Selectors,
     /// ReplicaSets by label: those that nobody owns are looked for among them.
     pub replica_sets: ByLabel,
+    /// Events by age.
+    pub events: Ages,
     /// What CustomResourceDefinitions make.
     pub definitions: Definitions,
     /// What the leader alone knows.
@@ -90,6 +96,7 @@ impl World {
                 }
             }
             _ if key.as_str().starts_with(LEASES) => self.office.hear(key.name()),
+            EVENTS => self.events.fold(change),
             collection => {
                 if collection == REPLICA_SETS {
                     let after = (!change.deleted).then_some(&*change.object);

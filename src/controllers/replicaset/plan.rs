@@ -55,7 +55,8 @@ struct Claimed<'w> {
 /// Plans one set.
 pub(super) fn plan(kind: &Kind, world: &World, key: &Key, last: &LastOutcomes, now_ms: u64) -> Plan {
     let mut plan = Plan::default();
-    let Some(set) = Set::read(world, key) else { return plan };
+    // One that selects nothing would never find what it creates; validation keeps it out.
+    let Some(set) = Set::read(world, key).filter(|_| world.selectors.of(key).is_some()) else { return plan };
     let claimed = claim(kind, world, &set, &mut plan);
     if !set.object.meta.deleting && !stored::is_closed(world, key.namespace()) {
         scale(kind, world, &set, &claimed, last, &mut plan, now_ms);

@@ -58,6 +58,39 @@ fn too_few_pods_are_completed_and_the_status_follows() {
 }
 
 #[test]
+fn what_an_old_plan_asks_for_is_refused_once_the_set_changed() {
+    let world = of([set(0), owned(pod("a", json!({"app": "web"}), "n"))]);
+    for replicas in [0, 3] {
+        let mut seen = world.clone();
+        put(&mut seen, set(replicas));
+        let plan = plan(&seen, &key(), REPLICA_SET.plan);
+        let told = plan.intents.iter().filter(|intent| intent.told.is_some());
+        for intent in told {
+            let guards = format!("{:?}", intent.guards);
+            assert!(
+                guards.contains("Live { key: \"apps/replicasets/default/web\", uid: \"uid-web\" }"),
+                "{guards}"
+            );
+            assert!(
+                guards.contains("AtGeneration { key: \"apps/replicasets/default/web\", generation: 2 }"),
+                "{guards}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_plan_that_was_done_is_not_made_again() {
+    let mut world = of([set(3)]);
+    let first = plan(&world, &key(), REPLICA_SET.plan);
+    crate::testing::carry_out(&mut world, &first);
+    let doubled = plan(&world, &key(), REPLICA_SET.plan);
+    assert_eq!(doubled.intents.len(), 1, "only the status: {}", shown(&doubled));
+    crate::testing::carry_out(&mut world, &doubled);
+    assert!(plan(&world, &key(), REPLICA_SET.plan).intents.is_empty());
+}
+
+#[test]
 fn no_plan_creates_more_than_five_hundred() {
     let world = of([set(2000)]);
     assert_eq!(plan(&world, &key(), REPLICA_SET.plan).intents.len(), 500 + 1, "and the status");

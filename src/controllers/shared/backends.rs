@@ -69,7 +69,8 @@ impl Service {
         let ports = self.ports.iter().filter_map(|port| {
             let number = backend.port(port)?;
             let name = port["name"].as_str().unwrap_or_default();
-            let mut found = json!({"name": name, "protocol": port["protocol"], "port": number});
+            let protocol = port["protocol"].as_str().unwrap_or("TCP");
+            let mut found = json!({"name": name, "protocol": protocol, "port": number});
             if !port["appProtocol"].is_null() {
                 found["appProtocol"] = port["appProtocol"].clone();
             }

@@ -39,11 +39,6 @@ pub(crate) fn annotation(object: &Object, name: &str) -> Option<String> {
     found.is_text().then(|| found.text().into_owned())
 }
 
-/// A time of an object, in milliseconds since the epoch; 0: there is none.
-pub(crate) fn time_ms(object: &Object, path: &[&str]) -> u64 {
-    api::time::parse_rfc3339(&View::new(&object.bytes.to_bytes()).at(path).text()).unwrap_or(0)
-}
-
 /// Whether nothing can be created in a namespace: it is going, or gone.
 pub(crate) fn is_closed(world: &World, namespace: &str) -> bool {
     let key = Key::object("", "namespaces", "", namespace);

@@ -1,0 +1,88 @@
+//! All controllers together.
+
+use api::Key;
+use projection::World;
+use projection::testing::{remove, world};
+use serde_json::{Value, json};
+
+use crate::CONTROLLERS;
+use crate::testing::{change, namespace, run_pods, settle};
+
+fn node() -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+}
+
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default", "generation": 1},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}},
+    })
+}
+
+fn service() -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"clusterIP": "10.43.0.7", "ipFamilies": ["IPv4"], "selector": {"app": "web"},
+            "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]}})
+}
+
+fn count(world: &World, collection: &str) -> u64 {
+    world.state.count(collection)
+}
+
+#[test]
+fn the_table_is_in_order_and_names_are_unique() {
+    let names: Vec<&str> = CONTROLLERS.iter().map(|controller| controller.name).collect();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(names, sorted);
+}
+
+#[test]
+fn all_controllers_together_come_to_rest_and_clean_up_behind_a_namespace() {
+    let mut world = world([namespace("default"), namespace("kube-system"), node(), deployment(), service()]);
+    settle(&mut world, CONTROLLERS, run_pods);
+    assert_eq!((count(&world, "core/pods/"), count(&world, "apps/replicasets/")), (3, 1));
+    assert_eq!((count(&world, "core/endpoints/"), count(&world, "discovery.k8s.io/endpointslices/")), (1, 1));
+    assert_eq!(count(&world, "core/serviceaccounts/"), 2);
+    remove(&mut world, &Key::object("apps", "deployments", "default", "web"));
+    settle(&mut world, CONTROLLERS, run_pods);
+    assert_eq!(
+        (count(&world, "core/pods/"), count(&world, "apps/replicasets/")),
+        (0, 0),
+        "what belonged to it went"
+    );
+    change(&mut world, &Key::object("", "namespaces", "", "default"), |namespace| {
+        namespace["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    });
+    settle(&mut world, CONTROLLERS, run_pods);
+    let left: Vec<_> = world.state.range("").filter(|object| object.key.namespace() == "default").collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(count(&world, "core/namespaces/"), 1);
+}
+
+#[test]
+fn a_node_that_falls_silent_loses_its_pods_to_another() {
+    let mut other = node();
+    other["metadata"]["name"] = "m".into();
+    let mut world = world([namespace("default"), node(), other, deployment(), service()]);
+    settle(&mut world, CONTROLLERS, run_pods);
+    world.office.advance(9_001);
+    world.office.hear("m");
+    let place = |world: &mut World| {
+        let waiting: Vec<Key> = world.pods.waiting().map(|pod| pod.key().clone()).collect();
+        for key in &waiting {
+            change(world, key, |pod| {
+                pod["spec"]["nodeName"] = "m".into();
+                pod["status"] = crate::testing::running("10.0.1.1");
+            });
+        }
+        !waiting.is_empty()
+    };
+    settle(&mut world, CONTROLLERS, place);
+    let on = |node: &str| world.pods.on(node).filter(|pod| pod.is_ready).count();
+    assert_eq!((on("n"), on("m")), (0, 3));
+}
