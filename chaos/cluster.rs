@@ -63,13 +63,31 @@ pub struct Options {
     pub disks: Disks,
     /// Environment variables that the masters inherit.
     pub environment: Vec<(String, String)>,
+    /// Which controllers act (`--controllers`); `None`: all.
+    pub controllers: Option<&'static str>,
     /// Whether they run as a user without rights, whoever runs the test: then they share loopback.
     pub unprivileged: bool,
 }
 
+impl Options {
+    /// Masters whose API is asked alone: nothing but what empties namespaces acts by itself.
+    pub fn api_alone() -> Self {
+        Self {
+            controllers: Some("custom-resource-definition,namespace,pv-protection,pvc-protection"),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self { masters: 3, disks: Disks::Plain, environment: Vec::new(), unprivileged: false }
+        Self {
+            masters: 3,
+            disks: Disks::Plain,
+            environment: Vec::new(),
+            controllers: None,
+            unprivileged: false,
+        }
     }
 }
 
@@ -251,6 +269,7 @@ impl Cluster {
     pub fn up_command(&self) -> Command {
         let mut command = self.keelson("up");
         command.args(["--masters", &self.options.masters.to_string()]);
+        command.args(self.options.controllers.map(|list| format!("--controllers={list}")));
         command
     }
 

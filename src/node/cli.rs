@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::address::HostPort;
+use crate::controllers::Choice;
 use crate::identity::{Bootstrap, Wanted};
 use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
 use crate::sizes::Sizes;
@@ -64,6 +65,8 @@ enum Verb {
         network: NetworkChoice,
         #[command(flatten)]
         services: ServiceRanges,
+        #[command(flatten)]
+        controllers: Choice,
     },
 }
 
@@ -116,6 +119,8 @@ struct ServerArgs {
     services: ServiceRanges,
     #[command(flatten)]
     sizes: Sizes,
+    #[command(flatten)]
+    controllers: Choice,
 }
 
 impl ServerArgs {
@@ -180,12 +185,12 @@ fn run(verb: Verb) -> anyhow::Result<String> {
         }
         Verb::Down { dir } => command_runtime()?.block_on(up::down(&Linux, &dir)),
         Verb::Server(args) => {
-            let (directory, sizes) = (args.dir.clone(), args.sizes);
-            master::run(&directory, args.wanted()?, sizes)?;
+            let (directory, sizes, controllers) = (args.dir.clone(), args.sizes, args.controllers.clone());
+            master::run(&directory, args.wanted()?, sizes, &controllers)?;
             Ok(String::new())
         }
-        Verb::Up { dir, masters, nodes, network, services } => {
-            let options = UpOptions { directory: dir, masters, nodes, network, services };
+        Verb::Up { dir, masters, nodes, network, services, controllers } => {
+            let options = UpOptions { directory: dir, masters, nodes, network, services, controllers };
             command_runtime()?.block_on(up::up(&Linux, &options))
         }
     }

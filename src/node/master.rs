@@ -26,6 +26,7 @@ use base::env;
 use base::ids::ClusterId;
 use base::shutdown::{self, Shutdown};
 use base::telemetry::Metrics;
+use projection::Controller;
 use raft::transport::tls::{self, TlsTransport};
 use raft::{Member, PeerService};
 use replica::Replica;
@@ -69,7 +70,13 @@ const HAND_OVER_DEADLINE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When it cannot start, or something it cannot live without failed.
-pub fn run(directory: &Path, wanted: Wanted, sizes: Sizes) -> anyhow::Result<()> {
+pub fn run(
+    directory: &Path,
+    wanted: Wanted,
+    sizes: Sizes,
+    choice: &controllers::Choice,
+) -> anyhow::Result<()> {
+    let table = choice.table()?;
     storage::mutant::check().map_err(anyhow::Error::msg)?;
     failure::exit_on_core_panic();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -81,14 +88,20 @@ pub fn run(directory: &Path, wanted: Wanted, sizes: Sizes) -> anyhow::Result<()>
     let ended = runtime.block_on(async {
         let shutdown = until_signalled()?;
         // Boxed: the largest future of the program, on the smallest stack.
-        Box::pin(live(directory, wanted, sizes, shutdown)).await
+        Box::pin(live(directory, wanted, sizes, table, shutdown)).await
     });
     // Tasks that still run must not hold up the exit: what they do is nothing that was acknowledged.
     runtime.shutdown_background();
     ended
 }
 
-async fn live(directory: &Path, wanted: Wanted, sizes: Sizes, mut shutdown: Shutdown) -> anyhow::Result<()> {
+async fn live(
+    directory: &Path,
+    wanted: Wanted,
+    sizes: Sizes,
+    controllers: Vec<Controller>,
+    mut shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let data = DataDir::new(directory);
     files::make_directory(data.path())?;
     let lock = data.lock();
@@ -107,7 +120,7 @@ async fn live(directory: &Path, wanted: Wanted, sizes: Sizes, mut shutdown: Shut
         identity = identify(&data, wanted) => identity?,
     };
     let (name, directory) = (identity.name.clone(), data.path().to_owned());
-    let served = match Master::start(data, identity, sizes).await {
+    let served = match Master::start(data, identity, sizes, controllers).await {
         Ok(master) => master.serve(&mut shutdown).await,
         Err(error) => Err(error),
     };
@@ -160,10 +173,16 @@ struct Master {
     metrics: Metrics,
     peers: shutdown::Trigger,
     connections_max: usize,
+    controllers: Vec<Controller>,
 }
 
 impl Master {
-    async fn start(data: DataDir, mut identity: Identity, sizes: Sizes) -> anyhow::Result<Self> {
+    async fn start(
+        data: DataDir,
+        mut identity: Identity,
+        sizes: Sizes,
+        controllers: Vec<Controller>,
+    ) -> anyhow::Result<Self> {
         let id = identity.cluster()?;
         let authority =
             data.authority()?.context("pki/ca.key is missing in the data directory: put it back")?;
@@ -183,7 +202,7 @@ impl Master {
         let cluster = Arc::new(Cluster { id, node: identity.node, authority, replica });
         service.attach(Arc::clone(&cluster));
         tracing::info!(name = identity.name, node = identity.node, cluster = %id, "started");
-        Ok(Self { data, identity, cluster, api, metrics, peers, connections_max })
+        Ok(Self { data, identity, cluster, api, metrics, peers, connections_max, controllers })
     }
 
     /// Serves until the shutdown or a failure.
@@ -234,21 +253,35 @@ impl Master {
     }
 
     async fn serve_api(self, shutdown: &mut Shutdown) -> anyhow::Result<()> {
-        let Self { data, identity, cluster, api, metrics, peers: _peers, connections_max } = self;
+        let Self {
+            data,
+            identity,
+            cluster,
+            api,
+            metrics,
+            peers: _peers,
+            connections_max,
+            controllers: table,
+        } = self;
         let (stop, stopping) = shutdown::channel();
         let backend: Arc<dyn Backend> = Arc::new(cluster.replica.clone());
         let telemetry = metrics.clone();
         let mut options =
             apiserver::Options { connections_max, ..api_options(&identity, &cluster, api, metrics)? };
-        let running = controllers::start(&cluster.replica, Arc::clone(&backend), telemetry, stopping.clone());
+        let running = controllers::start(
+            table.clone(),
+            &cluster.replica,
+            Arc::clone(&backend),
+            telemetry,
+            stopping.clone(),
+        );
         let mut running = running.context("starting the controllers")?;
         options.guarded = options.guarded.merge(apiserver::whatif::routes(Planner {
             world: running.world.clone(),
-            controllers: controllers::table(),
+            controllers: table,
             backend: Arc::clone(&backend),
         }));
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
-        let mut emptying = env::spawn(apiserver::namespaces::run(Arc::clone(&backend), stopping.clone()));
         let mut certifying = env::spawn(certify(backend, Arc::clone(&cluster), stopping.clone()));
         let mut serving = env::spawn(service.run(stopping));
         let replica = &cluster.replica;
@@ -260,8 +293,6 @@ impl Master {
             removed = cluster.until_removed(&identity.name) => return Err(removed),
             never = cluster.keep_kubeconfig(&data) => match never {},
             ended = &mut serving => bail!("the API server ended: {ended:?}"),
-            // Without it no namespace would ever go while this master leads, and nobody would know why.
-            ended = &mut emptying => bail!("the emptying of namespaces ended: {ended:?}"),
             _ = &mut running.ended => bail!("the controllers ended"),
             // Without it no agent could join.
             ended = &mut certifying => bail!("the signing of certificates ended: {ended:?}"),

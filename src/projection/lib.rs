@@ -14,6 +14,7 @@
 //! - A key is planned again only after its own writes are applied here, so a plan always sees what it did.
 //! - Every intent is guarded by the leader's term: a master that leads no longer changes nothing.
 
+pub mod affinity;
 pub mod ages;
 mod cache;
 pub mod controller;

@@ -263,6 +263,7 @@ pub struct Pods {
     waiting: OrdSet<Key>,
     /// Those that ended, by when they were created.
     finished: OrdSet<(u64, Key)>,
+    affinities: PodAffinities,
 }
 
 impl Pods {
@@ -345,6 +346,11 @@ impl Pods {
     /// Pods that ended, the oldest first.
     pub fn finished(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.finished.iter().map(|(_, key)| key)
+    }
+
+    /// What pods with a node say of pods near and far.
+    pub fn affinities(&self) -> &PodAffinities {
+        &self.affinities
     }
 
     /// How many there are.

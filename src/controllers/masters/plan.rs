@@ -1,7 +1,7 @@
 //! What Service `kubernetes` and its endpoints should be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use api::view::View;
 use api::{Key, Resource};
@@ -29,11 +29,8 @@ pub(super) fn plan(world: &World, service: &Key, _: &LastOutcomes, _: u64) -> Pl
         return plan;
     }
     if world.state.get(service.as_str()).is_none() {
-        plan.intents.push(Intent::create(
-            &Resource::builtin("", "v1", "services"),
-            NAMESPACE,
-            new_service(*first_port),
-        ));
+        let object = new_service(*first_port, service_address(world));
+        plan.intents.push(Intent::create(&Resource::builtin("", "v1", "services"), NAMESPACE, object));
     }
     endpoints(world, &masters, &mut plan);
     for (port, addresses) in &masters {
@@ -77,8 +74,19 @@ fn address(api: View<'_>) -> Option<(IpAddr, u16)> {
     Some((host.trim_matches(['[', ']']).parse().ok()?, port.parse().ok()?))
 }
 
-fn new_service(target: u16) -> Value {
-    json!({
+/// The first address of the range of Services: certificates of masters name it.
+fn service_address(world: &World) -> Option<IpAddr> {
+    let range = world.state.get("networking.k8s.io/servicecidrs/kubernetes")?;
+    let cidrs = stored::list(range, &["spec", "cidrs"]);
+    let (first, _) = cidrs.first()?.as_str()?.split_once('/')?;
+    Some(match first.parse().ok()? {
+        IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() + 1).into(),
+        IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() + 1).into(),
+    })
+}
+
+fn new_service(target: u16, address: Option<IpAddr>) -> Value {
+    let mut service = json!({
         "metadata": {
             "name": NAME,
             "labels": {"component": "apiserver", "provider": "kubernetes"},
@@ -88,7 +96,11 @@ fn new_service(target: u16) -> Value {
             "ports": [{"name": "https", "protocol": "TCP", "port": PORT, "targetPort": target}],
             "sessionAffinity": "None",
         },
-    })
+    });
+    if let Some(address) = address {
+        service["spec"]["clusterIP"] = address.to_string().into();
+    }
+    service
 }
 
 fn endpoints(world: &World, masters: &Masters, plan: &mut Plan) {

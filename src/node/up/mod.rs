@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use base::ids::ClusterId;
 
+use crate::controllers::Choice;
 use crate::data_dir::DataDir;
 use crate::files::{self, Lock};
 use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
@@ -56,6 +57,8 @@ pub struct UpOptions {
     pub network: NetworkChoice,
     /// Where the Services of a new cluster get their addresses and node ports.
     pub services: ServiceRanges,
+    /// Which controllers act, for a new cluster.
+    pub controllers: Choice,
 }
 
 /// Whether a new cluster gets a network of its own.
@@ -139,6 +142,7 @@ impl ClusterDir {
                 let network = choose_network(host, cluster, options.network)?;
                 let mut file = ClusterFile::new(cluster, network, &mut free_port)?;
                 file.service_ranges = ranges;
+                file.controllers = options.controllers.arguments();
                 file
             }
         };
@@ -188,6 +192,7 @@ mod tests {
             nodes: None,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),
+            controllers: Choice::default(),
         }
     }
 

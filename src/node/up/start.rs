@@ -210,6 +210,7 @@ impl<'a> Starting<'a> {
             "--name {} --api {} --peer {} --san {}",
             master.name, master.api, master.peer, self.file.stable.host
         )));
+        words.extend(self.file.controllers.iter().cloned());
         words.extend_from_slice(further);
         words
     }
@@ -337,6 +338,7 @@ mod tests {
             nodes: None,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),
+            controllers: crate::controllers::Choice::default(),
         };
         let file = cluster.load_or_make(&host, &options).expect("make");
         host.done.borrow_mut().clear();

@@ -114,6 +114,7 @@ mod tests {
             nodes: None,
             network: NetworkChoice::Auto,
             services: crate::service_ranges::ServiceRanges::default(),
+            controllers: crate::controllers::Choice::default(),
         };
         directory.load_or_make(host, &options).expect("make");
         for name in ["master-1", "master-2", BALANCER] {
