@@ -17,6 +17,7 @@ CARGO_DENY_VERSION := 0.20.2
 
 # For `make up` and `make down`: how many masters (nothing: three, or as many as there are), and where.
 MASTERS ?=
+NODES ?= $(if $(filter 0,$(shell id -u)),2,0)
 DIR ?= .keelson
 # For `make bench`: passed on to the program.
 ARGS ?=
@@ -28,8 +29,8 @@ SECONDS ?= 60
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$][$$]/, "$$"); printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: build ## Builds, then starts a cluster of three masters here (MASTERS=, DIR=.keelson)
-	bin/keelson up $(if $(MASTERS),--masters $(MASTERS)) --dir $(DIR)
+up: build ## Builds, then starts three masters, two nodes and a sample application (MASTERS=, NODES=, DIR=.keelson)
+	bin/keelson up $(if $(MASTERS),--masters $(MASTERS)) --nodes $(NODES) $(if $(filter-out 0,$(NODES)),--sample) --dir $(DIR)
 
 down: ## Stops that cluster; its data stays
 	bin/keelson down --dir $(DIR)

@@ -60,6 +60,9 @@ enum Verb {
         /// cluster has; none for a new one].
         #[arg(long)]
         nodes: Option<usize>,
+        /// Deploy a sample application, and wait until it answers.
+        #[arg(long, requires = "nodes")]
+        sample: bool,
         /// Whether a new cluster gets a network of its own.
         #[arg(long, value_enum, default_value_t = NetworkChoice::Auto)]
         network: NetworkChoice,
@@ -189,8 +192,8 @@ fn run(verb: Verb) -> anyhow::Result<String> {
             master::run(&directory, args.wanted()?, sizes, &controllers)?;
             Ok(String::new())
         }
-        Verb::Up { dir, masters, nodes, network, services, controllers } => {
-            let options = UpOptions { directory: dir, masters, nodes, network, services, controllers };
+        Verb::Up { dir, masters, nodes, sample, network, services, controllers } => {
+            let options = UpOptions { directory: dir, masters, nodes, sample, network, services, controllers };
             command_runtime()?.block_on(up::up(&Linux, &options))
         }
     }

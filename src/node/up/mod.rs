@@ -20,6 +20,7 @@ pub mod host;
 mod nodes;
 pub mod plumbing;
 pub mod process;
+mod sample;
 mod start;
 mod stop;
 mod wait;
@@ -57,6 +58,8 @@ pub struct UpOptions {
     pub network: NetworkChoice,
     /// Where the Services of a new cluster get their addresses and node ports.
     pub services: ServiceRanges,
+    /// Whether to deploy the sample application.
+    pub sample: bool,
     /// Which controllers act, for a new cluster.
     pub controllers: Choice,
 }
@@ -190,6 +193,7 @@ mod tests {
             directory: directory.to_owned(),
             masters: None,
             nodes: None,
+            sample: false,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),
             controllers: Choice::default(),

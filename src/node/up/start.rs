@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use base::env;
 
 use super::cluster_file::{ClusterFile, MasterAddress, Network};
 use super::host::{Command, Host, Signal, command};
 use super::nodes;
 use super::plumbing::{self, Names};
 use super::process::{Process, Running};
+use super::sample;
 use super::wait::{Api, Watched, wait_for_end, wait_for_identity};
 use super::{ClusterDir, UpOptions};
 use crate::files;
@@ -47,11 +49,15 @@ fn boots(identified: &[bool]) -> Vec<Boot> {
 /// # Errors
 /// Says what did not start, and which log tells why.
 pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> {
-    let directory = ClusterDir::open(&options.directory)?;
-    let file = directory.load_or_make(host, options)?;
-    if !file.nodes.is_empty() {
+    if options.nodes.unwrap_or_default() > 0 {
         nodes::check(host)?;
     }
+    if options.sample {
+        sample::check()?;
+    }
+    let progress = Progress::new();
+    let directory = ClusterDir::open(&options.directory)?;
+    let file = directory.load_or_make(host, options)?;
     let mut starting = Starting::new(host, &directory, &file)?;
     starting.make_plumbing()?;
     starting.start_engines()?;
@@ -61,9 +67,36 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
     let api = Api::new(&directory, &file)?;
     starting.start_joining(&api).await?;
     api.wait_until_whole(host, &file, &starting.watched).await?;
-    starting.start_agents(&api).await?;
     file.masters.iter().try_for_each(|master| files::remove(&directory.token(&master.name)))?;
-    Ok(summary(&directory.path, &file, Path::new(&starting.program)))
+    if !file.nodes.is_empty() {
+        progress.step(&format!("{} masters serve", file.masters.len()));
+        starting.start_agents(&api).await?;
+        api.wait_until_nodes_ready(host, &file, &starting.watched).await?;
+        file.nodes.iter().try_for_each(|node| files::remove(&directory.token(&node.name)))?;
+        progress.step(&format!("{} nodes take pods", file.nodes.len()));
+    }
+    let mut told = summary(&directory.path, &file, Path::new(&starting.program));
+    if options.sample {
+        sample::make_image(host, &directory, &starting.names, &file)?;
+        sample::deploy(&api).await?;
+        let address = sample::answers(&file).await?;
+        progress.step("the sample answers");
+        told.push_str(&format!("\nthe sample application answers at\n  {address}\n"));
+    }
+    Ok(told)
+}
+
+/// A line for each step that took a while, on standard error: output is for the end.
+struct Progress(env::Instant);
+
+impl Progress {
+    fn new() -> Self {
+        Self(env::monotonic())
+    }
+
+    fn step(&self, what: &str) {
+        eprintln!("{:6.1} s  {what}", self.0.elapsed().as_secs_f64());
+    }
 }
 
 struct Starting<'a> {
@@ -336,6 +369,7 @@ mod tests {
             directory: directory.path().to_owned(),
             masters: Some(2),
             nodes: None,
+            sample: false,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),
             controllers: crate::controllers::Choice::default(),

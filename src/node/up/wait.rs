@@ -19,6 +19,8 @@ use crate::pki::{ADMIN_GROUP, ADMIN_USER};
 
 /// How long a cluster may take to serve, replay of a large log included.
 const UP_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a node may take to be ready for pods: its engine may have much to clean up.
+const NODES_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a process may take to end after a signal. Above a master's own bound for a graceful stop.
 const END_DEADLINE: Duration = Duration::from_secs(15);
 /// How often processes and files are looked at: a file's appearance is on the way of a new cluster.
@@ -89,6 +91,15 @@ pub async fn wait_for_end(host: &dyn Host, running: &[Running]) -> bool {
     env::wait_until(END_DEADLINE, LOOK_INTERVAL, ended).await
 }
 
+/// Whether a node is ready, and no taint keeps pods away for its not being so. One that somebody cordoned is as well.
+fn takes_pods(node: &serde_json::Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+    let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
+    let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    ready.any(|condition| condition["status"] == "True")
+        && !taints.any(|taint| taint["key"].as_str().is_some_and(|key| key.starts_with("node.kubernetes.io/not-")))
+}
+
 /// The cluster's API through its stable address.
 pub struct Api {
     https: Https,
@@ -120,6 +131,43 @@ impl Api {
         let issued: IssuedToken =
             self.ask_until(host, watched, Method::POST, path, |_: &IssuedToken| true).await?;
         Ok(issued.token)
+    }
+
+    /// Creates an object, unless it is there.
+    pub async fn create(&self, path: &str, object: &serde_json::Value) -> anyhow::Result<()> {
+        let body = Bytes::from(object.to_string());
+        let reply = self.https.request(Method::POST, &self.stable, path, body, ASK_DEADLINE).await?;
+        if !matches!(reply.status, StatusCode::CREATED | StatusCode::CONFLICT) {
+            bail!("{}: {}", reply.status, reply.message());
+        }
+        Ok(())
+    }
+
+    /// Waits until every node of `file` is ready for pods.
+    pub async fn wait_until_nodes_ready(
+        &self,
+        host: &dyn Host,
+        file: &ClusterFile,
+        watched: &Watched,
+    ) -> anyhow::Result<()> {
+        for node in &file.nodes {
+            let deadline = env::monotonic() + NODES_DEADLINE;
+            let path = format!("/api/v1/nodes/{}", node.name);
+            loop {
+                let last = match self.ask::<serde_json::Value>(Method::GET, &path).await {
+                    Ok(found) if takes_pods(&found) => break,
+                    Ok(_) => "it is not ready".to_owned(),
+                    Err(error) => format!("{error:#}"),
+                };
+                watched.check(host)?;
+                if env::monotonic() >= deadline {
+                    let log = watched.processes.log(&node.name);
+                    bail!("{} does not take pods: {last}\nsee {}", node.name, log.display());
+                }
+                env::sleep(ASK_INTERVAL).await;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the API answers through the stable address, and every master of `file` votes and is
