@@ -65,17 +65,19 @@ pub struct Snapshot<'w> {
 impl<'w> Snapshot<'w> {
     /// Takes one.
     pub fn of(world: &'w World) -> Self {
-        let mut zones: BTreeMap<&str, Vec<(usize, &Arc<Node>)>> = BTreeMap::new();
-        for named in world.nodes.iter().enumerate() {
-            zones.entry(named.1.object.labels().get(ZONE).unwrap_or_default()).or_default().push(named);
+        let mut zones: BTreeMap<&str, Vec<(usize, Seat)>> = BTreeMap::new();
+        for (place, (node, usage)) in world.nodes.with_usage().enumerate() {
+            let zone = node.object.labels().get(ZONE).unwrap_or_default();
+            zones.entry(zone).or_default().push((place, Seat::of(node, usage)));
         }
-        let longest = zones.values().map(Vec::len).max().unwrap_or(0);
-        let turns = (0..longest).flat_map(|turn| zones.values().filter_map(move |zone| zone.get(turn)));
+        let mut zones: Vec<_> = zones.into_values().map(Vec::into_iter).collect();
         let mut by_name = vec![0; world.nodes.len()];
         let mut seats = Vec::with_capacity(by_name.len());
-        for (place, node) in turns {
-            by_name[*place] = seats.len();
-            seats.push(seat(world, node));
+        while seats.len() < by_name.len() {
+            for (place, seat) in zones.iter_mut().filter_map(Iterator::next) {
+                by_name[place] = seats.len();
+                seats.push(seat);
+            }
         }
         let mut snapshot = Self {
             world,
@@ -152,16 +154,18 @@ impl<'w> Snapshot<'w> {
     }
 }
 
-fn seat(world: &World, node: &Arc<Node>) -> Seat {
-    Seat {
-        node: Arc::clone(node),
-        allocatable: node.allocatable.clone(),
-        pods_max: node.pods_max,
-        is_restricted: node.is_unschedulable || !node.taints.is_empty(),
-        has_images: !node.images.is_empty(),
-        usage: world.nodes.usage(node.name()).map(|usage| Usage::clone(usage)).unwrap_or_default(),
-        version: 0,
-        hash: hash(node.name()),
+impl Seat {
+    fn of(node: &Arc<Node>, usage: Option<&Arc<Usage>>) -> Self {
+        Self {
+            node: Arc::clone(node),
+            allocatable: node.allocatable.clone(),
+            pods_max: node.pods_max,
+            is_restricted: node.is_unschedulable || !node.taints.is_empty(),
+            has_images: !node.images.is_empty(),
+            usage: usage.map(|usage| Usage::clone(usage)).unwrap_or_default(),
+            version: 0,
+            hash: hash(node.name()),
+        }
     }
 }
 

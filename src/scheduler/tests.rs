@@ -6,6 +6,7 @@ mod messages;
 mod rounds;
 mod scores;
 mod spread;
+mod spread_scores;
 mod wakes;
 
 use projection::testing::{put, world};
