@@ -1,10 +1,14 @@
 //! Plans carried out naively on a World: as if everything were admitted, at once.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use api::Key;
 use projection::intent::Op;
 use projection::testing::{NOW_MS, put, remove};
 use projection::{Controller, LastOutcomes, Plan, Wakes, World};
 use serde_json::{Value, json};
+use state::Change;
 
 /// More rounds than any test needs: who plans on and on never comes to an end.
 const ROUNDS_MAX: usize = 300;
@@ -32,6 +36,50 @@ pub(crate) fn settle(
         }
     }
     panic!("no fixed point after {ROUNDS_MAX} rounds");
+}
+
+/// The same by wakes alone: a key is planned when a change woke it, never otherwise.
+pub(crate) fn settle_by_wakes(
+    world: &mut World,
+    before: &World,
+    controllers: &[Controller],
+    mut act: impl FnMut(&mut World) -> bool,
+) {
+    let mut waiting = wakes_between(before, world, controllers);
+    for _ in 0..ROUNDS_MAX * 10 {
+        let seen = world.clone();
+        if let Some((index, key)) = waiting.pop_first() {
+            let plan = (controllers[index].plan)(world, &key, &LastOutcomes::default(), NOW_MS);
+            carry_out(world, &plan);
+        } else if !act(world) {
+            return;
+        }
+        waiting.extend(wakes_between(&seen, world, controllers));
+    }
+    panic!("wakes go on and on");
+}
+
+/// Whom the way from one World to another wakes.
+fn wakes_between(before: &World, after: &World, controllers: &[Controller]) -> BTreeSet<(usize, Key)> {
+    let mut changes = Vec::new();
+    for object in after.state.range("") {
+        let previous = before.state.get(object.key.as_str()).cloned();
+        if previous.as_ref().is_none_or(|previous| previous.revision != object.revision) {
+            let revision = object.revision;
+            changes.push(Change { revision, object: Arc::clone(object), previous, deleted: false });
+        }
+    }
+    for object in before.state.range("").filter(|object| after.state.get(object.key.as_str()).is_none()) {
+        let previous = Some(Arc::clone(object));
+        changes.push(Change { revision: 0, object: Arc::clone(object), previous, deleted: true });
+    }
+    let mut waiting = BTreeSet::new();
+    for (index, controller) in controllers.iter().enumerate() {
+        let mut wakes = Wakes::default();
+        changes.iter().for_each(|change| (controller.wakes)(after, change, &mut wakes));
+        waiting.extend(wakes.take().into_iter().map(|key| (index, key)));
+    }
+    waiting
 }
 
 /// Nobody else does anything.
@@ -127,7 +175,7 @@ pub(crate) fn woken(controller: &Controller, world: &mut World, object: Value) -
     let key = put(world, object);
     let after = world.state.get(key.as_str()).cloned().expect("it was put");
     let previous = before.state.get(key.as_str()).cloned();
-    let change = state::Change { revision: after.revision, object: after, previous, deleted: false };
+    let change = Change { revision: after.revision, object: after, previous, deleted: false };
     told(controller, world, &change)
 }
 
@@ -135,11 +183,11 @@ pub(crate) fn woken(controller: &Controller, world: &mut World, object: Value) -
 pub(crate) fn woken_by_removal(controller: &Controller, world: &mut World, key: &Key) -> Vec<String> {
     let object = world.state.get(key.as_str()).cloned().expect("an object to remove");
     remove(world, key);
-    let change = state::Change { revision: 0, object: object.clone(), previous: Some(object), deleted: true };
+    let change = Change { revision: 0, object: object.clone(), previous: Some(object), deleted: true };
     told(controller, world, &change)
 }
 
-fn told(controller: &Controller, world: &World, change: &state::Change) -> Vec<String> {
+fn told(controller: &Controller, world: &World, change: &Change) -> Vec<String> {
     let mut wakes = Wakes::default();
     (controller.wakes)(world, change, &mut wakes);
     wakes.take().into_iter().map(|key| key.to_string()).collect()

@@ -6,7 +6,7 @@ use projection::testing::{remove, world};
 use serde_json::{Value, json};
 
 use crate::CONTROLLERS;
-use crate::testing::{change, namespace, run_pods, settle};
+use crate::testing::{change, namespace, run_pods, settle, settle_by_wakes};
 
 fn node() -> Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"},
@@ -62,6 +62,38 @@ fn all_controllers_together_come_to_rest_and_clean_up_behind_a_namespace() {
     let left: Vec<_> = world.state.range("").filter(|object| object.key.namespace() == "default").collect();
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(count(&world, "core/namespaces/"), 1);
+}
+
+#[test]
+fn wakes_alone_lead_to_the_same_rest() {
+    let empty = World::default();
+    let mut world = world([namespace("default"), namespace("kube-system"), node(), deployment(), service()]);
+    settle_by_wakes(&mut world, &empty, CONTROLLERS, run_pods);
+    assert_eq!(settle(&mut world, CONTROLLERS, run_pods), 0, "a sweep finds nothing that was missed");
+    assert_eq!((count(&world, "core/pods/"), count(&world, "core/endpoints/")), (3, 1));
+    let mut step = |edit: &dyn Fn(&mut World)| {
+        let before = world.clone();
+        edit(&mut world);
+        settle_by_wakes(&mut world, &before, CONTROLLERS, run_pods);
+        assert_eq!(settle(&mut world, CONTROLLERS, run_pods), 0, "nothing was missed");
+        world.clone()
+    };
+    let web = Key::object("apps", "deployments", "default", "web");
+    let rolled = step(&|world| {
+        change(world, &web, |web| {
+            web["spec"]["template"]["spec"]["containers"][0]["image"] = "other".into();
+            web["metadata"]["generation"] = 2.into();
+        });
+    });
+    assert_eq!((count(&rolled, "core/pods/"), count(&rolled, "apps/replicasets/")), (3, 2));
+    let gone = step(&|world| remove(world, &web));
+    assert_eq!((count(&gone, "core/pods/"), count(&gone, "apps/replicasets/")), (0, 0));
+    let closed = step(&|world| {
+        change(world, &Key::object("", "namespaces", "", "default"), |namespace| {
+            namespace["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        });
+    });
+    assert_eq!(count(&closed, "core/namespaces/"), 1);
 }
 
 #[test]

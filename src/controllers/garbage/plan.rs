@@ -7,7 +7,7 @@ use projection::intent::Intent;
 use projection::owners::OwnerReference;
 use projection::{LastOutcomes, Plan, Reason, World};
 use serde_json::{Value, json};
-use state::Object;
+use state::{Guard, Object};
 
 use super::{owner_key, waits};
 use crate::shared::stored;
@@ -94,14 +94,11 @@ fn collect(world: &World, object: &Object, plan: &mut Plan) {
     } else {
         own_propagation(object)
     };
-    plan.intents.push(Intent::delete_with(
-        object,
-        DeleteOptions {
-            propagation: Some(propagation),
-            resource_version: Some(object.revision.to_string()),
-            ..DeleteOptions::default()
-        },
-    ));
+    let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() };
+    let mut delete = Intent::delete_with(object, options);
+    // Its owners may be others by then.
+    delete.guards.push(Guard::AtRevision { key: object.key.clone(), revision: object.revision });
+    plan.intents.push(delete);
 }
 
 fn stands(world: &World, owner: &OwnerReference, object: &Object, plan: &mut Plan) -> Option<Owner> {

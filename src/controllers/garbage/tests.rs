@@ -57,13 +57,13 @@ fn what_becomes_of_an_object_depends_on_its_owners() {
         names.iter().map(|name| format!("{name}: {}", look(&world, name).trim())).collect();
     expect![[r#"
         kept: 
-        lost: delete core/configmaps/default/lost Background
+        lost: delete core/configmaps/default/lost Background if AtRevision { key: "core/configmaps/default/lost", revision: 5 }
         half: patch core/configmaps/default/half {"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"alive","uid":"uid-alive","blockOwnerDeletion":true}]}}
         half-awaited: patch core/configmaps/default/half-awaited {"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"alive","uid":"uid-alive","blockOwnerDeletion":true}]}}
-        awaited: delete core/configmaps/default/awaited Background
-        awaited-owner: delete core/configmaps/default/awaited-owner Foreground
+        awaited: delete core/configmaps/default/awaited Background if AtRevision { key: "core/configmaps/default/awaited", revision: 8 }
+        awaited-owner: delete core/configmaps/default/awaited-owner Foreground if AtRevision { key: "core/configmaps/default/awaited-owner", revision: 9 }
         below: 
-        namesake: delete core/configmaps/default/namesake Background
+        namesake: delete core/configmaps/default/namesake Background if AtRevision { key: "core/configmaps/default/namesake", revision: 11 }
         unclear: "#]].assert_eq(&lines.join("\n"));
 }
 
