@@ -90,15 +90,15 @@ fn plan(world: &World, key: &Key, finished_max: usize, now_ms: u64) -> Plan {
         plan.intents.extend(pod.and_then(|pod| end(pod, false, now_ms)));
         return plan;
     }
-    let pods = world.pods.on(key.name()).take(BATCH);
+    let pods = world.pods.on(key.name());
     match (world.nodes.get(key.name()), world.nodes.gone_ms(key.name())) {
         (Some(node), _) if is_out_of_service(node) => {
             let going = pods.filter(|pod| pod.is_deleting());
-            plan.intents.extend(going.filter_map(|pod| end(pod, false, now_ms)));
+            plan.intents.extend(going.filter_map(|pod| end(pod, false, now_ms)).take(BATCH));
         }
         (Some(_), _) => {}
         (None, Some(since)) if now_ms < since + QUARANTINE_MS => plan.requeue_at(since + QUARANTINE_MS),
-        (None, _) => plan.intents.extend(pods.filter_map(|pod| end(pod, true, now_ms))),
+        (None, _) => plan.intents.extend(pods.filter_map(|pod| end(pod, true, now_ms)).take(BATCH)),
     }
     plan
 }

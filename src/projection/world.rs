@@ -113,3 +113,64 @@ impl World {
         self.typed.get(key, object.revision, || serde_json::from_slice(&object.bytes.to_bytes()).ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{NOW_MS, put, remove, world};
+
+    #[test]
+    fn each_event_stands_once_until_it_goes() {
+        let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "default"},
+            "involvedObject": {"kind": "Pod", "name": "a", "namespace": "default"}});
+        let mut world = world([event.clone()]);
+        let key = put(&mut world, event);
+        assert_eq!(world.events.iter().collect::<Vec<_>>(), [(NOW_MS, &key)]);
+        remove(&mut world, &key);
+        assert_eq!(world.events.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_node_that_went_is_remembered_until_it_comes_back() {
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
+        let mut world = world([node.clone()]);
+        assert_eq!(world.nodes.gone_ms("n"), None);
+        remove(&mut world, &api::Key::object("", "nodes", "", "n"));
+        assert_eq!(world.nodes.gone_ms("n"), Some(NOW_MS));
+        put(&mut world, node);
+        assert_eq!(world.nodes.gone_ms("n"), None);
+    }
+
+    #[test]
+    fn pods_that_ended_stand_by_age() {
+        let pod = |name: &str, hour: u8, phase: &str| {
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default",
+                "creationTimestamp": format!("2026-01-01T{hour:02}:00:00Z")},
+                "spec": {"containers": [{"name": "c", "image": "i"}]}, "status": {"phase": phase}})
+        };
+        let mut world = world([pod("a", 3, "Failed"), pod("b", 1, "Succeeded"), pod("c", 2, "Running")]);
+        let names =
+            |world: &crate::World| world.pods.finished().map(|key| key.name().to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(&world), ["b", "a"]);
+        put(&mut world, pod("c", 2, "Failed"));
+        remove(&mut world, &api::Key::object("", "pods", "default", "b"));
+        assert_eq!(names(&world), ["c", "a"]);
+    }
+
+    #[test]
+    fn replica_sets_are_found_by_their_labels() {
+        let set = |team: &str| {
+            json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web", "namespace": "default",
+                "labels": {"team": team}}, "spec": {"selector": {"matchLabels": {"a": "b"}},
+                "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}}})
+        };
+        let mut world = world([set("a")]);
+        put(&mut world, set("b"));
+        let count = |team: &str| {
+            let selector = api::selector::Selector::parse(&format!("team={team}")).expect("a selector");
+            world.replica_sets.candidates("default", &selector).map(|keys| keys.count())
+        };
+        assert_eq!((count("a"), count("b")), (Some(0), Some(1)));
+    }
+}

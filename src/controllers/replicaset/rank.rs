@@ -1,9 +1,10 @@
 //! Which pods go first when there are too many.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::view::View;
 use projection::pods::{Phase, Pod};
 
 use crate::shared::stored;
@@ -17,12 +18,14 @@ pub(crate) fn sort(pods: &mut [&Arc<Pod>], beside: &[&Arc<Pod>], now_ms: u64) {
     for pod in beside {
         *on_node.entry(&pod.node).or_default() += 1;
     }
-    let costs: BTreeMap<_, _> = pods.iter().map(|pod| (pod.key().clone(), deletion_cost(pod))).collect();
-    let first = |pod: &Pod| {
+    // Times count by their magnitude alone: among pods of about one age each goes as likely as any other.
+    pods.sort_by_cached_key(|pod| {
         let beside = on_node.get(&*pod.node).copied().unwrap_or_default();
-        (!pod.node.is_empty(), phase(pod), pod.is_ready, costs.get(pod.key()), Reverse(beside))
-    };
-    pods.sort_by(|one, other| first(one).cmp(&first(other)).then_with(|| by_age(one, other, now_ms)));
+        let ready = if pod.is_ready { magnitude(pod.ready_changed_ms, now_ms) } else { 0 };
+        let worth = (!pod.node.is_empty(), phase(pod), pod.is_ready, deletion_cost(pod), Reverse(beside));
+        let age = (ready, Reverse(restarts(pod)), magnitude(pod.created_ms, now_ms));
+        (worth, age, pod.object.meta.uid.clone())
+    });
 }
 
 /// Pods that wait go before those of which nothing is known, and these before those that run.
@@ -39,33 +42,28 @@ fn deletion_cost(pod: &Pod) -> i32 {
     cost.and_then(|cost| cost.parse().ok()).unwrap_or(0)
 }
 
-/// Ready later, restarted more often, newer.
-fn by_age(one: &Pod, other: &Pod, now_ms: u64) -> Ordering {
-    let later = |one_ms: u64, other_ms: u64| {
-        if one_ms == other_ms {
-            return Ordering::Equal;
-        }
-        match (one_ms, other_ms) {
-            (0, _) => Ordering::Less,
-            (_, 0) => Ordering::Greater,
-            // Times count by their magnitude alone: among pods of about one age each goes as likely as any other.
-            _ => magnitude(one_ms, now_ms)
-                .cmp(&magnitude(other_ms, now_ms))
-                .then_with(|| one.object.meta.uid.cmp(&other.object.meta.uid)),
-        }
+/// The most restarts of one of a pod's containers; of its sidecars where those are equal.
+fn restarts(pod: &Pod) -> (i64, i64) {
+    let bytes = pod.object.bytes.to_bytes();
+    let [regular, init, declared] = View::new(&bytes).find([
+        &["status", "containerStatuses"],
+        &["status", "initContainerStatuses"],
+        &["spec", "initContainers"],
+    ]);
+    let is_sidecar = |status: &View<'_>| {
+        let mut named = declared.items().filter(|one| one.get("name").text() == status.get("name").text());
+        named.any(|one| one.get("restartPolicy").is("Always"))
     };
-    let ready = if one.is_ready && other.is_ready {
-        later(one.ready_changed_ms, other.ready_changed_ms)
-    } else {
-        Ordering::Equal
-    };
-    ready
-        .then_with(|| other.restarts.cmp(&one.restarts))
-        .then_with(|| later(one.created_ms, other.created_ms))
+    let count = |status: View<'_>| status.get("restartCount").number();
+    let most = regular.items().filter_map(count).max();
+    (most.unwrap_or(0), init.items().filter(is_sidecar).filter_map(count).max().unwrap_or(0))
 }
 
-/// The binary logarithm of an age in nanoseconds; -1 of what has none.
+/// The binary logarithm of an age in nanoseconds: -1 of what has none, the least of what nobody knows.
 fn magnitude(since_ms: u64, now_ms: u64) -> i64 {
+    if since_ms == 0 {
+        return i64::MIN;
+    }
     let age_ns = u128::from(now_ms.saturating_sub(since_ms)) * 1_000_000;
     age_ns.checked_ilog2().map_or(-1, i64::from)
 }
