@@ -73,7 +73,7 @@ fn informers_a_watch_and_a_lease_of_client_go_survive_the_leader() {
         Err(missing) => return chaos::report_skipped(missing),
     };
     chaos::run(&chaos::programs!(), &[], async |machine| {
-        let cluster = Cluster::start(machine, Options::default()).await?;
+        let cluster = Cluster::start(machine, Options::api_alone()).await?;
         drive(&cluster, &mut Command::new(&program)).await
     });
 }
@@ -85,7 +85,7 @@ fn a_watch_of_the_python_client_survives_the_leader() {
         Err(missing) => return chaos::report_skipped(missing),
     };
     chaos::run(&chaos::programs!(), &[], async |machine| {
-        let cluster = Cluster::start(machine, Options::default()).await?;
+        let cluster = Cluster::start(machine, Options::api_alone()).await?;
         drive(&cluster, Command::new(&python).arg(python::program())).await
     });
 }
@@ -159,7 +159,7 @@ async fn wait_same(store: &Store<ConfigMap>, expected: &BTreeMap<String, ConfigM
 #[test]
 fn a_reflector_of_kube_rs_survives_the_leader() {
     chaos::run(&chaos::programs!(), &[], async |machine| {
-        let cluster = Cluster::start(machine, Options::default()).await?;
+        let cluster = Cluster::start(machine, Options::api_alone()).await?;
         let api = maps(&cluster.directory().join("kubeconfig")).await?;
         let (store, writer) = reflector::store();
         let events = reflector::reflector(writer, watcher(api.clone(), watcher::Config::default()));

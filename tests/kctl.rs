@@ -60,7 +60,7 @@ fn steady(line: &str) -> String {
 #[test]
 fn a_session_shows_what_kubectl_would() {
     chaos::run(&chaos::programs!(), &[], async |machine| {
-        let options = Options { masters: 1, unprivileged: true, ..Options::default() };
+        let options = Options { masters: 1, unprivileged: true, ..Options::api_alone() };
         let cluster = Cluster::start(machine, options).await?;
         let mut screen = String::new();
         for command in SCREEN.lines().filter_map(|line| line.strip_prefix("$ ")) {

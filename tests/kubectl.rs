@@ -129,7 +129,7 @@ fn a_session_shows_what_kubernetes_shows() {
         for (minor, program) in programs()? {
             newest = minor.max(newest);
             println!("with {}", program.display());
-            let cluster = Cluster::start(machine, Options::default()).await?;
+            let cluster = Cluster::start(machine, Options::api_alone()).await?;
             let kubeconfig = cluster.directory().join("kubeconfig");
             let home = cluster.directory().join("home");
             let mut session = Session::new(&program, &kubeconfig, &home, &recording::folder(FOLDER))?;
@@ -246,7 +246,7 @@ fn single_spaced(line: &str) -> String {
 #[test]
 fn a_watch_on_any_master_shows_what_happens_on_the_others() {
     chaos::run(&chaos::programs!(), &[Need::Kubectl], async |machine| {
-        let cluster = Cluster::start(machine, Options::default()).await?;
+        let cluster = Cluster::start(machine, Options::api_alone()).await?;
         for (_, program) in programs()? {
             for watched in WATCHED {
                 check_watched(&cluster, &program, watched)

@@ -173,7 +173,7 @@ fn what_is_refused_is_refused_in_the_words_of_kubernetes() {
         return;
     }
     chaos::run(&chaos::programs!(), &[], async |machine| {
-        let cluster = Cluster::start(machine, Options { masters: 1, ..Options::default() }).await?;
+        let cluster = Cluster::start(machine, Options { masters: 1, ..Options::api_alone() }).await?;
         let client = cluster.any_client()?;
         let mut different = BTreeSet::new();
         for path in recording::scripts(FOLDER)? {

@@ -20,6 +20,9 @@ const LEASE_SECONDS: i32 = 9;
 /// How often the status is written though nothing changed: Kubernetes' `nodeStatusReportFrequency`.
 const STATUS_INTERVAL: Duration = Duration::from_secs(300);
 
+/// How often it is looked whether somebody else changed what the status says: Kubernetes' `nodeStatusUpdateFrequency`.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long a renewal may take before the next is tried.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -53,6 +56,16 @@ async fn report(
     client.patch(&path, Patch::Strategic, status.to_string(), Repeat::Unknown).await.map(drop)
 }
 
+/// Whether the Node says of its readiness what the agent does: the masters say something else of a node that was
+/// silent. One that cannot be read is looked at again.
+async fn says(client: &Client, facts: &Facts, is_ready: bool) -> bool {
+    let Ok(read) = client.get(&format!("/api/v1/nodes/{}", facts.name)).await else { return true };
+    let found: Value = serde_json::from_slice(&read).unwrap_or_default();
+    let conditions = found["status"]["conditions"].as_array().into_iter().flatten();
+    let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
+    ready.any(|condition| condition["status"] == if is_ready { "True" } else { "False" })
+}
+
 /// Renews the lease, and writes the status when it changes or is old.
 ///
 /// # Errors
@@ -71,7 +84,7 @@ pub async fn keep(
         duration_seconds: LEASE_SECONDS,
         owner: Some(["v1".to_owned(), "Node".to_owned(), facts.name.clone(), uid]),
     };
-    let (mut trouble, mut reported) = (None, env::monotonic());
+    let (mut trouble, mut reported, mut looked) = (None, env::monotonic(), env::monotonic());
     loop {
         let began = env::monotonic();
         match env::timeout(RENEWAL_TIMEOUT, client.renew(&lease)).await {
@@ -80,7 +93,12 @@ pub async fn keep(
             Err(_) => tracing::debug!("the lease was not renewed in time"),
         }
         let now = engine.version().await.err().map(|error| format!("container runtime is down: {error}"));
-        if now.is_some() != trouble.is_some() || reported.elapsed() >= STATUS_INTERVAL {
+        let mut is_due = now.is_some() != trouble.is_some() || reported.elapsed() >= STATUS_INTERVAL;
+        if !is_due && looked.elapsed() >= LOOK_INTERVAL {
+            looked = env::monotonic();
+            is_due = !says(client, facts, now.is_none()).await;
+        }
+        if is_due {
             match report(client, facts, machine, now.as_deref()).await {
                 Ok(()) => (trouble, reported) = (now, env::monotonic()),
                 // Deleted under its feet: it registers again.

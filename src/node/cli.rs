@@ -193,7 +193,8 @@ fn run(verb: Verb) -> anyhow::Result<String> {
             Ok(String::new())
         }
         Verb::Up { dir, masters, nodes, sample, network, services, controllers } => {
-            let options = UpOptions { directory: dir, masters, nodes, sample, network, services, controllers };
+            let options =
+                UpOptions { directory: dir, masters, nodes, sample, network, services, controllers };
             command_runtime()?.block_on(up::up(&Linux, &options))
         }
     }

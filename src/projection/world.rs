@@ -91,7 +91,7 @@ impl World {
                 self.nodes.fold(change);
                 if change.deleted {
                     self.office.forget(key.name());
-                } else if change.previous.is_none() {
+                } else if change.previous.is_none() || is_own_word(change) {
                     self.office.hear(key.name());
                 }
             }
@@ -173,4 +173,9 @@ mod tests {
         };
         assert_eq!((count("a"), count("b")), (Some(0), Some(1)));
     }
+}
+
+/// Whether it was the node itself that wrote its Node.
+fn is_own_word(change: &Change) -> bool {
+    change.object.actor.strip_prefix("system:node:") == Some(change.object.key.name())
 }

@@ -43,14 +43,21 @@ pub fn check() -> anyhow::Result<()> {
     if Path::new(PROGRAM).exists() {
         return Ok(());
     }
-    bail!("the sample's image is made of {PROGRAM}, which this machine lacks: run `apt-get install busybox-static`")
+    bail!(
+        "the sample's image is made of {PROGRAM}, which this machine lacks: run `apt-get install busybox-static`"
+    )
 }
 
 /// Makes the image on every node that lacks it.
 ///
 /// # Errors
 /// When an engine refuses.
-pub fn make_image(host: &dyn Host, directory: &ClusterDir, names: &Names, file: &ClusterFile) -> anyhow::Result<()> {
+pub fn make_image(
+    host: &dyn Host,
+    directory: &ClusterDir,
+    names: &Names,
+    file: &ClusterFile,
+) -> anyhow::Result<()> {
     let archive = directory.path.join("run").join("hello.tar");
     for node in &file.nodes {
         let engine = format!("docker --host unix://{}", nodes::socket(names, &node.name).display());
@@ -59,8 +66,11 @@ pub fn make_image(host: &dyn Host, directory: &ClusterDir, names: &Names, file: 
             continue;
         }
         if !archive.exists() {
-            host.run(&command(&format!("tar --create --file {} --directory / bin/busybox", archive.display())))
-                .context("packing the sample's image")?;
+            host.run(&command(&format!(
+                "tar --create --file {} --directory / bin/busybox",
+                archive.display()
+            )))
+            .context("packing the sample's image")?;
         }
         host.run(&command(&format!("{engine} import {} {IMAGE}", archive.display())))
             .with_context(|| format!("giving {} the sample's image", node.name))?;
@@ -73,7 +83,9 @@ pub fn make_image(host: &dyn Host, directory: &ClusterDir, names: &Names, file: 
 /// # Errors
 /// When the masters refuse.
 pub async fn deploy(api: &Api) -> anyhow::Result<()> {
-    api.create("/apis/apps/v1/namespaces/default/deployments", &deployment()).await.context("deploying the sample")?;
+    api.create("/apis/apps/v1/namespaces/default/deployments", &deployment())
+        .await
+        .context("deploying the sample")?;
     api.create("/api/v1/namespaces/default/services", &service()).await.context("exposing the sample")
 }
 

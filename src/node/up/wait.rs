@@ -97,7 +97,8 @@ fn takes_pods(node: &serde_json::Value) -> bool {
     let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
     let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
     ready.any(|condition| condition["status"] == "True")
-        && !taints.any(|taint| taint["key"].as_str().is_some_and(|key| key.starts_with("node.kubernetes.io/not-")))
+        && !taints
+            .any(|taint| taint["key"].as_str().is_some_and(|key| key.starts_with("node.kubernetes.io/not-")))
 }
 
 /// The cluster's API through its stable address.
