@@ -310,6 +310,14 @@ impl Cluster {
         Ok(Client::new(self.kubeconfig()?.current()?))
     }
 
+    /// The same for somebody else, see [`Kubeconfig::current_as`].
+    ///
+    /// # Errors
+    /// When there is no kubeconfig.
+    pub fn client_as(&self, identity: Option<(&str, &str)>) -> Result<Client> {
+        Ok(Client::new(self.kubeconfig()?.current_as(identity)?))
+    }
+
     fn kubeconfig(&self) -> Result<Kubeconfig> {
         Kubeconfig::read(&self.directory.join("kubeconfig"))
     }

@@ -96,19 +96,33 @@ impl Kubeconfig {
         self.endpoint(&self.current_context)
     }
 
+    /// The same for somebody else: whoever this certificate and key, both PEM, prove, or nobody.
+    ///
+    /// # Errors
+    /// As [`Kubeconfig::endpoint`].
+    pub fn current_as(&self, identity: Option<(&str, &str)>) -> Result<Endpoint> {
+        let bytes = identity.map(|(chain, key)| (chain.as_bytes(), key.as_bytes()));
+        self.reach(&find(&self.contexts, "context", &self.current_context)?.context, bytes)
+    }
+
     /// Where context `name` points.
     ///
     /// # Errors
     /// When it does not exist or its certificates do not parse.
     pub fn endpoint(&self, name: &str) -> Result<Endpoint> {
         let context = &find(&self.contexts, "context", name)?.context;
-        let cluster = &find(&self.clusters, "cluster", &context.cluster)?.cluster;
         let user = &find(&self.users, "user", &context.user)?.user;
+        let (chain, key) = (decode(&user.client_certificate_data)?, decode(&user.client_key_data)?);
+        self.reach(context, Some((&chain, &key)))
+    }
+
+    fn reach(&self, context: &Context_, identity: Option<(&[u8], &[u8])>) -> Result<Endpoint> {
+        let cluster = &find(&self.clusters, "cluster", &context.cluster)?.cluster;
         let address = cluster.server.trim_start_matches("https://").trim_end_matches('/').to_owned();
         let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_owned();
         let server_name = ServerName::try_from(cluster.tls_server_name.clone().unwrap_or(host))
             .context("the server's name is neither a host name nor an address")?;
-        Ok(Endpoint { address, server_name, tls: Arc::new(tls(cluster, user)?) })
+        Ok(Endpoint { address, server_name, tls: Arc::new(tls(cluster, identity)?) })
     }
 }
 
@@ -117,19 +131,22 @@ fn find<'a, T>(list: &'a [Named<T>], what: &str, name: &str) -> Result<&'a T> {
     found.map(|item| &item.value).with_context(|| format!("the kubeconfig has no {what} {name}"))
 }
 
-fn tls(cluster: &Cluster, user: &User) -> Result<rustls::ClientConfig> {
+fn tls(cluster: &Cluster, identity: Option<(&[u8], &[u8])>) -> Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&decode(&cluster.certificate_authority_data)?) {
         roots.add(certificate?).context("the cluster's authority")?;
     }
-    let chain =
-        CertificateDer::pem_slice_iter(&decode(&user.client_certificate_data)?).collect::<Result<_, _>>()?;
-    let key = PrivateKeyDer::from_pem_slice(&decode(&user.client_key_data)?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)?;
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some((chain, key)) => {
+            let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>()?;
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?
+        }
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

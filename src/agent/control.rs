@@ -36,7 +36,8 @@ impl Masters {
 
     async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ControlError> {
         let read = self.client.get(path).await.map_err(refused)?;
-        serde_json::from_slice(&read).map_err(|error| ControlError::Failed(format!("reading {path}: {error}")))
+        serde_json::from_slice(&read)
+            .map_err(|error| ControlError::Failed(format!("reading {path}: {error}")))
     }
 }
 

@@ -95,7 +95,8 @@ impl Credentials {
     pub async fn obtain(&self, client: &Client, purpose: Purpose) -> anyhow::Result<Identity> {
         let key = KeyPair::generate().context("making a key")?;
         let request = self.request(purpose, &key)?;
-        let created = client.create(REQUESTS, request.to_string()).await.context("asking for a certificate")?;
+        let created =
+            client.create(REQUESTS, request.to_string()).await.context("asking for a certificate")?;
         let created: CertificateSigningRequest =
             serde_json::from_slice(&created).context("reading the answer to a certificate request")?;
         let name = created.metadata.name.context("a request without a name")?;
@@ -140,7 +141,11 @@ impl Credentials {
             match self.obtain(client, purpose).await {
                 Ok(identity) => replaced(&identity),
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), ?purpose, "a certificate was not renewed; tried again");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        ?purpose,
+                        "a certificate was not renewed; tried again"
+                    );
                     env::sleep(SIGNED_TIMEOUT).await;
                 }
             }

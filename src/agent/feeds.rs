@@ -67,20 +67,30 @@ fn key(pod: &Pod) -> Option<PodKey> {
 /// # Errors
 /// When there is nothing more to follow.
 pub async fn services(client: &Client, store: Arc<Store<Service>>, network: &Network) -> anyhow::Result<()> {
+    let endpoints = Store::<EndpointSlice>::default();
     let mut services = client.watch::<Service>(Selection::default());
     let mut slices = client.watch::<EndpointSlice>(Selection::default());
+    let mut is_synced = false;
     loop {
+        // Both arms take one event, or none.
         tokio::select! {
             biased;
             event = services.next() => {
                 let Some(event) = event else { bail!("the watch of Services ended") };
-                store.take(&event);
-                network.service(event).await;
+                for change in store.take(event) {
+                    network.service(change).await;
+                }
             }
             event = slices.next() => {
                 let Some(event) = event else { bail!("the watch of EndpointSlices ended") };
-                network.slice(event).await;
+                for change in endpoints.take(event) {
+                    network.slice(change).await;
+                }
             }
+        }
+        if !is_synced && store.is_synced() && endpoints.is_synced() {
+            is_synced = true;
+            network.synced().await;
         }
     }
 }

@@ -6,7 +6,7 @@ use api::time;
 use base::env;
 use client::{Client, Lease, Patch, Repeat};
 use k8s_openapi::api::core::v1::Node;
-use kubelet::engine::ContainerEngine;
+use kubelet::engine::docker::Docker;
 use serde_json::Value;
 
 use crate::node::{self, Facts, Machine};
@@ -62,7 +62,7 @@ pub async fn keep(
     facts: &Facts,
     machine: &Machine,
     uid: String,
-    engine: &dyn ContainerEngine,
+    engine: &Docker,
 ) -> anyhow::Result<()> {
     let lease = Lease {
         namespace: "kube-node-lease".to_owned(),
@@ -85,7 +85,9 @@ pub async fn keep(
                 Ok(()) => (trouble, reported) = (now, env::monotonic()),
                 // Deleted under its feet: it registers again.
                 Err(error) if error.is_not_found() => _ = register(client, facts, machine).await,
-                Err(error) => tracing::debug!(%error, at = time::rfc3339(env::wall_ms()), "the status was not written"),
+                Err(error) => {
+                    tracing::debug!(%error, at = time::rfc3339(env::wall_ms()), "the status was not written")
+                }
             }
         }
         env::sleep_until(began + LEASE_INTERVAL).await;

@@ -29,9 +29,10 @@ use anyhow::Context;
 use base::env;
 use base::shutdown::Shutdown;
 use client::{Client, Server};
+use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Service;
-use kubelet::engine::docker::Docker;
 use kubelet::engine::ContainerEngine;
+use kubelet::engine::docker::Docker;
 use kubelet::{Kubelet, NodeFacts};
 
 use credentials::{Credentials, Purpose};
@@ -57,6 +58,10 @@ pub struct Options {
     pub engine: String,
     /// `cluster.local`
     pub domain: String,
+    /// Where all pods are.
+    pub cluster_cidr: Ipv4Net,
+    /// Where cluster IPs of Services are.
+    pub service_cidr: Ipv4Net,
     /// Labels of the node.
     pub labels: BTreeMap<String, String>,
 }
@@ -66,11 +71,12 @@ pub struct Options {
 /// # Errors
 /// When it cannot begin: no certificate, no engine, no address to listen on.
 pub async fn run(options: Options, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    let stopping = shutdown.clone();
     tokio::select! {
         biased;
         () = shutdown.wait() => Ok(()),
         // Dropped where it stands: containers run on, and everything else is made anew by the next agent.
-        ended = live(&options, shutdown.clone()) => ended,
+        ended = live(&options, stopping) => ended,
     }
 }
 
@@ -95,11 +101,14 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
         allocatable: machine
             .capacity()
             .into_iter()
-            .map(|(name, amount)| (name.to_owned(), k8s_openapi::apimachinery::pkg::api::resource::Quantity(amount)))
+            .map(|(name, amount)| {
+                (name.to_owned(), k8s_openapi::apimachinery::pkg::api::resource::Quantity(amount))
+            })
             .collect(),
         host_ips: vec![options.address.to_string()],
     };
-    let given = given::Given::open(&options.directory, client.clone(), Arc::clone(&control) as _, node_facts)?;
+    let given =
+        given::Given::open(&options.directory, client.clone(), Arc::clone(&control) as _, node_facts)?;
     let kubelet_options = kubelet::Options {
         node: NodeFacts {
             name: options.name.clone(),
@@ -122,7 +131,7 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         () = kubelet.run(shutdown.clone()) => Ok(()),
-        ended = heartbeat::keep(&client, &facts, &machine, node, engine.as_ref()) => ended,
+        ended = heartbeat::keep(&client, &facts, &machine, node, &engine) => ended,
         ended = feeds::pods(&client, &options.name, &handle) => ended,
         ended = feeds::services(&client, services, &network) => ended,
         ended = network.run(&client, shutdown) => ended,
@@ -162,7 +171,9 @@ async fn engine(socket: &str) -> anyhow::Result<Docker> {
         match Docker::connect(socket).await {
             Ok(engine) => return Ok(engine),
             Err(error) if env::monotonic() >= deadline => {
-                return Err(anyhow::Error::new(error).context(format!("reaching the container engine at {socket}")));
+                return Err(
+                    anyhow::Error::new(error).context(format!("reaching the container engine at {socket}"))
+                );
             }
             Err(error) => tracing::debug!(%error, "the engine does not answer yet"),
         }

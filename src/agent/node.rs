@@ -108,7 +108,9 @@ pub fn status(facts: &Facts, machine: &Machine, known: &Value, trouble: Option<&
         let status = if is_true { "True" } else { "False" };
         let before = known.as_array().into_iter().flatten().find(|one| one["type"] == name);
         let is_same = before.is_some_and(|one| one["status"] == status);
-        let since = before.filter(|_| is_same).map_or_else(|| now.clone().into(), |one| one["lastTransitionTime"].clone());
+        let since = before
+            .filter(|_| is_same)
+            .map_or_else(|| now.clone().into(), |one| one["lastTransitionTime"].clone());
         json!({
             "type": name, "status": status, "reason": reason, "message": message,
             "lastHeartbeatTime": now, "lastTransitionTime": since,
@@ -178,16 +180,22 @@ mod tests {
         let first = status(&facts, &machine, &Value::Null, None, 0);
         let known = &first["status"]["conditions"];
         let later = status(&facts, &machine, known, Some("the engine does not answer"), 60_000);
-        let times: Vec<_> = later["status"]["conditions"].as_array().expect("a list").iter()
+        let times: Vec<_> = later["status"]["conditions"]
+            .as_array()
+            .expect("a list")
+            .iter()
             .map(|one| (one["type"].as_str(), one["lastTransitionTime"].as_str()))
             .collect();
         let (then, now) = (Some("1970-01-01T00:00:00Z"), Some("1970-01-01T00:01:00Z"));
-        assert_eq!(times, [
-            (Some("MemoryPressure"), then),
-            (Some("DiskPressure"), then),
-            (Some("PIDPressure"), then),
-            (Some("Ready"), now),
-        ]);
+        assert_eq!(
+            times,
+            [
+                (Some("MemoryPressure"), then),
+                (Some("DiskPressure"), then),
+                (Some("PIDPressure"), then),
+                (Some("Ready"), now),
+            ]
+        );
         assert_eq!(later["status"]["conditions"][3]["message"], "the engine does not answer");
     }
 

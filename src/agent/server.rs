@@ -32,7 +32,6 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use kubelet::engine::{Container, ContainerEngine, EngineError};
 use streams::Refusal;
@@ -81,7 +80,9 @@ pub async fn start(
 ) -> anyhow::Result<Serving> {
     let identity = match credentials.load(Purpose::Serving)? {
         Some(identity) => identity,
-        None => credentials.obtain(client, Purpose::Serving).await.context("getting the server's certificate")?,
+        None => {
+            credentials.obtain(client, Purpose::Serving).await.context("getting the server's certificate")?
+        }
     };
     let certificates = Arc::new(tls::Certificates::new(&identity)?);
     let config = tls::config(Arc::clone(&certificates), &options.authority)?;
@@ -170,12 +171,24 @@ async fn answer(node: &Arc<Node>, is_master: bool, mut request: Request<Incoming
             logs::serve(node, &head, upgrade, [namespace, pod, container]).await
         }
         ["exec", namespace, pod, container] => {
-            processes::serve(node, &head, upgrade, streams::remote_command::Verb::Exec, [namespace, pod, container])
-                .await
+            processes::serve(
+                node,
+                &head,
+                upgrade,
+                streams::remote_command::Verb::Exec,
+                [namespace, pod, container],
+            )
+            .await
         }
         ["attach", namespace, pod, container] => {
-            processes::serve(node, &head, upgrade, streams::remote_command::Verb::Attach, [namespace, pod, container])
-                .await
+            processes::serve(
+                node,
+                &head,
+                upgrade,
+                streams::remote_command::Verb::Attach,
+                [namespace, pod, container],
+            )
+            .await
         }
         ["portForward", namespace, pod] => port_forward::serve(node, &head, upgrade, [namespace, pod]).await,
         _ => Err(not_found("404 page not found")),
@@ -199,12 +212,14 @@ async fn of_pod(node: &Node, namespace: &str, pod: &str) -> Result<Vec<Container
     };
     let mut ours: Vec<Container> = all.into_iter().filter(is_it).collect();
     let newest = ours.iter().max_by_key(|container| container.created_ms).and_then(Container::pod_key);
-    ours.retain(|container| container.pod_key().map(|key| key.uid) == newest.as_ref().map(|key| key.uid.clone()));
+    ours.retain(|container| {
+        container.pod_key().map(|key| key.uid) == newest.as_ref().map(|key| key.uid.clone())
+    });
     if ours.is_empty() { Err(not_found(&format!("pod {pod}_{namespace} not found"))) } else { Ok(ours) }
 }
 
 fn not_found(message: &str) -> Refusal {
-    Refusal { status: StatusCode::NOT_FOUND, message: message.to_owned() }
+    Refusal::new(StatusCode::NOT_FOUND, message)
 }
 
 fn failed(error: EngineError) -> Refusal {
@@ -212,7 +227,7 @@ fn failed(error: EngineError) -> Refusal {
         EngineError::NotFound(_) => StatusCode::NOT_FOUND,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Refusal { status, message: error.to_string() }
+    Refusal::new(status, error.to_string())
 }
 
 fn refused(refusal: Refusal) -> Response<Body> {

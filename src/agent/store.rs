@@ -2,53 +2,72 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use client::Event;
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 /// Objects by namespace and name.
 pub struct Store<K> {
     objects: Mutex<BTreeMap<(String, String), Arc<K>>>,
     /// Whether all of them were told once.
-    synced: watch::Sender<bool>,
+    synced: AtomicBool,
 }
 
 impl<K> Default for Store<K> {
     fn default() -> Self {
-        Self { objects: Mutex::default(), synced: watch::Sender::new(false) }
+        Self { objects: Mutex::default(), synced: AtomicBool::new(false) }
     }
 }
 
+/// What an event changed.
+#[derive(Debug)]
+pub enum Change<K> {
+    /// The object is new, or has changed.
+    Put(Arc<K>),
+    /// The object of this namespace and name is gone.
+    Gone(String, String),
+}
+
 impl<K: Metadata<Ty = ObjectMeta>> Store<K> {
-    /// Takes in what is told of the collection.
-    pub fn take(&self, event: &Event<K>) {
+    /// Takes in what is told of the collection; returns what that changes, removals first.
+    pub fn take(&self, event: Event<K>) -> Vec<Change<K>> {
         let mut objects = self.objects.lock();
-        match event {
-            Event::Restarted(all) => *objects = all.iter().map(|one| (place(&**one), Arc::clone(one))).collect(),
-            Event::Applied(one) => _ = objects.insert(place(&**one), Arc::clone(one)),
-            Event::Deleted(one) => _ = objects.remove(&place(&**one)),
-        }
+        let changes = match event {
+            Event::Restarted(all) => {
+                let new: BTreeMap<_, _> = all.into_iter().map(|one| (place(&*one), one)).collect();
+                let old = std::mem::replace(&mut *objects, new);
+                let gone = old.into_keys().filter(|place| !objects.contains_key(place));
+                let mut changes: Vec<_> =
+                    gone.map(|(namespace, name)| Change::Gone(namespace, name)).collect();
+                changes.extend(objects.values().cloned().map(Change::Put));
+                changes
+            }
+            Event::Applied(one) => {
+                objects.insert(place(&*one), Arc::clone(&one));
+                vec![Change::Put(one)]
+            }
+            Event::Deleted(one) => {
+                let (namespace, name) = place(&*one);
+                objects.remove(&(namespace.clone(), name.clone()));
+                vec![Change::Gone(namespace, name)]
+            }
+        };
         drop(objects);
-        self.synced.send_if_modified(|synced| !std::mem::replace(synced, true));
+        self.synced.store(true, Ordering::Release);
+        changes
     }
 
-    /// One object.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.objects.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    /// Whether all of them were told.
+    pub fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire)
     }
 
     /// All objects, in order.
     pub fn all(&self) -> Vec<Arc<K>> {
         self.objects.lock().values().cloned().collect()
-    }
-
-    /// Resolves once all of them were told.
-    pub async fn synced(&self) {
-        // The sender lives as long as this does.
-        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 }
 

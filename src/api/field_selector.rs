@@ -85,6 +85,14 @@ impl FieldSelector {
     }
 }
 
+/// The fields that a selector wants to have one value, and the values; none for what is no selector.
+pub fn equalities(text: &str) -> Vec<(String, String)> {
+    let terms: Vec<_> = terms(text).into_iter().filter(|term| !term.is_empty()).collect();
+    let read: Result<Vec<_>, _> = terms.iter().map(|term| split(term)).collect();
+    let equal = read.unwrap_or_default().into_iter().filter(|(_, _, equal)| *equal);
+    equal.map(|(path, value, _)| (path.to_owned(), value)).collect()
+}
+
 /// Splits at commas that no backslash escapes.
 fn terms(text: &str) -> Vec<String> {
     let mut terms = vec![String::new()];

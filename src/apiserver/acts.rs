@@ -15,7 +15,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::Value;
+use state::State;
 
+use crate::chain::admission::{Attempt, Operation, node_restriction};
 use crate::errors::Failure;
 use crate::present;
 use crate::server::Context;
@@ -32,13 +34,19 @@ static ACTS: &[(&str, &str, Act)] = &[
     ("", "pods/eviction", |context, call, body| Box::pin(eviction::run(context, call, body))),
     ("", "serviceaccounts/token", |context, call, body| Box::pin(token::run(context, call, body))),
     ("authentication.k8s.io", "selfsubjectreviews", |_, call, body| Box::pin(identity::of_self(call, body))),
-    ("authentication.k8s.io", "tokenreviews", |_, call, body| Box::pin(identity::of_token(call, body))),
-    ("authorization.k8s.io", "localsubjectaccessreviews", |_, call, body| {
-        Box::pin(access::local(call, body))
+    ("authentication.k8s.io", "tokenreviews", |context, call, body| {
+        Box::pin(identity::of_token(context, call, body))
     }),
-    ("authorization.k8s.io", "selfsubjectaccessreviews", |_, call, body| Box::pin(access::own(call, body))),
+    ("authorization.k8s.io", "localsubjectaccessreviews", |context, call, body| {
+        Box::pin(access::local(context, call, body))
+    }),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", |context, call, body| {
+        Box::pin(access::own(context, call, body))
+    }),
     ("authorization.k8s.io", "selfsubjectrulesreviews", |_, call, body| Box::pin(access::rules(call, body))),
-    ("authorization.k8s.io", "subjectaccessreviews", |_, call, body| Box::pin(access::anybody(call, body))),
+    ("authorization.k8s.io", "subjectaccessreviews", |context, call, body| {
+        Box::pin(access::anybody(context, call, body))
+    }),
 ];
 
 fn find(call: &Call) -> Option<Act> {
@@ -73,7 +81,26 @@ pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, F
         let text = "the namespace of the provided object does not match the namespace sent on the request";
         return Err(Status::bad_request(text).into());
     }
+    if call.user.node().is_some() {
+        // The newest: a pod that was bound a moment ago may be known to its agent before it is here.
+        check_node(&call, &body, &context.backend.linearizable().await?.state)?;
+    }
     act(context, call, body).await
+}
+
+/// What the agents of nodes may not do.
+fn check_node(call: &Call, body: &Object, state: &State) -> Result<(), Status> {
+    let attempt = Attempt {
+        operation: Operation::Create,
+        resource: &call.row,
+        namespace: &call.path.namespace,
+        name: &call.path.name,
+        subresource: &call.path.subresource,
+        old: None,
+        user: &call.user,
+        state,
+    };
+    node_restriction::check_act(&attempt, body)
 }
 
 /// The object that was sent, with this status.

@@ -8,14 +8,15 @@ use api::{Key, Object, ObjectMeta, Resource, time, write};
 use base::env;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use state::{Guard, State, Txn};
+use state::{Guard, State, Txn, Write};
 
 use crate::services::{Cidr, NodePorts, default_cidr, first_range, node_port_record};
+use crate::tokens::bootstrap::{SECRET_PREFIX, SECRET_TYPE};
 use crate::verbs::create::uid;
 use crate::verbs::write::{put, transaction};
 
 /// On whose behalf they are made.
-const ACTOR: &str = "system:apiserver";
+pub(crate) const ACTOR: &str = "system:apiserver";
 
 /// What a new cluster is told once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,8 +88,15 @@ fn first_objects() -> Vec<(Arc<Resource>, &'static str, Value)> {
 }
 
 fn create(row: &Resource, name: &str, fields: Value) -> Txn {
+    let (key, write) = created(row, "", name, fields);
+    transaction(ACTOR, vec![Guard::Absent { key }], vec![write])
+}
+
+/// The write that makes an object, and its key.
+pub(crate) fn created(row: &Resource, namespace: &str, name: &str, fields: Value) -> (Key, Write) {
     let meta = ObjectMeta {
         name: name.to_owned(),
+        namespace: namespace.to_owned(),
         uid: uid(env::random_u128()),
         creation_timestamp: time::rfc3339(env::wall_ms()),
         ..ObjectMeta::default()
@@ -97,7 +105,24 @@ fn create(row: &Resource, name: &str, fields: Value) -> Txn {
     let mut object = Object { meta, fields };
     object.default(row);
     write::create(&mut object, row);
-    let key = row.key("", name);
+    let key = row.key(namespace, name);
     let write = put(key.clone(), &object.prepare(row));
+    (key, write)
+}
+
+/// A token for agents that join: the Secret that makes it one, in `kube-system`, until `ends_ms`.
+pub fn agent_token(id: &str, secret: &str, ends_ms: u64) -> Txn {
+    let row = Resource::builtin("", "v1", "secrets");
+    let fields = json!({
+        "type": SECRET_TYPE,
+        "stringData": {
+            "description": "Lets agents join.",
+            "expiration": time::rfc3339(ends_ms),
+            "token-id": id,
+            "token-secret": secret,
+            "usage-bootstrap-authentication": "true",
+        },
+    });
+    let (key, write) = created(&row, "kube-system", &format!("{SECRET_PREFIX}{id}"), fields);
     transaction(ACTOR, vec![Guard::Absent { key }], vec![write])
 }

@@ -12,8 +12,10 @@ pub mod impersonate;
 
 use api::Status;
 use http::HeaderMap;
+use state::State;
 
 use crate::request::Target;
+use crate::tokens::Tokens;
 use crate::user::{Peer, User};
 
 /// What the steps of a request see.
@@ -24,10 +26,31 @@ pub struct Incoming<'r> {
     pub headers: &'r HeaderMap,
     /// What is asked for.
     pub target: &'r Target,
+    /// Reads bearer tokens.
+    pub tokens: &'r Tokens,
+    /// The cluster as this attempt sees it.
+    pub state: &'r State,
+}
+
+/// A refusal of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// What the client is told.
+    pub status: Status,
+    /// Whether something was missing that another master may know already: to be looked at once more in a newer
+    /// state.
+    pub may_change: bool,
+}
+
+impl From<Status> for Refused {
+    /// A refusal that stays one.
+    fn from(status: Status) -> Self {
+        Self { status, may_change: false }
+    }
 }
 
 /// A step of a request: from who it was from so far to who it is from now, or a refusal.
-pub type RequestStep = fn(&Incoming<'_>, User) -> Result<User, Status>;
+pub type RequestStep = fn(&Incoming<'_>, User) -> Result<User, Refused>;
 
 /// Every request passes these, in this order.
 pub static REQUEST_STEPS: &[(&str, RequestStep)] = &[
@@ -40,6 +63,6 @@ pub static REQUEST_STEPS: &[(&str, RequestStep)] = &[
 ///
 /// # Errors
 /// The first refusal.
-pub fn admit_request(incoming: &Incoming<'_>) -> Result<User, Status> {
+pub fn admit_request(incoming: &Incoming<'_>) -> Result<User, Refused> {
     REQUEST_STEPS.iter().try_fold(User::anonymous(), |user, (_, step)| step(incoming, user))
 }

@@ -11,6 +11,9 @@ pub const PLAN_BODY_BYTES_MAX: usize = 16 << 20;
 /// Requests that one plan imagines.
 pub const PLAN_REQUESTS_MAX: usize = 1_000;
 
+/// Bytes of an agent's refusal that are told on.
+pub const AGENT_REFUSAL_BYTES_MAX: usize = 4 << 10;
+
 /// Bytes of the name of who manages fields: Kubernetes' own bound.
 pub const MANAGER_BYTES_MAX: usize = 128;
 
@@ -25,6 +28,23 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// not counted. One further is refused with 429. Far above what keeps the log busy: this many are in work when something
 /// below is stuck, and more would only wait with their bodies in memory.
 pub const REQUESTS_MAX: usize = 4_096;
+
+/// Bytes of the longest bearer token that is read: twenty times what a pod's has.
+pub const TOKEN_BYTES_MAX: usize = 16 << 10;
+
+/// Tokens whose signatures are remembered: those of as many pods as a cluster's nodes run that talk to one master
+/// at a time. What is forgotten is verified once more.
+pub const TOKENS_REMEMBERED: usize = 16_384;
+
+/// How long the set of keys that sign tokens may be kept by who reads it, as in Kubernetes. Seconds.
+pub const KEY_SET_AGE_SECONDS: u32 = 3_600;
+
+/// How often the leader looks whether something is missing that every cluster has.
+pub const STANDING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the leader looks for requests for certificates, besides being woken by their changes: a node may have
+/// told its addresses since.
+pub const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Bytes of the headers of an HTTP/2 request.
 pub const HEAD_BYTES_MAX: u32 = 64 << 10;

@@ -4,21 +4,22 @@
 //! then does: [`plan`] is pure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::deletion::mark;
 use api::kinds::{custom_resource_definition, namespace};
 use api::{Object, RESOURCES, Resource};
 use base::env;
 use base::shutdown::Shutdown;
-use replica::ProposeError;
-use state::{Guard, Outcome, State, Write};
+use state::{Guard, State, Write};
 
 use crate::backend::Backend;
 use crate::definitions::{self, Definitions, Registry};
+use crate::leader::{Chore, again_and_again, take};
 use crate::limits::{NAMESPACE_SWEEP_BYTES, NAMESPACE_SWEEP_INTERVAL, NAMESPACE_SWEEP_OBJECTS};
 use crate::protection::{CLAIMS, VOLUMES};
 use crate::services;
-use crate::verbs::write::{put, transaction};
+use crate::verbs::write::put;
 
 /// On whose behalf content is deleted.
 const ACTOR: &str = "system:serviceaccount:kube-system:namespace-controller";
@@ -41,6 +42,7 @@ struct Sweep {
     actor: &'static str,
     waiting: fn(&State) -> Vec<String>,
     plan: fn(&State, &Definitions, &str, u64) -> Option<Step>,
+    registry: Registry,
 }
 
 /// Runs until the shutdown. A change of any namespace or definition wakes it; so does time, for what was missed.
@@ -54,24 +56,33 @@ pub async fn run(backend: Arc<dyn Backend>, mut shutdown: Shutdown) {
 }
 
 async fn all_sweeps(backend: &dyn Backend) {
-    let namespaces = Sweep { prefix: namespace::RESOURCE.prefix(""), actor: ACTOR, waiting: going, plan };
+    let namespaces = Sweep {
+        prefix: namespace::RESOURCE.prefix(""),
+        actor: ACTOR,
+        waiting: going,
+        plan,
+        registry: Registry::default(),
+    };
     let definitions = Sweep {
         prefix: custom_resource_definition::RESOURCE.prefix(""),
         actor: DEFINITIONS_ACTOR,
         waiting: definitions::waiting,
         plan: definitions::plan,
+        registry: Registry::default(),
     };
     let claims = Sweep {
         prefix: CLAIMS.row.prefix(""),
         actor: CLAIMS.actor,
         waiting: |state| CLAIMS.waiting(state),
         plan: |state, _, key, _| CLAIMS.plan(state, key),
+        registry: Registry::default(),
     };
     let volumes = Sweep {
         prefix: VOLUMES.row.prefix(""),
         actor: VOLUMES.actor,
         waiting: |state| VOLUMES.waiting(state),
         plan: |state, _, key, _| VOLUMES.plan(state, key),
+        registry: Registry::default(),
     };
     tokio::join!(
         again_and_again(backend, &namespaces),
@@ -81,77 +92,41 @@ async fn all_sweeps(backend: &dyn Backend) {
     );
 }
 
-async fn again_and_again(backend: &dyn Backend, what: &Sweep) {
-    let prefix = &what.prefix;
-    let registry = Registry::default();
-    let mut changes = backend.watch(prefix, backend.moment().revision()).ok();
-    loop {
-        if let Some(term) = backend.leading_term() {
-            sweep(backend, what, &registry, term).await;
-        }
-        let changed = async {
-            match &mut changes {
-                Some(changes) => changes.next().await.is_ok(),
-                None => std::future::pending().await,
-            }
-        };
-        // All arms may be dropped and taken up again without losing anything.
-        tokio::select! {
-            biased;
-            alive = changed => if !alive {
-                changes = backend.watch(prefix, backend.moment().revision()).ok();
-            },
-            () = env::sleep(NAMESPACE_SWEEP_INTERVAL) => {}
-        }
+#[async_trait::async_trait]
+impl Chore for Sweep {
+    fn prefix(&self) -> String {
+        self.prefix.clone()
     }
-}
 
-/// Takes one step of each namespace in turn, as long as any succeeds: one that cannot go on holds up no
-/// other. Ends when the log takes no steps or this master no longer leads in `term`: what is left is
-/// planned anew by the next sweep, here or elsewhere.
-async fn sweep(backend: &dyn Backend, what: &Sweep, registry: &Registry, term: u64) {
-    let now_ms = env::wall_ms();
-    let mut goes_on = true;
-    while goes_on {
-        goes_on = false;
-        let names = (what.waiting)(&backend.moment().state);
-        for name in names {
-            if backend.leading_term() != Some(term) {
-                return;
-            }
-            // Not before its turn: a step may hold a megabyte and more.
-            let state = &backend.moment().state;
-            let Some(step) = (what.plan)(state, &registry.at(state), &name, now_ms) else { continue };
-            match take(backend, what.actor, step, term).await {
-                Ok(taken) => goes_on |= taken,
-                Err(error) => return tracing::info!(%error, "emptying namespaces: tried again later"),
+    fn interval(&self) -> Duration {
+        NAMESPACE_SWEEP_INTERVAL
+    }
+
+    /// Takes one step of each namespace in turn, as long as any succeeds: one that cannot go on holds up no
+    /// other. Ends when the log takes no steps or this master no longer leads in `term`: what is left is
+    /// planned anew by the next sweep, here or elsewhere.
+    async fn run(&self, backend: &dyn Backend, term: u64) {
+        let now_ms = env::wall_ms();
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = false;
+            let names = (self.waiting)(&backend.moment().state);
+            for name in names {
+                if backend.leading_term() != Some(term) {
+                    return;
+                }
+                // Not before its turn: a step may hold a megabyte and more.
+                let state = &backend.moment().state;
+                let Some(step) = (self.plan)(state, &self.registry.at(state), &name, now_ms) else {
+                    continue;
+                };
+                match take(backend, self.actor, step, term).await {
+                    Ok(taken) => goes_on |= taken,
+                    Err(error) => return tracing::info!(%error, "emptying namespaces: tried again later"),
+                }
             }
         }
     }
-}
-
-/// Whether the step was taken: State may refuse it.
-///
-/// # Errors
-/// When the log takes nothing now, whatever the step.
-async fn take(
-    backend: &dyn Backend,
-    actor: &str,
-    Step { mut guards, writes }: Step,
-    term: u64,
-) -> Result<bool, ProposeError> {
-    guards.push(Guard::LeaderTerm { term });
-    let refused = match backend.propose(transaction(actor, guards, writes)).await {
-        Ok(committed) => match committed.outcome {
-            Outcome::Committed { .. } => return Ok(true),
-            outcome => format!("{outcome:?}"),
-        },
-        // Says something about this step alone.
-        Err(ProposeError::TooLarge(what)) => what,
-        Err(error) => return Err(error),
-    };
-    tracing::debug!(refused, "emptying a namespace: looked at again later");
-    Ok(false)
 }
 
 /// The names of the namespaces that are going.

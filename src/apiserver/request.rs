@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::codec::is_yes;
 use api::strconv::parse_int;
-use api::{Resource, Status};
+use api::{Resource, Status, field_selector};
 use http::Method;
 
 /// A request, understood.
@@ -17,6 +17,8 @@ pub struct Target {
     pub path: String,
     /// What it is about, if the path is below /api/VERSION or /apis/GROUP/VERSION.
     pub resource: Option<ResourcePath>,
+    /// Fields that all it is about have, and their values: from the field selector of what reads several objects.
+    pub fields: Vec<(String, String)>,
 }
 
 /// A path to a collection or an object.
@@ -44,7 +46,22 @@ impl Target {
             Some(resource) => resource_verb(method, resource, query),
             None => method_word(method),
         };
-        Self { verb: Cow::Borrowed(verb), path: path.to_owned(), resource }
+        let fields = match verb {
+            "list" | "watch" | "deletecollection" => field_selector::equalities(query.get("fieldSelector")),
+            _ => Vec::new(),
+        };
+        Self { verb: Cow::Borrowed(verb), path: path.to_owned(), resource, fields }
+    }
+
+    /// The one object that it is about: the path names it, or the field selector does.
+    pub fn name(&self) -> &str {
+        let named = self.resource.as_ref().map_or("", |path| &path.name);
+        if named.is_empty() { self.field("metadata.name").unwrap_or_default() } else { named }
+    }
+
+    /// The value that a field of all it is about has.
+    pub fn field(&self, path: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == path).map(|(_, value)| value.as_str())
     }
 }
 

@@ -13,10 +13,11 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use base::env;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, UPGRADE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use replica::Moment;
 
 use crate::chain::{Incoming, admit_request};
 use crate::errors::{Failure, json};
@@ -25,8 +26,11 @@ use crate::request::{Query, Target};
 use crate::reshape::reshape;
 use crate::server::{Context, with_warnings};
 use crate::user::{Peer, User};
-use crate::verbs::{self, Call};
-use crate::{definitions, health, negotiate, openapi};
+use crate::verbs::{self, Call, Head, Upgrade};
+use crate::{definitions, health, issuer, negotiate, openapi};
+
+/// Names the API of the master that leads, in every answer: a client that prefers it needs not ask for it.
+const LEADER: HeaderName = HeaderName::from_static("keelson-leader");
 
 /// Everything that is served: the API, `guarded` (behind the same chain) and `open` (in front of it).
 pub(crate) fn router(context: Arc<Context>, guarded: Router, open: Router) -> Router {
@@ -65,10 +69,9 @@ async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: 
     let row = target.resource.as_ref().and_then(|path| context.row(path));
     let accept = header(request.headers(), ACCEPT);
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or(Peer(None));
-    let incoming = Incoming { peer: &peer, headers: request.headers(), target: &target };
     // The verb of a request is always one of ours.
     let verb = if let Cow::Borrowed(verb) = target.verb { verb } else { "" };
-    let response = match admit_request(&incoming) {
+    let response = match admit(&context, &peer, request.headers(), &target).await {
         Ok(user) => {
             request.extensions_mut().insert(user);
             request.extensions_mut().insert(query);
@@ -77,12 +80,32 @@ async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: 
             // What is no resource is small and asks for little: a busy master still tells how it is.
             if is_resource { bounded(&context, request, next).await } else { in_time(request, next).await }
         }
-        Err(refusal) => Failure::from(refusal).into_response(),
+        Err(refusal) => refusal.into_response(),
     };
-    let response = reshape(response, &accept).await;
+    let mut response = reshape(response, &accept).await;
+    if let Some(leader) = (context.leader)() {
+        response.headers_mut().insert(LEADER, leader);
+    }
     let resource = row.as_ref().map_or("", |row| &row.plural);
     context.metrics.answered(verb, resource, response.status().as_u16(), env::monotonic() - started);
     response
+}
+
+/// Runs the steps of a request, and again in a newer state what may only be missing here.
+async fn admit(
+    context: &Context,
+    peer: &Peer,
+    headers: &HeaderMap,
+    target: &Target,
+) -> Result<User, Failure> {
+    let tokens = &context.tokens;
+    let at =
+        |moment: &Moment| admit_request(&Incoming { peer, headers, target, tokens, state: &moment.state });
+    let admitted = match at(&context.backend.moment()) {
+        Err(refused) if refused.may_change => at(&*context.backend.linearizable().await?),
+        admitted => admitted,
+    };
+    admitted.map_err(|refused| refused.status.into())
 }
 
 fn too_busy() -> Status {
@@ -130,6 +153,9 @@ async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Res
         content_type: header(&parts.headers, CONTENT_TYPE),
         user_agent: header(&parts.headers, USER_AGENT),
         body: read(body).await?,
+        // What is not asked for is not there: hyper offers it with every request.
+        upgrade: Upgrade::of(extensions.remove().filter(|_| parts.headers.contains_key(UPGRADE))),
+        head: Arc::new(Head { method: parts.method, uri: parts.uri, headers: parts.headers }),
     };
     for _ in 0..ATTEMPTS_MAX {
         let warning = call.row.deprecation().map(str::to_owned);
@@ -199,6 +225,8 @@ async fn found(context: &Context, request: &Parts) -> Result<Option<Response>, F
             let definitions = context.definitions.at(&context.backend.moment().state);
             Some(openapi::answer(&definitions, rest, &accept, &query, &request.headers)?)
         }
+        [".well-known", "openid-configuration"] => Some(issuer::configuration()),
+        ["openid", "v1", "jwks"] => Some(issuer::key_set(context).await?),
         ["version"] => Some(json(200, format!("{:#}", discovery::version()))),
         _ => None,
     })

@@ -21,10 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use crate::backend::Backend;
 use crate::connection::Connection;
 use crate::definitions::Registry;
+use crate::dialer::Dialer;
 use crate::limits::{ACCEPT_RETRY, DRAIN_TIMEOUT, REQUESTS_MAX};
 use crate::metrics::ServerMetrics;
 use crate::request::ResourcePath;
 use crate::routes;
+use crate::tokens::Tokens;
 
 /// What a server needs.
 pub struct Options {
@@ -37,11 +39,32 @@ pub struct Options {
     pub connections_max: usize,
     /// Where it writes what it measures, and what `/metrics` shows.
     pub telemetry: Metrics,
+    /// What there is beside this master.
+    pub around: Around,
     /// More routes, behind authentication and authorization: handlers find the `User` in the request's
     /// extensions.
     pub guarded: Router,
     /// More routes that anybody may call; they check for themselves.
     pub open: Router,
+}
+
+/// Tells who leads. Asked for each request, so it takes no time.
+pub type LeaderUrl = Arc<dyn Fn() -> Option<HeaderValue> + Send + Sync>;
+
+/// What there is beside a master.
+#[derive(Clone)]
+pub struct Around {
+    /// The API of the master that leads, `https://HOST:PORT`, as far as this one knows: told with every answer.
+    pub leader: LeaderUrl,
+    /// The way into the cluster.
+    pub dialer: Dialer,
+}
+
+impl Around {
+    /// Nothing.
+    pub fn nothing() -> Self {
+        Self { leader: Arc::new(|| None), dialer: Dialer::nowhere() }
+    }
 }
 
 /// What all requests share.
@@ -50,8 +73,13 @@ pub struct Context {
     pub(crate) metrics: ServerMetrics,
     pub(crate) telemetry: Metrics,
     pub(crate) shutdown: Shutdown,
+    pub(crate) leader: LeaderUrl,
+    /// Leads to agents.
+    pub(crate) dialer: Dialer,
     /// What definitions make.
     pub(crate) definitions: Registry,
+    /// Reads bearer tokens.
+    pub(crate) tokens: Tokens,
     /// Places of requests in work.
     pub(crate) requests: Semaphore,
 }
@@ -62,14 +90,22 @@ impl Context {
         self.definitions.row(path, &self.backend.moment().state)
     }
 
-    pub(crate) fn new(backend: Arc<dyn Backend>, telemetry: Metrics, shutdown: Shutdown) -> Arc<Self> {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        telemetry: Metrics,
+        shutdown: Shutdown,
+        around: Around,
+    ) -> Arc<Self> {
         let metrics = ServerMetrics::new(&telemetry);
         Arc::new(Self {
             backend,
             metrics,
             telemetry,
             shutdown,
+            leader: around.leader,
+            dialer: around.dialer,
             definitions: Registry::default(),
+            tokens: Tokens::default(),
             requests: Semaphore::new(REQUESTS_MAX),
         })
     }
@@ -86,7 +122,7 @@ pub struct Service {
 impl Service {
     /// Prepares to serve `backend`; `shutdown` is what [`Service::run`] will be given.
     pub fn new(options: Options, backend: Arc<dyn Backend>, shutdown: Shutdown) -> Self {
-        let context = Context::new(backend, options.telemetry, shutdown);
+        let context = Context::new(backend, options.telemetry, shutdown, options.around);
         let router = routes::router(context, options.guarded, options.open);
         let connections_max = u32::try_from(options.connections_max).unwrap_or(u32::MAX);
         let acceptor = TlsAcceptor::from(options.tls);

@@ -3,15 +3,18 @@
 mod admission;
 mod apply;
 mod bounds;
+mod certificates;
 mod custom;
 mod kinds;
 mod namespaces;
+mod nodes;
 mod owners;
 mod reads;
 mod requests;
 mod services;
 mod stalls;
 mod subresources;
+mod tokens;
 mod transport;
 mod watches;
 mod writes;
@@ -31,8 +34,8 @@ use tower::ServiceExt;
 
 use crate::backend::memory::Memory;
 use crate::server::Context;
-use crate::user::{MASTERS, Peer, User};
-use crate::{bootstrap, routes};
+use crate::user::{MASTERS, NODE_PREFIX, NODES, Peer, User};
+use crate::{bootstrap, routes, standing};
 
 /// A server without sockets, and its cluster.
 struct Api {
@@ -86,6 +89,16 @@ impl Api {
         api
     }
 
+    /// With a key that signs tokens as well.
+    fn founded() -> Self {
+        let api = Self::whole();
+        let state = &crate::Backend::moment(&api.memory).state;
+        for txn in standing::founding(state, "the authority").expect("a key") {
+            api.memory.apply(txn);
+        }
+        api
+    }
+
     /// The same, with routes that anybody may call.
     fn with(open: Router) -> Self {
         let memory = Memory::new();
@@ -95,7 +108,12 @@ impl Api {
             memory.apply(txn);
         }
         let (trigger, shutdown) = shutdown::channel();
-        let context = Context::new(Arc::new(memory.clone()), Metrics::new(), shutdown);
+        let context = Context::new(
+            Arc::new(memory.clone()),
+            Metrics::new(),
+            shutdown,
+            crate::server::Around::nothing(),
+        );
         Self { router: routes::router(context, Router::new(), open), memory, trigger }
     }
 
@@ -107,23 +125,45 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Response {
+        self.send_as(Some(admin()), method, path, headers, body).await
+    }
+
+    /// A request of whom the connection proves.
+    async fn send_as(
+        &self,
+        peer: Option<User>,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let mut request = request.body(body.into()).expect("a request");
-        request.extensions_mut().insert(Peer(Some(User::authenticated("admin", [MASTERS.to_owned()]))));
+        request.extensions_mut().insert(Peer(peer));
         self.router.clone().oneshot(request).await.expect("the router answers")
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
-        let response = self.send(method, path, headers, body).await;
-        let code = response.status().as_u16();
-        let warnings = response.headers().get_all("warning").iter();
-        let warnings = warnings.map(|value| value.to_str().expect("text").to_owned()).collect();
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
-        let body = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
-        Answer { code, body, warnings }
+        answer(self.send(method, path, headers, body).await).await
+    }
+
+    /// A request with a bearer token.
+    async fn ask_with(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", &*bearer)];
+        let body = if body.is_null() { Body::empty() } else { body.to_string().into() };
+        answer(self.send_as(None, method, path, &headers, body).await).await
+    }
+
+    /// A request of the agent of a node, with a body in JSON or without one.
+    async fn ask_as_node(&self, node: &str, method: &str, path: &str, body: Value) -> Answer {
+        let user = User::authenticated(&format!("{NODE_PREFIX}{node}"), [NODES.to_owned()]);
+        let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let body = if body.is_null() { Body::empty() } else { body.to_string().into() };
+        answer(self.send_as(Some(user), method, path, &[("content-type", media)], body).await).await
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -149,6 +189,20 @@ impl Api {
         assert_eq!(created.code, 201, "{created:?}");
         created
     }
+}
+
+/// A user of `system:masters`.
+fn admin() -> User {
+    User::authenticated("admin", [MASTERS.to_owned()])
+}
+
+async fn answer(response: Response) -> Answer {
+    let code = response.status().as_u16();
+    let warnings = response.headers().get_all("warning").iter();
+    let warnings = warnings.map(|value| value.to_str().expect("text").to_owned()).collect();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
+    Answer { code, body, warnings }
 }
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";

@@ -26,6 +26,9 @@ use api::{FieldError, Object, ObjectMeta, Resource, Status, parts};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use http::{HeaderMap, Method, Uri};
+use hyper::upgrade::OnUpgrade;
+use parking_lot::Mutex;
 use replica::Moment;
 
 use crate::acts::{self, streams};
@@ -74,6 +77,37 @@ pub struct Call {
     pub body: Bytes,
     /// Whether a new object is made.
     pub is_create: bool,
+    /// The request as it came.
+    pub head: Arc<Head>,
+    /// The connection, where the client wants to speak another protocol on it.
+    pub upgrade: Upgrade,
+}
+
+/// What is kept of a request's head for those that pass it on.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub uri: Uri,
+    /// All headers.
+    pub headers: HeaderMap,
+}
+
+/// A connection that can be taken once.
+#[derive(Clone, Debug, Default)]
+pub struct Upgrade(Arc<Mutex<Option<OnUpgrade>>>);
+
+impl Upgrade {
+    /// Of a request that may ask for one.
+    pub(crate) fn of(upgrade: Option<OnUpgrade>) -> Self {
+        Self(Arc::new(Mutex::new(upgrade)))
+    }
+
+    /// The connection, if there is one and nobody took it.
+    pub(crate) fn take(&self) -> Option<OnUpgrade> {
+        self.0.lock().take()
+    }
 }
 
 /// Runs the verb.

@@ -28,7 +28,7 @@ use crate::backend::fork::Fork;
 use crate::errors::Failure;
 use crate::limits::{PLAN_BODY_BYTES_MAX, PLAN_REQUESTS_MAX, REQUEST_TIMEOUT};
 use crate::routes;
-use crate::server::Context;
+use crate::server::{Around, Context};
 use crate::submit::Submitter;
 use crate::user::{Peer, User};
 
@@ -215,7 +215,7 @@ async fn world(planner: &Planner) -> Result<World, Failure> {
 /// Makes the requests over the fork.
 async fn imagine(fork: &Arc<Fork>, user: &User, requests: Vec<Imagined>) -> Result<Vec<Answered>, Failure> {
     let (_trigger, shutdown): (_, Shutdown) = base::shutdown::channel();
-    let context = Context::new(Arc::clone(fork) as _, Metrics::new(), shutdown);
+    let context = Context::new(Arc::clone(fork) as _, Metrics::new(), shutdown, Around::nothing());
     let router = routes::router(context, Router::new(), Router::new());
     let mut answers = Vec::with_capacity(requests.len());
     for imagined in requests {

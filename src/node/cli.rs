@@ -16,7 +16,7 @@ use crate::sizes::Sizes;
 use crate::token::Token;
 use crate::up::host::Linux;
 use crate::up::{NetworkChoice, UpOptions};
-use crate::{balancer, failure, files, master, up};
+use crate::{agent, balancer, failure, files, master, up};
 
 /// Where `up` and `down` keep a cluster unless told otherwise.
 const CLUSTER_DIRECTORY: &str = ".keelson";
@@ -34,6 +34,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Run a node: its pods, Services and names.
+    Agent(Box<agent::Args>),
     /// Forward a stable address to whichever master lives (started by `up`).
     #[command(hide = true)]
     Balancer(BalancerArgs),
@@ -166,6 +168,10 @@ pub fn main() -> ! {
 /// Runs a verb and returns what it tells.
 fn run(verb: Verb) -> anyhow::Result<String> {
     match verb {
+        Verb::Agent(args) => {
+            agent_runtime()?.block_on(async { agent::run(*args, until_signalled()?).await })?;
+            Ok(String::new())
+        }
         Verb::Balancer(args) => {
             let options =
                 balancer::Options { listen: args.listen, targets: args.targets, authority: args.ca };
@@ -183,6 +189,13 @@ fn run(verb: Verb) -> anyhow::Result<String> {
             command_runtime()?.block_on(up::up(&Linux, &options))
         }
     }
+}
+
+/// Pods are many; a node has other uses for its processors.
+fn agent_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(base::env::workers(4));
+    builder.thread_name("agent").enable_all().build().context("starting the runtime")
 }
 
 /// One thread is plenty for waiting and forwarding.

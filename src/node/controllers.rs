@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 /// Every controller, and the scheduler.
 pub fn table() -> Vec<Controller> {
-    Vec::new()
+    controllers::CONTROLLERS.iter().copied().chain([scheduler::SCHEDULER]).collect()
 }
 
 /// What runs, seen from outside.

@@ -134,6 +134,11 @@ impl Https {
         Ok(Self(Arc::new(config)))
     }
 
+    /// What connections are made with.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+
     /// Sends one request and reads the whole answer. `body` is JSON; empty for none.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! and the commands that run all of them on one machine (`up`, `down`).
 
 pub mod address;
+mod agent;
 pub mod balancer;
 mod cli;
 pub mod cluster;
@@ -14,6 +15,7 @@ pub mod identity;
 mod init;
 mod kubeconfig;
 mod master;
+pub mod node_token;
 mod open_files;
 pub mod pki;
 mod service_ranges;

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use apiserver::Backend;
+use apiserver::dialer::Dialer;
 use apiserver::limits::CONNECTIONS_MAX;
+use apiserver::server::Around;
 use apiserver::whatif::Planner;
 use base::env;
 use base::ids::ClusterId;
@@ -37,6 +39,7 @@ use crate::cli::until_signalled;
 use crate::cluster::orders::Peers;
 use crate::cluster::{self, Cluster, ask};
 use crate::data_dir::DataDir;
+use crate::https::Https;
 use crate::identity::{Identity, Stage, Start, Wanted, decide, look};
 use crate::pki::Authority;
 use crate::sizes::Sizes;
@@ -49,6 +52,12 @@ const PORT_MAX: Duration = Duration::from_secs(2);
 
 /// Pause before it is tried again.
 const PORT_RETRY: Duration = Duration::from_millis(20);
+
+/// How agents know the masters by their certificate: Kubernetes' own name for it.
+const MASTERS_TO_AGENTS: &str = "kube-apiserver-kubelet-client";
+
+/// Whoever shows that certificate to a master has no rights by it.
+const MASTERS_TO_AGENTS_GROUP: &str = "keelson:masters";
 
 /// How long a master that failed may take to say why, and to end in order.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
@@ -217,6 +226,10 @@ impl Master {
         for txn in apiserver::bootstrap::missing(&moment.state, &self.identity.settings) {
             self.cluster.replica.propose(txn).await.context("writing what every cluster has")?;
         }
+        let moment = self.cluster.replica.linearizable().await.context("reading the new cluster's state")?;
+        for txn in apiserver::standing::founding(&moment.state, self.cluster.authority.certificate_pem())? {
+            self.cluster.replica.propose(txn).await.context("writing what every cluster has")?;
+        }
         Ok(())
     }
 
@@ -235,7 +248,8 @@ impl Master {
             backend: Arc::clone(&backend),
         }));
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
-        let mut emptying = env::spawn(apiserver::namespaces::run(backend, stopping.clone()));
+        let mut emptying = env::spawn(apiserver::namespaces::run(Arc::clone(&backend), stopping.clone()));
+        let mut certifying = env::spawn(certify(backend, Arc::clone(&cluster), stopping.clone()));
         let mut serving = env::spawn(service.run(stopping));
         let replica = &cluster.replica;
         tokio::select! {
@@ -249,6 +263,8 @@ impl Master {
             // Without it no namespace would ever go while this master leads, and nobody would know why.
             ended = &mut emptying => bail!("the emptying of namespaces ended: {ended:?}"),
             _ = &mut running.ended => bail!("the controllers ended"),
+            // Without it no agent could join.
+            ended = &mut certifying => bail!("the signing of certificates ended: {ended:?}"),
         }
         tracing::info!("stopping");
         // Leadership first, while requests are still served: then nobody waits for an election.
@@ -262,6 +278,13 @@ impl Master {
         }
         Ok(())
     }
+}
+
+/// Signs certificates that are asked for, and keeps what tokens are signed with.
+async fn certify(backend: Arc<dyn Backend>, cluster: cluster::Handle, stopping: Shutdown) {
+    let authority = cluster.authority.certificate_pem().to_owned();
+    let standing = apiserver::standing::run(Arc::clone(&backend), authority, stopping.clone());
+    futures::join!(standing, apiserver::certificates::run(backend, cluster, stopping));
 }
 
 /// Hands leadership over, if this master leads. Returns whether it still does.
@@ -305,9 +328,19 @@ fn api_options(
         connections_max: CONNECTIONS_MAX,
         tls: apiserver::tls::config(chain, key, cluster.authority.certificate().clone())?,
         telemetry,
+        around: Around {
+            leader: cluster::leader_url(Arc::clone(cluster)),
+            dialer: to_agents(&cluster.authority)?,
+        },
         guarded: cluster::http::for_masters(Arc::clone(cluster)),
         open: cluster::http::for_anybody(Arc::clone(cluster)),
     })
+}
+
+/// The way to the agents of the cluster's nodes.
+fn to_agents(authority: &Authority) -> anyhow::Result<Dialer> {
+    let shown = authority.client(MASTERS_TO_AGENTS, MASTERS_TO_AGENTS_GROUP)?;
+    Ok(Dialer::new(Https::trusting(authority.certificate(), Some(&shown))?.config()))
 }
 
 async fn listen(what: &str, address: &HostPort) -> anyhow::Result<TcpListener> {

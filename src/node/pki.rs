@@ -15,16 +15,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use apiserver::certificates::{Order, Usage};
 use base::env;
 use base::ids::{ClusterId, NodeId};
 use raft::transport::tls::{PEER_ORGANIZATION, peer_common_name};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How long the authority is valid.
 pub const AUTHORITY_DAYS: u64 = 3650;
@@ -40,8 +42,15 @@ pub const ADMIN_GROUP: &str = "system:masters";
 
 /// Names that every API server certificate holds: how pods and local clients reach it. The address is
 /// the first of the service range 10.96.0.0/12, kubeadm's default.
-pub const API_NAMES: [&str; 6] =
-    ["localhost", "127.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1"];
+pub const API_NAMES: [&str; 7] = [
+    "localhost",
+    "127.0.0.1",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "10.96.0.1",
+];
 
 /// Making or reading a certificate failed.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +88,19 @@ impl AuthorityHash {
     /// Of a certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         Self(Sha256::digest(certificate).into())
+    }
+
+    /// From its text, 64 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let mut hash = [0; 32];
+        if digits.len() != 2 * hash.len() {
+            return None;
+        }
+        for (byte, digits) in hash.iter_mut().zip(digits.chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Self(hash))
     }
 }
 
@@ -191,6 +213,31 @@ impl Authority {
         self.sign(params, "signing a client certificate")
     }
 
+    /// A certificate as somebody ordered it and was approved to, and the authority's: PEM.
+    pub fn ordered(&self, order: &Order, now_ms: u64) -> Result<String, PkiError> {
+        let failed = signing("signing a requested certificate");
+        let der = CertificateSigningRequestDer::from(order.request.as_slice());
+        let request = CertificateSigningRequestParams::from_der(&der);
+        let mut request = request.map_err(signing("reading a request for a certificate"))?;
+        let (from_ms, until_ms) = order.validity_ms(now_ms);
+        let moment = |epoch_ms: u64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(epoch_ms);
+        let params = &mut request.params;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.not_before = moment(from_ms);
+        params.not_after = moment(until_ms.min(self.ends_ms()));
+        params.use_authority_key_identifier_extension = true;
+        (params.key_usages, params.extended_key_usages) = usages(&order.usages);
+        let certificate = request.signed_by(&self.issuer).map_err(failed)?;
+        Ok(format!("{}{}", certificate.pem(), self.certificate_pem))
+    }
+
+    /// When the authority itself ends. Milliseconds since the epoch.
+    fn ends_ms(&self) -> u64 {
+        let read = X509Certificate::from_der(&self.certificate);
+        let ends = read.map(|(_, certificate)| certificate.validity().not_after.timestamp());
+        u64::try_from(ends.unwrap_or_default()).unwrap_or_default() * 1000
+    }
+
     fn sign(&self, mut params: CertificateParams, operation: &'static str) -> Result<Credentials, PkiError> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
@@ -199,6 +246,20 @@ impl Authority {
         let chain_pem = format!("{}{}", certificate.pem(), self.certificate_pem);
         Ok(Credentials { chain_pem, key_pem: key.serialize_pem() })
     }
+}
+
+/// What a certificate with these usages says of itself.
+fn usages(usages: &[Usage]) -> (Vec<KeyUsagePurpose>, Vec<ExtendedKeyUsagePurpose>) {
+    let (mut own, mut extended) = (Vec::new(), Vec::new());
+    for usage in usages {
+        match usage {
+            Usage::ClientAuth => extended.push(ExtendedKeyUsagePurpose::ClientAuth),
+            Usage::DigitalSignature => own.push(KeyUsagePurpose::DigitalSignature),
+            Usage::KeyEncipherment => own.push(KeyUsagePurpose::KeyEncipherment),
+            Usage::ServerAuth => extended.push(ExtendedKeyUsagePurpose::ServerAuth),
+        }
+    }
+    (own, extended)
 }
 
 fn params(common_name: &str, organization: &str, days: u64) -> CertificateParams {
@@ -227,7 +288,6 @@ mod tests {
     use rustls::client::danger::ServerCertVerifier;
     use rustls::pki_types::{ServerName, UnixTime};
     use rustls::server::WebPkiClientVerifier;
-    use x509_parser::prelude::{FromDer, X509Certificate};
 
     use super::*;
 
@@ -307,6 +367,44 @@ mod tests {
         let (chain, _) = authority().peer(42, &[]).expect("sign").der().expect("der");
         let (_, certificate) = X509Certificate::from_der(&chain[0]).expect("parse");
         assert_eq!(certificate.subject().to_string(), "O=keelson:masters, CN=keelson:master:42");
+    }
+
+    #[test]
+    fn what_is_ordered_is_signed_and_no_more() {
+        let (authority, now_ms) = (authority(), env::wall_ms());
+        // It asks to be an authority, and to sign.
+        let mut asked = CertificateParams::new(vec!["10.1.2.3".to_owned()]).expect("names");
+        asked.distinguished_name = rcgen::DistinguishedName::new();
+        asked.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+        asked.distinguished_name.push(DnType::CommonName, "system:node:n");
+        asked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        asked.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        asked.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().expect("a key");
+        let request = asked.serialize_request(&key).expect("a request").der().to_vec();
+        let usages = vec![Usage::DigitalSignature, Usage::ServerAuth];
+        let order = Order { request, usages, lifetime: None };
+        let chain_pem = authority.ordered(&order, now_ms).expect("signed");
+        let shown = Credentials { chain_pem, key_pem: key.serialize_pem() };
+        assert!(accepts_server(&authority, &shown, "10.1.2.3") && !accepts_client(&authority, &shown));
+        let (chain, _) = shown.der().expect("der");
+        assert_eq!(chain.len(), 2, "the authority comes along");
+        let (_, certificate) = X509Certificate::from_der(&chain[0]).expect("parse");
+        assert!(!certificate.is_ca());
+        let signs = certificate.key_usage().expect("usages").expect("there are some").value.key_cert_sign();
+        let (from, until) = (certificate.validity().not_before, certificate.validity().not_after);
+        let days = (until.timestamp() - from.timestamp()) / 86_400;
+        assert_eq!(
+            (signs, days, certificate.subject().to_string().as_str()),
+            (false, 365, "O=system:nodes, CN=system:node:n")
+        );
+        // The authority ends first.
+        let late_ms = now_ms + (AUTHORITY_DAYS - 1) * 86_400_000;
+        let shown = Credentials { chain_pem: authority.ordered(&order, late_ms).expect("signed"), ..shown };
+        let (chain, _) = shown.der().expect("der");
+        let ends =
+            |der: &[u8]| X509Certificate::from_der(der).expect("parse").1.validity().not_after.timestamp();
+        assert_eq!(ends(&chain[0]), ends(&chain[1]));
     }
 
     #[test]

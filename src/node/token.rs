@@ -69,16 +69,11 @@ impl FromStr for Token {
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
         let parts: Vec<&str> = text.trim().split('.').collect();
         let [hash, id, secret] = parts[..] else { return Err(InvalidToken) };
-        if (hash.len(), id.len(), secret.len()) != (64, 16, 32) || !hash.is_ascii() {
+        if (id.len(), secret.len()) != (16, 32) {
             return Err(InvalidToken);
         }
-        let mut authority = [0; 32];
-        for (byte, digits) in authority.iter_mut().zip(hash.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| InvalidToken)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidToken)?;
-        }
         Ok(Self {
-            authority: AuthorityHash(authority),
+            authority: AuthorityHash::parse(hash).ok_or(InvalidToken)?,
             id: u64::from_str_radix(id, 16).map_err(|_| InvalidToken)?,
             secret: u128::from_str_radix(secret, 16).map_err(|_| InvalidToken)?,
         })

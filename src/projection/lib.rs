@@ -14,8 +14,10 @@
 //! - A key is planned again only after its own writes are applied here, so a plan always sees what it did.
 //! - Every intent is guarded by the leader's term: a master that leads no longer changes nothing.
 
+pub mod affinity;
 mod cache;
 pub mod controller;
+pub mod definitions;
 pub mod intent;
 pub mod labels;
 pub mod limits;

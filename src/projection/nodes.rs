@@ -127,6 +127,8 @@ pub struct Usage {
     pub ports: Vec<HostPort>,
     /// How many name pods that they want near or far.
     pub with_affinity: u32,
+    /// How many there are of each priority.
+    pub priorities: BTreeMap<i32, u32>,
 }
 
 impl Usage {
@@ -134,6 +136,7 @@ impl Usage {
     pub fn add(&mut self, pod: &Pod) {
         self.count(pod, 1);
         self.ports.extend(pod.ports.iter().cloned());
+        *self.priorities.entry(pod.priority).or_default() += 1;
         self.with_affinity += u32::from(pod.has_pod_affinity);
     }
 
@@ -144,6 +147,11 @@ impl Usage {
             if let Some(at) = self.ports.iter().position(|held| held == port) {
                 self.ports.swap_remove(at);
             }
+        }
+        if let Some(count @ 2..) = self.priorities.get_mut(&pod.priority) {
+            *count -= 1;
+        } else {
+            self.priorities.remove(&pod.priority);
         }
         self.with_affinity -= u32::from(pod.has_pod_affinity);
     }
@@ -161,17 +169,40 @@ impl Usage {
 pub struct Nodes {
     rows: OrdMap<Arc<str>, Arc<Node>>,
     usage: OrdMap<Arc<str>, Arc<Usage>>,
+    /// How many nodes have an image, by its name.
+    with_image: OrdMap<Box<str>, u32>,
 }
 
 impl Nodes {
     /// Takes in one change of a node.
     pub fn fold(&mut self, change: &Change) {
         let name: Arc<str> = change.object.key.name().into();
-        if change.deleted {
-            self.rows.remove(&name);
-        } else {
-            self.rows.insert(name, Arc::new(Node::of(&change.object)));
+        let after = (!change.deleted).then(|| Arc::new(Node::of(&change.object)));
+        let before = match &after {
+            None => self.rows.remove(&name),
+            Some(node) => self.rows.insert(name, Arc::clone(node)),
+        };
+        self.fold_images(before.as_deref(), after.as_deref());
+    }
+
+    fn fold_images(&mut self, before: Option<&Node>, after: Option<&Node>) {
+        let none = BTreeMap::new();
+        let (before, after) =
+            (before.map_or(&none, |node| &node.images), after.map_or(&none, |node| &node.images));
+        for name in before.keys().filter(|name| !after.contains_key(*name)) {
+            match self.with_image.get_mut(name) {
+                Some(count @ 2..) => *count -= 1,
+                _ => _ = self.with_image.remove(name),
+            }
         }
+        for name in after.keys().filter(|name| !before.contains_key(*name)) {
+            *self.with_image.entry(name.clone()).or_default() += 1;
+        }
+    }
+
+    /// How many nodes have an image of this name.
+    pub fn with_image(&self, name: &str) -> u32 {
+        self.with_image.get(name).copied().unwrap_or(0)
     }
 
     /// Takes in one change of a pod.
@@ -179,8 +210,15 @@ impl Nodes {
         let counts = |pod: &&Pod| !pod.node.is_empty() && !pod.is_finished();
         let (before, after) = (before.filter(counts), after.filter(counts));
         let same = |one: &Pod, other: &Pod| {
-            (&one.node, &one.requests, &one.weight, &one.ports, one.has_pod_affinity)
-                == (&other.node, &other.requests, &other.weight, &other.ports, other.has_pod_affinity)
+            (&one.node, &one.requests, &one.weight, &one.ports, one.has_pod_affinity, one.priority)
+                == (
+                    &other.node,
+                    &other.requests,
+                    &other.weight,
+                    &other.ports,
+                    other.has_pod_affinity,
+                    other.priority,
+                )
         };
         if let (Some(before), Some(after)) = (before, after)
             && same(before, after)

@@ -8,6 +8,7 @@ use api::{Key, time};
 use imbl::{OrdMap, OrdSet};
 use state::{Change, Object};
 
+use crate::affinity::PodAffinities;
 use crate::labels::ByLabel;
 use crate::resources::Amounts;
 
@@ -260,6 +261,7 @@ pub struct Pods {
     by_node: OrdSet<(Arc<str>, Key)>,
     /// Those that no scheduler placed yet, of all schedulers.
     waiting: OrdSet<Key>,
+    affinities: PodAffinities,
 }
 
 impl Pods {
@@ -269,6 +271,7 @@ impl Pods {
         let before = self.rows.get(key).cloned();
         let after = (!change.deleted).then(|| Arc::new(Pod::of(&change.object)));
         self.by_label.fold(before.as_ref().map(|pod| &*pod.object), after.as_ref().map(|pod| &*pod.object));
+        self.affinities.fold(before.as_deref(), after.as_deref());
         let node =
             |pod: &Option<Arc<Pod>>| pod.as_ref().map_or_else(|| "".into(), |pod| Arc::clone(&pod.node));
         let (left, entered) = (node(&before), node(&after));
@@ -330,6 +333,11 @@ impl Pods {
     /// Pods without a node that are neither ended nor going, in key order.
     pub fn waiting(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.waiting.iter().filter_map(|key| self.rows.get(key))
+    }
+
+    /// What pods with a node say of pods near and far.
+    pub fn affinities(&self) -> &PodAffinities {
+        &self.affinities
     }
 
     /// How many there are.

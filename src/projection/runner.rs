@@ -187,9 +187,7 @@ impl Runner {
             }
             Facts::Applied(state, changes) => {
                 self.world.fold(state, &changes);
-                for change in changes.iter().filter(|change| !change.object.key.is_internal()) {
-                    self.wake(change, now_ms);
-                }
+                changes.iter().for_each(|change| self.wake(change, now_ms));
             }
         }
         self.queue.reached(self.world.state.revision(), now_ms);

@@ -15,6 +15,7 @@ use crate::labels::{matches, place};
 const SELECTING: &[(&str, Form)] = &[
     ("apps/deployments/", Form::LabelSelector),
     ("apps/replicasets/", Form::LabelSelector),
+    ("apps/statefulsets/", Form::LabelSelector),
     ("core/replicationcontrollers/", Form::Labels),
     ("core/services/", Form::Labels),
 ];

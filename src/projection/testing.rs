@@ -58,6 +58,12 @@ pub fn put(world: &mut World, object: Value) -> Key {
     key
 }
 
+/// Puts an internal record into a World.
+pub fn put_record(world: &mut World, key: &Key, record: &Value) {
+    let body = record.to_string().into_bytes().into();
+    apply(world, Write::Put { key: key.clone(), body, splice: None, meta: Meta::default() });
+}
+
 /// Takes an object out of a World.
 ///
 /// # Panics

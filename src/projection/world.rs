@@ -7,11 +7,16 @@ use serde::de::DeserializeOwned;
 use state::{Change, State};
 
 use crate::cache::Cache;
+use crate::definitions::{DEFINITIONS, Definitions};
+use crate::labels::ByLabel;
 use crate::nodes::{LEASES, NODES, Nodes};
 use crate::office::Office;
 use crate::owners::Owners;
 use crate::pods::{PODS, Pods};
 use crate::selectors::Selectors;
+
+/// What the keys of ReplicaSets begin with.
+const REPLICA_SETS: &str = "apps/replicasets/";
 
 /// One State, and indexes of exactly that State. Persistent like it: a clone is O(1), so what-if is a World held in
 /// hand and folded on.
@@ -27,6 +32,10 @@ pub struct World {
     pub owners: Owners,
     /// Who selects pods.
     pub selectors: Selectors,
+    /// ReplicaSets by label: those that nobody owns are looked for among them.
+    pub replica_sets: ByLabel,
+    /// What CustomResourceDefinitions make.
+    pub definitions: Definitions,
     /// What the leader alone knows.
     pub office: Office,
     typed: Arc<Cache>,
@@ -45,6 +54,7 @@ impl World {
             };
             world.index(&change);
         }
+        world.definitions = Definitions::of(&state);
         world.state = state;
         world
     }
@@ -53,6 +63,9 @@ impl World {
     pub fn fold(&mut self, state: State, changes: &[Change]) {
         for change in changes {
             self.index(change);
+        }
+        if changes.iter().any(|change| change.object.key.collection() == DEFINITIONS) {
+            self.definitions = Definitions::of(&state);
         }
         self.state = state;
     }
@@ -77,7 +90,13 @@ impl World {
                 }
             }
             _ if key.as_str().starts_with(LEASES) => self.office.hear(key.name()),
-            _ => self.selectors.fold(change),
+            collection => {
+                if collection == REPLICA_SETS {
+                    let after = (!change.deleted).then_some(&*change.object);
+                    self.replica_sets.fold(change.previous.as_deref(), after);
+                }
+                self.selectors.fold(change);
+            }
         }
     }
 

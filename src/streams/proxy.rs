@@ -37,17 +37,21 @@ pub struct Passage {
     backend: Upgraded,
 }
 
-/// Passes an upgrade request on over a new connection to its backend. The head goes as it is: whoever calls
-/// has taken credentials out of it and put the backend's path in.
+/// Passes an upgrade request on over a new connection to its backend. The head goes as it is,
+/// without a body: whoever calls has taken credentials out of it and put the backend's path in.
 ///
 /// # Errors
 /// When the request asks for no upgrade, or the backend neither switches protocols nor says with an error
 /// why not.
-pub async fn proxy_upgrade<S>(head: Parts, client: OnUpgrade, backend: S) -> Result<Proxied, Error>
+pub async fn proxy_upgrade<S>(mut head: Parts, client: OnUpgrade, backend: S) -> Result<Proxied, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     upgrade::wanted(&head.headers).map_err(|refusal| Error::Protocol(refusal.message))?;
+    // There is no body: a backend that waits for one would take it from what follows the upgrade.
+    for name in [CONTENT_LENGTH, TRANSFER_ENCODING] {
+        head.headers.remove(name);
+    }
     match exchange(backend, Request::from_parts(head, ())).await? {
         Answer::Switched(head, backend) => {
             let response = Response::from_parts(head, Bytes::new());

@@ -22,7 +22,9 @@ pub async fn serve(
 ) -> Result<Response<Body>, Refusal> {
     let all = of_pod(node, namespace, pod).await?;
     let sandbox = all.iter().find(|container| container.is_sandbox() && container.is_running());
-    let Some(sandbox) = sandbox else { return Err(not_found(&format!("pod {pod}_{namespace} does not run"))) };
+    let Some(sandbox) = sandbox else {
+        return Err(not_found(&format!("pod {pod}_{namespace} does not run")));
+    };
     let State::Running { pid, .. } = sandbox.state else { return Err(not_found("the pod does not run")) };
     let uid = sandbox.pod_key().map(|key| key.uid).unwrap_or_default();
     let forwarded = Pod { full_name: format!("{pod}_{namespace}"), uid };

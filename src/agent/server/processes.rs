@@ -84,7 +84,9 @@ async fn talk(session: Session, mut command: RemoteCommand) -> Result<i32, Engin
     };
     while let Some(piece) = output.next().await {
         let written = match (piece?, &mut command.stdout, &mut command.stderr) {
-            (Output::Stdout(bytes), Some(out), _) | (Output::Stderr(bytes), _, Some(out)) => out.write_all(&bytes).await,
+            (Output::Stdout(bytes), Some(out), _) | (Output::Stderr(bytes), _, Some(out)) => {
+                out.write_all(&bytes).await
+            }
             _ => Ok(()),
         };
         // The client took no more of it: the process may go on.

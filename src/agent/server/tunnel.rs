@@ -29,7 +29,8 @@ pub async fn serve(head: &Parts, upgrade: OnUpgrade) -> Response<Body> {
     env::spawn(async move {
         let carried = async {
             let _ = stream.set_nodelay(true);
-            let (mut inside, mut outside) = (stream, TokioIo::new(upgrade.await.map_err(std::io::Error::other)?));
+            let (mut inside, mut outside) =
+                (stream, TokioIo::new(upgrade.await.map_err(std::io::Error::other)?));
             tokio::io::copy_bidirectional(&mut outside, &mut inside).await
         };
         if let Err(error) = carried.await {

@@ -1,11 +1,14 @@
 //! `certificates.k8s.io/v1 CertificateSigningRequest`: a certificate that is asked for.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
-use x509_parser::prelude::FromDer as _;
+use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension};
+use x509_parser::x509::AttributeTypeAndValue;
 
 use crate::names;
 use crate::object::Object;
@@ -34,6 +37,10 @@ pub static KIND: Particular = Particular {
 };
 
 const SECONDS_MIN: i64 = 600;
+
+/// What a block of PEM says that it holds.
+const BLOCK: &str = "CERTIFICATE REQUEST";
+
 const LEGACY_SIGNER: &str = "kubernetes.io/legacy-unknown";
 
 const USAGES: &[&str] = &[
@@ -61,6 +68,66 @@ const USAGES: &[&str] = &[
     "signing",
     "timestamping",
 ];
+
+/// Whom a certificate is asked for, and under which names it is to be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The request, DER.
+    pub der: Vec<u8>,
+    /// The last common name, as Go takes it.
+    pub common_name: String,
+    /// Organizations, in order.
+    pub organizations: Vec<String>,
+    /// Host names.
+    pub hosts: Vec<String>,
+    /// Addresses.
+    pub addresses: Vec<IpAddr>,
+    /// How many e-mail addresses there are.
+    pub emails: usize,
+    /// How many URIs there are.
+    pub uris: usize,
+    /// Whether the subject says anything twice, or there are names of other sorts.
+    pub is_odd: bool,
+}
+
+/// Reads `spec.request`; `None`: it is no request.
+pub fn subject(base64: &str) -> Option<Subject> {
+    let bytes = STANDARD.decode(base64).ok()?;
+    let block = Pem::iter_from_buffer(&bytes).next()?.ok().filter(|block| block.label == BLOCK)?;
+    let (_, request) = X509CertificationRequest::from_der(&block.contents).ok()?;
+    let name = &request.certification_request_info.subject;
+    let text = |part: &AttributeTypeAndValue<'_>| part.as_str().map(str::to_owned);
+    let mut subject = Subject {
+        common_name: name.iter_common_name().last().map(text).transpose().ok()?.unwrap_or_default(),
+        organizations: name.iter_organization().map(text).collect::<Result<_, _>>().ok()?,
+        ..Subject::default()
+    };
+    let mut kinds: Vec<_> = name.iter_attributes().map(|part| part.attr_type().to_id_string()).collect();
+    let parts = kinds.len();
+    kinds.sort();
+    kinds.dedup();
+    subject.is_odd = kinds.len() < parts;
+    for extension in request.requested_extensions().into_iter().flatten() {
+        let ParsedExtension::SubjectAlternativeName(names) = extension else { continue };
+        for name in &names.general_names {
+            match name {
+                GeneralName::DNSName(host) => subject.hosts.push((*host).to_owned()),
+                GeneralName::IPAddress(bytes) => {
+                    match (<[u8; 4]>::try_from(*bytes), <[u8; 16]>::try_from(*bytes)) {
+                        (Ok(v4), _) => subject.addresses.push(v4.into()),
+                        (_, Ok(v6)) => subject.addresses.push(v6.into()),
+                        _ => return None,
+                    }
+                }
+                GeneralName::RFC822Name(_) => subject.emails += 1,
+                GeneralName::URI(_) => subject.uris += 1,
+                _ => subject.is_odd = true,
+            }
+        }
+    }
+    subject.der = block.contents;
+    Some(subject)
+}
 
 /// What a change goes through.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,7 +193,7 @@ pub fn validate_approval(new: Root<'_>, old: Root<'_>) {
 fn wrong_request(base64: &str) -> Option<&'static str> {
     let bytes = STANDARD.decode(base64).unwrap_or_default();
     let block = Pem::iter_from_buffer(&bytes).next().and_then(Result::ok);
-    let Some(block) = block.filter(|block| block.label == "CERTIFICATE REQUEST") else {
+    let Some(block) = block.filter(|block| block.label == BLOCK) else {
         return Some("PEM block type must be CERTIFICATE REQUEST");
     };
     match X509CertificationRequest::from_der(&block.contents) {

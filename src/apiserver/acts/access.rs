@@ -1,5 +1,7 @@
 //! May they? The reviews of `authorization.k8s.io`: the authorizer's own answer, as an object.
 
+use std::sync::Arc;
+
 use api::{FieldError, GroupResource, Object, Status};
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -7,18 +9,19 @@ use serde_json::{Value, json};
 use crate::chain::authorize::{self, Scope};
 use crate::errors::Failure;
 use crate::request::{ResourcePath, Target};
+use crate::server::Context;
 use crate::user::User;
 use crate::verbs::Call;
 
 /// Whether anybody may.
-pub(super) async fn anybody(call: Call, body: Object) -> Result<Response, Failure> {
+pub(super) async fn anybody(context: Arc<Context>, call: Call, body: Object) -> Result<Response, Failure> {
     let user = subject(&body);
     let errors = wrong_attributes(&body).into_iter().chain(wrong_user(&user)).collect();
-    answer(call, body, &user, errors)
+    answer(&context, call, body, &user, errors)
 }
 
 /// Whether anybody may in this namespace.
-pub(super) async fn local(call: Call, body: Object) -> Result<Response, Failure> {
+pub(super) async fn local(context: Arc<Context>, call: Call, body: Object) -> Result<Response, Failure> {
     let user = subject(&body);
     let mut errors = wrong_attributes(&body);
     errors.extend(wrong_user(&user));
@@ -31,14 +34,14 @@ pub(super) async fn local(call: Call, body: Object) -> Result<Response, Failure>
         let why = "disallowed on this kind of request";
         errors.push(FieldError::invalid("spec.nonResourceAttributes", shown(given), why));
     }
-    answer(call, body, &user, errors)
+    answer(&context, call, body, &user, errors)
 }
 
 /// Whether who asks may.
-pub(super) async fn own(call: Call, body: Object) -> Result<Response, Failure> {
+pub(super) async fn own(context: Arc<Context>, call: Call, body: Object) -> Result<Response, Failure> {
     let user = call.user.clone();
     let errors = wrong_attributes(&body);
-    answer(call, body, &user, errors)
+    answer(&context, call, body, &user, errors)
 }
 
 /// All that who asks may do in a namespace.
@@ -56,7 +59,11 @@ pub(super) async fn rules(call: Call, body: Object) -> Result<Response, Failure>
             Scope::Paths(paths) => others.push(json!({"verbs": verbs, "nonResourceURLs": paths})),
         }
     }
-    let status = json!({"resourceRules": resources, "nonResourceRules": others, "incomplete": false});
+    let mut status = json!({"resourceRules": resources, "nonResourceRules": others, "incomplete": false});
+    if call.user.node().is_some() {
+        status["incomplete"] = true.into();
+        status["evaluationError"] = "node authorizer does not support user rule resolution".into();
+    }
     super::answered(&call, body, status)
 }
 
@@ -68,7 +75,7 @@ fn member<'o>(body: &'o Object, name: &str) -> Option<&'o Value> {
 fn subject(body: &Object) -> User {
     let groups = member(body, "groups").and_then(Value::as_array).into_iter().flatten();
     let groups = groups.filter_map(Value::as_str).map(str::to_owned).collect();
-    User { name: body.text(&["spec", "user"]).to_owned(), groups, credential: None }
+    User { name: body.text(&["spec", "user"]).to_owned(), groups, ..User::default() }
 }
 
 /// A review is about a resource or about a path.
@@ -92,13 +99,23 @@ fn shown(attributes: &Value) -> Value {
     json!({"Path": text("path"), "Verb": text("verb")})
 }
 
-fn answer(call: Call, body: Object, user: &User, errors: Vec<FieldError>) -> Result<Response, Failure> {
+fn answer(
+    context: &Context,
+    call: Call,
+    body: Object,
+    user: &User,
+    errors: Vec<FieldError>,
+) -> Result<Response, Failure> {
     if !errors.is_empty() {
         // Nobody says which kind it is that is wrong.
         let kind = GroupResource { group: &call.row.group, resource: "" };
         return Err(Status::invalid(kind, "", &errors).into());
     }
-    let status = json!({"allowed": authorize::is_allowed(user, &target(&body))});
+    let status = match authorize::decide(user, &target(&body), &context.backend.moment().state) {
+        Ok(()) => json!({"allowed": true}),
+        Err(denied) if denied.reason.is_empty() => json!({"allowed": false}),
+        Err(denied) => json!({"allowed": false, "reason": denied.reason}),
+    };
     super::answered(&call, body, status)
 }
 
@@ -117,5 +134,18 @@ fn target(body: &Object) -> Target {
     });
     let within = if path.is_some() { "resourceAttributes" } else { "nonResourceAttributes" };
     let verb = body.text(&["spec", within, "verb"]).to_owned();
-    Target { verb: verb.into(), path: body.text(&["spec", within, "path"]).to_owned(), resource: path }
+    let path_text = body.text(&["spec", within, "path"]).to_owned();
+    Target { verb: verb.into(), path: path_text, resource: path, fields: fields(body) }
+}
+
+/// The fields that a review asks about to have one value.
+fn fields(body: &Object) -> Vec<(String, String)> {
+    let selector = member(body, "resourceAttributes").and_then(|of| of.get("fieldSelector"));
+    let terms = selector.and_then(|selector| selector.get("requirements")).and_then(Value::as_array);
+    let equal = terms.into_iter().flatten().filter(|term| term["operator"] == "In");
+    let pair = |term: &Value| match term["values"].as_array()?.as_slice() {
+        [value] => Some((term["key"].as_str()?.to_owned(), value.as_str()?.to_owned())),
+        _ => None,
+    };
+    equal.filter_map(pair).collect()
 }

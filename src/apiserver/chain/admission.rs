@@ -2,6 +2,7 @@
 //!
 //! Pure but for the clock: an old object, a new one and a moment in, a refusal or the object to store out.
 
+pub(crate) mod node_restriction;
 mod priority;
 mod runtime_class;
 mod taints;
@@ -11,7 +12,7 @@ use api::parts::Part;
 use api::status::Cause;
 use api::{Object, Resource, Status, time, validate, write};
 use base::env;
-use serde_json::Value;
+use serde_json::{Value, json};
 use state::State;
 
 use crate::definitions;
@@ -81,7 +82,11 @@ pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[
 ];
 
 /// Steps that refuse before an object is looked at, in this order.
-pub static FIRST_STEPS: &[(&str, ValidatingStep)] = &[("NamespaceLifecycle", namespace_lifecycle)];
+pub static FIRST_STEPS: &[(&str, ValidatingStep)] = &[
+    ("NamespaceLifecycle", namespace_lifecycle),
+    ("NodeRestriction", node_restriction::check),
+    ("CertificateSubjectRestriction", node_restriction::check_request),
+];
 
 /// Steps that refuse, in this order: the last word before the log. Quota comes last.
 pub static VALIDATING_STEPS: &[(&str, ValidatingStep)] =
@@ -117,6 +122,12 @@ fn name_requester(attempt: &Attempt<'_>, object: &mut Object) {
     if let Some(spec) = object.fields.get_mut("spec").and_then(Value::as_object_mut) {
         spec.insert("username".to_owned(), attempt.user.name.as_str().into());
         spec.insert("groups".to_owned(), attempt.user.groups.clone().into());
+        if !attempt.user.uid.is_empty() {
+            spec.insert("uid".to_owned(), attempt.user.uid.as_str().into());
+        }
+        if !attempt.user.extra.is_empty() {
+            spec.insert("extra".to_owned(), json!(attempt.user.extra));
+        }
     }
 }
 
@@ -206,8 +217,6 @@ fn namespace_lifecycle(attempt: &Attempt<'_>, _: Option<&Object>) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn meddle(_: &Attempt<'_>, secret: &mut Object) -> Result<(), Status> {
@@ -259,7 +268,8 @@ mod tests {
             "RuntimeClass",
         ];
         assert_eq!(names(MUTATING_STEPS), mutating);
-        assert_eq!(names(FIRST_STEPS), ["NamespaceLifecycle"]);
+        let first = ["NamespaceLifecycle", "NodeRestriction", "CertificateSubjectRestriction"];
+        assert_eq!(names(FIRST_STEPS), first);
         assert_eq!(names(VALIDATING_STEPS), ["Priority", "RuntimeClass"]);
     }
 }

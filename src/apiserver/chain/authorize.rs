@@ -2,11 +2,16 @@
 //! are; everybody may ask for health and version. The rules are those of the roles that a cluster of Kubernetes has
 //! from its beginning.
 
-use api::{GroupResource, Status};
+mod node;
+mod own_requests;
+pub(crate) mod pods;
 
-use super::Incoming;
+use api::{GroupResource, Status};
+use state::State;
+
+use super::{Incoming, Refused};
 use crate::request::{ResourcePath, Target};
-use crate::user::{AUTHENTICATED, MASTERS, UNAUTHENTICATED, User};
+use crate::user::{AUTHENTICATED, BOOTSTRAPPERS, MASTERS, NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED, User};
 
 /// What members of groups may do.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +33,10 @@ pub enum Scope {
     Paths(&'static [&'static str]),
 }
 
-/// All that anybody may do.
+/// The group of requests for certificates.
+const CERTIFICATES: &str = "certificates.k8s.io";
+
+/// All that anybody may do by being in a group.
 static RULES: &[Rule] = &[
     // cluster-admin
     Rule { subjects: &[MASTERS], verbs: &["*"], on: Scope::Resources(&["*"], &["*"]) },
@@ -65,6 +73,32 @@ static RULES: &[Rule] = &[
             "/version/",
         ]),
     },
+    // Clients that know several masters learn of new ones.
+    Rule { subjects: &[AUTHENTICATED], verbs: &["get"], on: Scope::Paths(&["/keelson/v1/masters"]) },
+    // system:service-account-issuer-discovery
+    Rule {
+        subjects: &[SERVICE_ACCOUNTS],
+        verbs: &["get"],
+        on: Scope::Paths(&["/.well-known/openid-configuration", "/openid/v1/jwks"]),
+    },
+    // system:node-bootstrapper; who made a request may read it, see `own_requests`.
+    Rule {
+        subjects: &[BOOTSTRAPPERS],
+        verbs: &["create"],
+        on: Scope::Resources(&[CERTIFICATES], &["certificatesigningrequests"]),
+    },
+    // What is approved by itself: system:certificates.k8s.io:certificatesigningrequests:nodeclient...
+    Rule {
+        subjects: &[BOOTSTRAPPERS],
+        verbs: &["create"],
+        on: Scope::Resources(&[CERTIFICATES], &["certificatesigningrequests/nodeclient"]),
+    },
+    // ...and :selfnodeclient
+    Rule {
+        subjects: &[NODES],
+        verbs: &["create"],
+        on: Scope::Resources(&[CERTIFICATES], &["certificatesigningrequests/selfnodeclient"]),
+    },
     // system:public-info-viewer
     Rule {
         subjects: &[AUTHENTICATED, UNAUTHENTICATED],
@@ -100,17 +134,59 @@ fn has(list: &[&str], word: &str) -> bool {
     list.iter().any(|one| *one == "*" || *one == word)
 }
 
-pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Status> {
+/// A no.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Denied {
+    /// What there is to say beside that no rule allows it; mostly nothing.
+    pub reason: String,
+    /// Whether something was missing that another master may know already.
+    pub may_change: bool,
+}
+
+impl Denied {
+    /// For a reason that stays.
+    fn settled(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), may_change: false }
+    }
+
+    /// Because something is not there.
+    fn missing(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), may_change: true }
+    }
+}
+
+pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Refused> {
     let target = incoming.target;
-    if is_allowed(&user, target) { Ok(user) } else { Err(refusal(&user, target)) }
+    match decide(&user, target, incoming.state) {
+        Ok(()) => Ok(user),
+        Err(denied) => {
+            let status = refusal(&user, target, &denied.reason);
+            Err(Refused { status, may_change: denied.may_change })
+        }
+    }
+}
+
+/// Decides whether a user may do this, as things are in `state`.
+///
+/// # Errors
+/// When not.
+pub fn decide(user: &User, target: &Target, state: &State) -> Result<(), Denied> {
+    if rules(user).any(|rule| rule.allows(target)) {
+        return Ok(());
+    }
+    let as_node = match user.node() {
+        Some(node) => node::decide(node, target, state),
+        None => Err(Denied::default()),
+    };
+    as_node.or_else(|denied| own_requests::decide(user, target, state).unwrap_or(Err(denied)))
 }
 
 /// Whether a user may do this.
-pub fn is_allowed(user: &User, target: &Target) -> bool {
-    rules(user).any(|rule| rule.allows(target))
+pub fn is_allowed(user: &User, target: &Target, state: &State) -> bool {
+    decide(user, target, state).is_ok()
 }
 
-/// All that a user may do.
+/// All that a user may do whatever is in the cluster.
 pub fn rules(user: &User) -> impl Iterator<Item = &'static Rule> {
     RULES.iter().filter(|rule| rule.subjects.iter().any(|group| user.is_in(group)))
 }
@@ -120,14 +196,15 @@ fn resource_text(ResourcePath { resource, subresource, .. }: &ResourcePath) -> S
     if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") }
 }
 
-fn refusal(user: &User, target: &Target) -> Status {
+fn refusal(user: &User, target: &Target, reason: &str) -> Status {
     let name = &user.name;
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let Some(path) = &target.resource else {
         let nothing = GroupResource { group: "", resource: "" };
         return Status::forbidden(
             nothing,
             "",
-            &format!("User {name:?} cannot {} path {:?}", target.verb, target.path),
+            &format!("User {name:?} cannot {} path {:?}{reason}", target.verb, target.path),
         );
     };
     let ResourcePath { group, namespace, resource, .. } = path;
@@ -138,19 +215,21 @@ fn refusal(user: &User, target: &Target) -> Status {
         format!("in the namespace {namespace:?}")
     };
     let why = format!(
-        "User {name:?} cannot {} resource {resource_text:?} in API group {group:?} {place}",
+        "User {name:?} cannot {} resource {resource_text:?} in API group {group:?} {place}{reason}",
         target.verb
     );
-    Status::forbidden(GroupResource { group, resource }, &path.name, &why)
+    Status::forbidden(GroupResource { group, resource }, target.name(), &why)
 }
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue, Method};
+    use state::State;
 
     use super::{is_allowed, rules};
     use crate::chain::{Incoming, admit_request};
     use crate::request::{Query, Target};
+    use crate::tokens::Tokens;
     use crate::user::{MASTERS, Peer, User};
 
     fn check(
@@ -164,10 +243,17 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse().expect("name"), HeaderValue::from_static(value)))
             .collect();
-        let incoming = Incoming { peer: &Peer(peer), headers: &headers, target: &target };
+        let (tokens, state) = (Tokens::default(), State::default());
+        let incoming = Incoming {
+            peer: &Peer(peer),
+            headers: &headers,
+            target: &target,
+            tokens: &tokens,
+            state: &state,
+        };
         let given = admit_request(&incoming)
             .map(|user| user.name)
-            .map_err(|status| format!("{} {}", status.code, status.message));
+            .map_err(|refused| format!("{} {}", refused.status.code, refused.status.message));
         assert_eq!(given.as_deref().map_err(String::as_str), expect);
     }
 
@@ -229,8 +315,9 @@ mod tests {
     #[test]
     fn who_may_create_what() {
         let jane = User::authenticated("jane", []);
-        let may =
-            |user: &User, path: &str| is_allowed(user, &Target::of(&Method::POST, path, &Query::default()));
+        let may = |user: &User, path: &str| {
+            is_allowed(user, &Target::of(&Method::POST, path, &Query::default()), &State::default())
+        };
         let reviews = "/apis/authorization.k8s.io/v1";
         assert!(may(&jane, &format!("{reviews}/selfsubjectaccessreviews")));
         assert!(may(&jane, &format!("{reviews}/selfsubjectrulesreviews")));

@@ -4,7 +4,7 @@ use api::field_error::quoted;
 use api::{GroupResource, Status};
 use http::HeaderMap;
 
-use super::Incoming;
+use super::{Incoming, Refused};
 use crate::user::{MASTERS, User};
 
 const USER: &str = "impersonate-user";
@@ -12,13 +12,13 @@ const GROUP: &str = "impersonate-group";
 const UID: &str = "impersonate-uid";
 const EXTRA: &str = "impersonate-extra-";
 
-pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Status> {
+pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Refused> {
     let headers = incoming.headers;
     let names = values(headers, USER);
     let Some(name) = names.first().filter(|name| !name.is_empty()) else {
         return nameless(headers).map_or(Ok(user), |wanted| {
             let why = format!("requested {wanted} without impersonating a user name");
-            Err(Status::bad_request(why))
+            Err(Status::bad_request(why).into())
         });
     };
     if !user.is_in(MASTERS) {
@@ -27,7 +27,7 @@ pub(super) fn step(incoming: &Incoming<'_>, user: User) -> Result<User, Status> 
             "User {:?} cannot impersonate resource \"users\" in API group \"\" at the cluster scope",
             user.name
         );
-        return Err(Status::forbidden(users, name, &why));
+        return Err(Status::forbidden(users, name, &why).into());
     }
     Ok(User::authenticated(name, values(headers, GROUP)))
 }

@@ -248,7 +248,8 @@ async fn reviews_answer_and_store_nothing() {
     let rules = may(&format!("{of}/selfsubjectrulesreviews"), json!({"namespace": "default"})).await;
     assert_eq!(rules.body["status"]["resourceRules"][0]["verbs"], json!(["*"]));
     let token = may("/apis/authentication.k8s.io/v1/tokenreviews", json!({"token": "t"})).await;
-    assert_eq!((token.code, &token.body["status"]), (201, &json!({"user": {}})));
+    let nobodys = json!({"user": {}, "error": "invalid bearer token"});
+    assert_eq!((token.code, &token.body["status"]), (201, &nobodys));
     assert_eq!(api.get(&of_anybody).await.code, 405);
 }
 

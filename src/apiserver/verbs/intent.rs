@@ -14,7 +14,7 @@ use state::{Guard, State, Write};
 use super::create::Owners;
 use super::patch::Attempt;
 use super::write::{Decision, Plan};
-use super::{Call, create, delete, update};
+use super::{Call, Upgrade, create, delete, update};
 use crate::acts::binding;
 use crate::definitions::{self, Registry};
 use crate::request::{Query, ResourcePath};
@@ -171,5 +171,7 @@ fn call(actor: &User, row: &Arc<Resource>, namespace: &str, name: &str, subresou
         user_agent: manager.to_owned(),
         body: Bytes::new(),
         is_create: false,
+        head: Arc::default(),
+        upgrade: Upgrade::default(),
     }
 }

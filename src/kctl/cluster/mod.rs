@@ -3,6 +3,7 @@
 mod add;
 mod remove;
 mod status;
+mod token;
 mod transfer;
 mod verify;
 mod view;
@@ -21,6 +22,8 @@ pub enum Verb {
     Remove(remove::Args),
     /// Show the masters, who leads, and how far each has come.
     Status(status::Args),
+    /// Print the command line that adds a node.
+    Token,
     /// Hand leadership to another master.
     Transfer(transfer::Args),
     /// Compare the state of all masters at one log index.
@@ -34,6 +37,7 @@ impl Verb {
             Self::Add(args) => add::run(args, masters).await,
             Self::Remove(args) => remove::run(&args, masters).await,
             Self::Status(args) => status::run(&args, masters).await,
+            Self::Token => token::run(masters).await,
             Self::Transfer(args) => transfer::run(&args, masters).await,
             Self::Verify => verify::run(masters).await,
         }

@@ -30,6 +30,8 @@ pub fn for_masters(cluster: Handle) -> Router {
         .route("/keelson/v1/cluster/members/{name}/admit", post(admit))
         .route("/keelson/v1/cluster/members/{name}/remove", post(remove))
         .route("/keelson/v1/cluster/transfer", post(transfer))
+        .route("/keelson/v1/masters", get(masters))
+        .route("/keelson/v1/node-tokens", post(issue_node_token))
         .route("/keelson/v1/tokens", post(issue_token))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(cluster)
@@ -38,9 +40,21 @@ pub fn for_masters(cluster: Handle) -> Router {
 /// Paths for anybody: what they ask for is guarded by a token.
 pub fn for_anybody(cluster: Handle) -> Router {
     Router::new()
+        .route("/keelson/v1/authority", get(authority))
         .route("/keelson/v1/join", post(join))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(cluster)
+}
+
+/// The certificate that all of the cluster's are signed with: no secret.
+async fn authority(State(cluster): State<Handle>) -> Response {
+    let pem = cluster.authority.certificate_pem().to_owned();
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response()
+}
+
+/// Who the masters are: for agents, which learn of new ones by it.
+async fn masters(State(cluster): State<Handle>) -> Response {
+    Json(cluster.masters()).into_response()
 }
 
 async fn view(State(cluster): State<Handle>) -> Response {
@@ -102,6 +116,10 @@ async fn transfer(State(cluster): State<Handle>, Query(transfer): Query<Transfer
 
 async fn issue_token(State(cluster): State<Handle>) -> Response {
     answer(cluster.issue_token().await)
+}
+
+async fn issue_node_token(State(cluster): State<Handle>) -> Response {
+    answer(cluster.issue_node_token().await)
 }
 
 async fn join(State(cluster): State<Handle>, body: Bytes) -> Response {

@@ -15,14 +15,18 @@ pub mod records;
 pub mod status;
 pub mod view;
 
+pub use status::leader_url;
+
 use std::sync::Arc;
 
+use apiserver::certificates::{Order, Signer};
 use base::env;
 use base::ids::{ClusterId, NodeId, RequestId};
 use raft::transport::tls::peer_common_name;
 use replica::Replica;
 use state::{Outcome, Stamp, Txn};
 
+use crate::node_token::{NODE_TOKEN_LIFETIME_MS, NodeToken};
 use crate::pki::Authority;
 use crate::token::{Token, TokenRecord};
 
@@ -111,9 +115,35 @@ impl Cluster {
         Err(too_busy())
     }
 
+    /// Makes a fresh token that lets agents join.
+    pub async fn issue_node_token(&self) -> Result<view::IssuedToken, ClusterError> {
+        for _ in 0..TRIES_MAX {
+            let token = NodeToken::random(self.authority.hash());
+            let expires_ms = env::wall_ms() + NODE_TOKEN_LIFETIME_MS;
+            let txn = apiserver::bootstrap::agent_token(&token.id, &token.secret, expires_ms);
+            match self.replica.propose(txn).await?.outcome {
+                Outcome::Committed { .. } => {
+                    return Ok(view::IssuedToken { token: token.to_string(), expires_ms });
+                }
+                // The id is taken.
+                Outcome::Refused(_) => {}
+                Outcome::Invalid { reason } => return Err(ClusterError::Refused(reason)),
+            }
+        }
+        Err(too_busy())
+    }
+
     /// Records a token; fine when it already is.
     pub async fn record_token(&self, token: &Token, record: &TokenRecord) -> Result<(), ClusterError> {
         self.write(vec![records::fresh(records::TOKENS, &token.credential().id, record)]).await.map(drop)
+    }
+}
+
+impl Signer for Cluster {
+    fn sign(&self, order: &Order, now_ms: u64) -> Result<String, String> {
+        self.authority
+            .ordered(order, now_ms)
+            .map_err(|error| crate::failure::chain(&anyhow::Error::new(error)))
     }
 }
 

@@ -1,15 +1,19 @@
 //! Who the members are and how they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use apiserver::server::LeaderUrl;
 use base::env;
 use base::ids::NodeId;
 use futures::future::join_all;
+use http::HeaderValue;
+use parking_lot::Mutex;
 use raft::Membership;
 use replica::PeerStatus;
 
-use super::Cluster;
-use super::view::{ClusterView, MemberView, Role};
+use super::view::{ClusterView, MastersView, MemberView, Role};
+use super::{Cluster, Handle};
 
 /// How long a member may take to tell how it is. A dead one must not hold up the rest.
 const PEER_DEADLINE: Duration = Duration::from_secs(1);
@@ -29,10 +33,37 @@ impl Cluster {
         view(&self.id.to_string(), &membership, leader, term, &answers)
     }
 
+    /// Where the masters that vote serve their API, and which of them leads.
+    pub fn masters(&self) -> MastersView {
+        let raft = self.replica.raft();
+        let membership = raft.membership();
+        let leader = raft.leadership().borrow().leader;
+        let voting = membership.members.iter().filter(|(node, _)| membership.voters.contains(node));
+        MastersView {
+            masters: voting.map(|(_, member)| member.api.clone()).collect(),
+            leader: leader.and_then(|node| membership.members.get(&node)).map(|member| member.api.clone()),
+        }
+    }
+
     async fn ask(&self, node: NodeId) -> (NodeId, Option<PeerStatus>) {
         let status = env::timeout(PEER_DEADLINE, self.replica.peer_status(node)).await;
         (node, status.ok().flatten())
     }
+}
+
+/// Tells who leads, for the headers of answers. Reads the members only when the leader changes.
+pub fn leader_url(cluster: Handle) -> LeaderUrl {
+    let known: Mutex<(Option<NodeId>, Option<HeaderValue>)> = Mutex::default();
+    Arc::new(move || {
+        let raft = cluster.replica.raft();
+        let leader = raft.leadership().borrow().leader;
+        let mut known = known.lock();
+        if known.0 != leader || known.1.is_none() {
+            let member = leader.and_then(|node| raft.membership().members.get(&node).cloned());
+            *known = (leader, member.and_then(|member| HeaderValue::from_str(&member.api).ok()));
+        }
+        known.1.clone()
+    })
 }
 
 fn view(

@@ -17,6 +17,15 @@ pub struct ClusterView {
     pub members: Vec<MemberView>,
 }
 
+/// `GET /keelson/v1/masters`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MastersView {
+    /// The API of each: `https://HOST:PORT`.
+    pub masters: Vec<String>,
+    /// The leader's; `null` while nobody leads.
+    pub leader: Option<String>,
+}
+
 /// One member, as another sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberView {
@@ -56,10 +65,10 @@ pub struct HashView {
     pub hash: String,
 }
 
-/// `POST /keelson/v1/tokens`
+/// `POST /keelson/v1/tokens` and `POST /keelson/v1/node-tokens`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuedToken {
-    /// For `keelson server --join ADDRESS --token TOKEN`.
+    /// For `keelson server --join ADDRESS --token TOKEN`, or for `keelson agent --server ADDRESS --token TOKEN`.
     pub token: String,
     /// When it ends. Milliseconds since the epoch.
     pub expires_ms: u64,

@@ -119,3 +119,6 @@ fn admit(headers: &Headers) -> Result<(), String> {
         None => Err("\"streamType\" header is required".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use http::Response;
 use http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{
@@ -66,10 +66,16 @@ enum Protocol {
 /// A client whose request is being upgraded.
 #[derive(Debug)]
 pub struct Accepted {
+    agreed: Agreed,
+    upgrade: OnUpgrade,
+}
+
+/// What a client wants, and how.
+#[derive(Debug)]
+struct Agreed {
     protocol: Protocol,
     verb: Verb,
     options: Options,
-    upgrade: OnUpgrade,
 }
 
 /// Agrees with a client on how streams are carried.
@@ -97,7 +103,7 @@ pub fn accept(
             (Protocol::WebSocket { codec, framing, has_status }, response)
         }
     };
-    Ok((response, Accepted { protocol, verb, options, upgrade }))
+    Ok((response, Accepted { agreed: Agreed { protocol, verb, options }, upgrade }))
 }
 
 /// The client's streams before anybody has them, by channel.
@@ -115,7 +121,7 @@ struct Kept {
 impl Accepted {
     /// What the client asked for.
     pub fn options(&self) -> &Options {
-        &self.options
+        &self.agreed.options
     }
 
     /// Runs once the answer is sent. `handler` returns the command's exit code, or why it has none; it is
@@ -128,8 +134,19 @@ impl Accepted {
         H: FnOnce(RemoteCommand) -> F,
         F: Future<Output = Result<i32, String>>,
     {
-        let Self { protocol, verb, options, upgrade } = self;
-        let stream = TokioIo::new(upgrade.await?);
+        let stream = TokioIo::new(self.upgrade.await?);
+        self.agreed.run(stream, handler).await
+    }
+}
+
+impl Agreed {
+    async fn run<S, F, H>(self, stream: S, handler: H) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        H: FnOnce(RemoteCommand) -> F,
+        F: Future<Output = Result<i32, String>>,
+    {
+        let Self { protocol, verb, options } = self;
         let written = |outcome: &Result<i32, String>, has_status: bool| {
             outcome::written(verb, &options, outcome, has_status)
         };
@@ -233,3 +250,6 @@ where
     driver.during(kept.error.write_all(&written(&outcome))).await??;
     driver.close().await
 }
+
+#[cfg(test)]
+mod tests;

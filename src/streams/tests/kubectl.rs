@@ -1,8 +1,10 @@
 //! Real kubectls against the servers of this crate: the oldest one that only knows SPDY, and the newest.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::env;
@@ -18,14 +20,22 @@ const OLD: &str = "kubectl.1.27";
 /// With these, newer ones ask for SPDY as well.
 const WITHOUT_WEB_SOCKET: [(&str, &str); 2] =
     [("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false"), ("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")];
+type Variables = &'static [(&'static str, &'static str)];
 /// Long enough for a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A node whose pods are this machine: commands are its own.
-#[derive(Clone)]
-struct Machine;
+#[derive(Clone, Default)]
+struct Machine {
+    /// What clients asked to go over to.
+    asked: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl common::Node for Machine {
+    fn asked(&self, upgrade: &str) {
+        self.asked.lock().expect("no test has panicked with it").insert(upgrade.to_owned());
+    }
+
     async fn run(&self, command: RemoteCommand, options: Options) -> Result<i32, String> {
         // The pod's own process, to which an attach goes.
         let attached = ["sh".to_owned(), "-c".to_owned(), "echo attached; cat".to_owned()];
@@ -83,7 +93,7 @@ impl common::Node for Machine {
 #[derive(Clone, Debug)]
 struct Kubectl {
     program: PathBuf,
-    variables: &'static [(&'static str, &'static str)],
+    variables: Variables,
     server: SocketAddr,
     home: PathBuf,
 }
@@ -128,24 +138,28 @@ async fn with_each<F: Future<Output = ()>>(check: impl Fn(Kubectl) -> F) {
         eprintln!("skipped: there is no kubectl on this machine");
         return;
     }
-    for (program, variables) in found {
+    for (program, variables, upgrade) in found {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback");
         let server = listener.local_addr().expect("bound");
         let home = tempfile::tempdir().expect("a directory");
+        let machine = Machine::default();
+        let asked = Arc::clone(&machine.asked);
         let serving = env::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("loopback");
-                env::spawn(common::serve(stream, Machine));
+                env::spawn(common::serve(stream, machine.clone()));
             }
         });
         check(Kubectl { program, variables, server, home: home.path().to_owned() }).await;
         serving.abort();
+        let asked = asked.lock().expect("no test has panicked with it").clone();
+        assert_eq!(asked, BTreeSet::from([upgrade.to_owned()]));
     }
 }
 
 /// The first kubectl of the search path, with WebSocket and without, and the old one where it lies beside
-/// one of them.
-fn programs() -> Vec<(PathBuf, &'static [(&'static str, &'static str)])> {
+/// one of them; with each what it is to ask for.
+fn programs() -> Vec<(PathBuf, Variables, &'static str)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found: Vec<PathBuf> = std::env::split_paths(&path)
         .filter_map(|folder| folder.join("kubectl").canonicalize().ok())
@@ -156,10 +170,11 @@ fn programs() -> Vec<(PathBuf, &'static [(&'static str, &'static str)])> {
         eprintln!("skipped in part: there is no {OLD}");
     }
     let newest = found.first().cloned();
-    let both = newest
-        .iter()
-        .flat_map(|program| [(program.clone(), &[][..]), (program.clone(), &WITHOUT_WEB_SOCKET[..])]);
-    both.chain(old.map(|old| (old, &[][..]))).collect()
+    let spdy = "SPDY/3.1";
+    let with = newest.clone().map(|program| (program, &[][..], "websocket"));
+    let without = newest.map(|program| (program, &WITHOUT_WEB_SOCKET[..], spdy));
+    let old = old.map(|program| (program, &[][..], spdy));
+    [with, without, old].into_iter().flatten().collect()
 }
 
 fn bytes(count: usize) -> Vec<u8> {

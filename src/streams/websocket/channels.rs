@@ -239,3 +239,77 @@ fn is_in_order(reason: Option<CloseFrame>) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base::env;
+    use futures::SinkExt;
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    fn any_framing() -> impl Strategy<Value = (Codec, Framing)> {
+        let framing = prop_oneof![
+            any::<bool>().prop_map(|has_close_signal| Framing::Channels { has_close_signal }),
+            Just(Framing::Bare),
+        ];
+        (prop_oneof![Just(Codec::Binary), Just(Codec::Base64)], framing)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn no_message_makes_a_server_panic(
+            framing in any_framing(),
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..20),
+        ) {
+            env::simulate(1, async move {
+                let (near, far) = tokio::io::duplex(1000);
+                let (driver, channels) = Channels::begin(far, Role::Server, framing, 2, Some(0)).await;
+                let mut client = super::super::over(near, Role::Client).await;
+                let serving = env::spawn(driver);
+                for message in messages {
+                    // A message that is none may have ended the connection.
+                    let _ = client.send(Message::binary(message)).await;
+                }
+                drop(client);
+                let _ = serving.await.expect("it does not panic");
+                for mut channel in channels {
+                    let mut bytes = Vec::new();
+                    let _ = channel.read_to_end(&mut bytes).await;
+                }
+            });
+        }
+
+        #[test]
+        fn bytes_arrive_in_order_whatever_the_framing(
+            framing in any_framing(),
+            capacity in 1..3000_usize,
+            writes in proptest::collection::vec(0..5000_usize, 0..20),
+        ) {
+            env::simulate(1, async move {
+                let (near, far) = tokio::io::duplex(capacity);
+                let (server, mut to) = Channels::begin(far, Role::Server, framing, 1, Some(0)).await;
+                let (client, mut from) = Channels::begin(near, Role::Client, framing, 1, None).await;
+                env::spawn(client);
+                let (mut writer, mut reader) = (to.remove(0), from.remove(0));
+                let reading = env::spawn(async move {
+                    let mut bytes = Vec::new();
+                    reader.read_to_end(&mut bytes).await.map(|_| bytes)
+                });
+                let mut server = server;
+                let mut sent = Vec::new();
+                for count in writes {
+                    let bytes: Vec<u8> = (0..count).map(|byte| (byte + sent.len()) as u8).collect();
+                    let written = tokio::io::AsyncWriteExt::write_all(&mut writer, &bytes);
+                    server.during(written).await.expect("open").expect("open");
+                    sent.extend(bytes);
+                }
+                drop(writer);
+                server.close().await.expect("in order");
+                assert_eq!(reading.await.expect("ends").expect("in order"), sent);
+            });
+        }
+    }
+}

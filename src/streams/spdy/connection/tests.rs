@@ -30,6 +30,16 @@ async fn open(opener: &Opener, server: &mut Server) -> (Pipe, Pipe) {
     (near, server.recv().await.expect("it arrives").pipe)
 }
 
+/// Runs on virtual time, and for no longer than a day of it: pings would keep what hangs alive for ever.
+fn simulate<F: Future>(future: F) -> F::Output {
+    simulate_from(1, future)
+}
+
+fn simulate_from<F: Future>(seed: u64, future: F) -> F::Output {
+    let day = Duration::from_secs(24 * 60 * 60);
+    env::simulate(seed, async { env::timeout(day, future).await.expect("it ends") })
+}
+
 /// Lets everything happen that can without further input.
 async fn settle() {
     env::sleep(Duration::from_millis(1)).await;
@@ -83,7 +93,7 @@ impl Raw {
 
 #[test]
 fn each_direction_of_a_stream_ends_by_itself() {
-    env::simulate(1, async {
+    simulate(async {
         let (opener, mut server, _) = connected(64);
         let (mut near, mut far) = open(&opener, &mut server).await;
         near.write_all(b"question").await.expect("open");
@@ -103,7 +113,7 @@ fn each_direction_of_a_stream_ends_by_itself() {
 
 #[test]
 fn a_dropped_writer_ends_its_direction_and_a_dropped_reader_takes_what_comes() {
-    env::simulate(1, async {
+    simulate(async {
         let (opener, mut server, pipes) = connected(64);
         let (near, far) = open(&opener, &mut server).await;
         let (near_reader, mut near_writer) = near.into_split();
@@ -125,7 +135,7 @@ fn a_dropped_writer_ends_its_direction_and_a_dropped_reader_takes_what_comes() {
 
 #[test]
 fn a_slow_reader_stops_its_writer_and_no_other_stream() {
-    env::simulate(1, async {
+    simulate(async {
         let (opener, mut server, pipes) = connected(4096);
         let (mut slow_near, mut slow_far) = open(&opener, &mut server).await;
         let (mut near, mut far) = open(&opener, &mut server).await;
@@ -151,7 +161,7 @@ fn a_slow_reader_stops_its_writer_and_no_other_stream() {
 
 #[test]
 fn a_peer_that_keeps_no_windows_is_stopped_by_not_being_read() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(4096);
         let (mut server, pipes) = served(far);
         let mut raw = Raw::new(near);
@@ -176,7 +186,7 @@ fn a_peer_that_keeps_no_windows_is_stopped_by_not_being_read() {
 
 #[test]
 fn a_peer_that_gives_no_room_is_sent_everything_until_it_shows_that_it_keeps_windows() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(1 << 20);
         let (mut server, _) = served(far);
         let mut raw = Raw::new(near);
@@ -198,7 +208,7 @@ fn a_peer_that_gives_no_room_is_sent_everything_until_it_shows_that_it_keeps_win
 
 #[test]
 fn what_a_peer_must_not_open_is_reset_and_its_pings_come_back() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(1 << 20);
         let (_server, pipes) = served(far);
         let mut raw = Raw::new(near);
@@ -225,7 +235,7 @@ fn what_a_peer_must_not_open_is_reset_and_its_pings_come_back() {
 
 #[test]
 fn a_peer_that_asks_without_reading_is_not_read_any_more() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(1024);
         let (_server, _) = served(far);
         let mut raw = Raw::new(near);
@@ -240,7 +250,7 @@ fn a_peer_that_asks_without_reading_is_not_read_any_more() {
 
 #[test]
 fn a_reset_is_an_error_for_readers_and_writers() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(4096);
         let (mut server, _) = served(far);
         let mut raw = Raw::new(near);
@@ -257,7 +267,7 @@ fn a_reset_is_an_error_for_readers_and_writers() {
 
 #[test]
 fn a_refused_stream_is_an_error_for_who_opened_it() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(4096);
         let (driver, opener) = client(near);
         env::spawn(driver);
@@ -270,7 +280,7 @@ fn a_refused_stream_is_an_error_for_who_opened_it() {
 
 #[test]
 fn closing_sends_what_was_written_says_goodbye_and_waits_for_the_peer() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(512);
         let (mut driver, mut server) = super::server(far, Box::new(|_| Ok(())));
         let mut raw = Raw::new(near);
@@ -299,7 +309,7 @@ fn closing_sends_what_was_written_says_goodbye_and_waits_for_the_peer() {
 
 #[test]
 fn a_connection_that_breaks_is_no_end_in_order() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(4096);
         let (mut server, _) = served(far);
         let mut raw = Raw::new(near);
@@ -316,7 +326,7 @@ fn a_connection_that_breaks_is_no_end_in_order() {
 
 #[test]
 fn an_idle_connection_ends_and_a_clients_pings_keep_it() {
-    env::simulate(1, async {
+    simulate(async {
         let (near, far) = tokio::io::duplex(4096);
         let (driver, _incoming) = super::server(far, Box::new(|_| Ok(())));
         let ended = env::spawn(driver).await.expect("ends").expect_err("idle");
@@ -333,7 +343,7 @@ fn an_idle_connection_ends_and_a_clients_pings_keep_it() {
 
 #[test]
 fn a_client_that_nobody_uses_any_more_closes() {
-    env::simulate(1, async {
+    simulate(async {
         let (opener, mut server, _) = connected(4096);
         let (near, far) = open(&opener, &mut server).await;
         drop(opener);
@@ -352,7 +362,7 @@ proptest! {
         writes in proptest::collection::vec((0..3_usize, 0..5000_usize), 1..40),
         seed in any::<u64>(),
     ) {
-        env::simulate(seed, async move {
+        simulate_from(seed, async move {
             let (opener, mut server, _) = connected(capacity);
             let (mut writers, mut readers) = (Vec::new(), Vec::new());
             for _ in 0..3 {

@@ -21,6 +21,8 @@ pub trait Node: Clone + Send + Sync + 'static {
         command: RemoteCommand,
         options: Options,
     ) -> impl Future<Output = Result<i32, String>> + Send;
+    /// Learns what a client asks to go over to.
+    fn asked(&self, _upgrade: &str) {}
     /// Connects to a port.
     fn connect(&self, port: u16) -> impl Future<Output = Result<tokio::io::DuplexStream, String>> + Send;
 }
@@ -45,6 +47,7 @@ pub fn answer<N: Node>(mut request: Request<Incoming>, node: N) -> Response<Byte
     let upgrade = hyper::upgrade::on(&mut request);
     let head = request.into_parts().0;
     let path = head.uri.path().to_owned();
+    head.headers.get("upgrade").into_iter().for_each(|to| node.asked(to.to_str().expect("text")));
     let answered = match path.rsplit('/').next() {
         Some("exec" | "attach") => {
             let verb = if path.ends_with("exec") { Verb::Exec } else { Verb::Attach };

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base::env;
 use http::Request;
@@ -130,7 +131,8 @@ pub fn request(path: &str) -> Request<()> {
     Request::get(path).header("host", "node").body(()).expect("a request")
 }
 
-/// Runs on virtual time.
+/// Runs on virtual time, and for no longer than a day of it: pings would keep what hangs alive for ever.
 pub fn simulate<F: Future>(future: F) -> F::Output {
-    env::simulate(1, future)
+    let day = Duration::from_secs(24 * 60 * 60);
+    env::simulate(1, async { env::timeout(day, future).await.expect("it ends") })
 }

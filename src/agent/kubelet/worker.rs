@@ -1,0 +1,259 @@
+//! The loop of one pod: look, plan, take the steps, wait for whatever comes first.
+//!
+//! What takes long (pulls, hooks, probes, reports) runs beside the loop and sends its [`Outcome`], so that a pod which
+//! is asked to end in the meantime begins to end at once. Everything a worker started ends with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::env::{self, JoinHandle};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::PodStatus;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tracing::{debug, warn};
+
+use crate::config::{self, NodeFacts};
+use crate::engine::{Container, ContainerEngine, EngineError, LogOptions, Output};
+use crate::limits::{
+    ENGINE_RETRY, OUTCOMES_MAX, RELIST, RETRY_MS, STEPS_IN_A_ROW_MAX, TERMINATION_LOG_BYTES_MAX,
+    TERMINATION_LOG_LINES_MAX, TERMINATION_MESSAGE_BYTES_MAX,
+};
+use crate::names::label;
+use crate::outside::{ControlError, ControlPlane, Event, Inputs, PodNetwork};
+use crate::plan::{Observed, plan};
+use crate::pod::{DesiredPod, Member, PodKey};
+use crate::reach::Reach;
+use crate::records::{Records, Refusal};
+use outcomes::Outcome;
+
+mod outcomes;
+mod steps;
+
+/// What all workers of a node share.
+pub(crate) struct Shared {
+    pub(crate) node: NodeFacts,
+    pub(crate) engine: Arc<dyn ContainerEngine>,
+    pub(crate) control: Arc<dyn ControlPlane>,
+    pub(crate) network: Arc<dyn PodNetwork>,
+    pub(crate) inputs: Arc<dyn Inputs>,
+    pub(crate) reach: Arc<dyn Reach>,
+    /// See [`crate::limits::STARTS_AT_ONCE_MAX`].
+    pub(crate) starts: Semaphore,
+    /// See [`crate::limits::PULLS_AT_ONCE_MAX`].
+    pub(crate) pulls: Semaphore,
+}
+
+/// A task that ends when nobody holds it any more.
+pub(crate) struct Task<T>(pub(crate) JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One pod.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    mailbox: watch::Receiver<Arc<DesiredPod>>,
+    wake: Arc<Notify>,
+    key: PodKey,
+    desired: Arc<DesiredPod>,
+    records: Records,
+    outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
+    tasks: Vec<Task<()>>,
+    report: Report,
+}
+
+/// How far the report of a status is.
+#[derive(Default)]
+enum Report {
+    /// None is on its way.
+    #[default]
+    Idle,
+    /// One is.
+    Sent,
+    /// The last one failed; the next goes at this time.
+    RetryAt(u64),
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        mailbox: watch::Receiver<Arc<DesiredPod>>,
+        wake: Arc<Notify>,
+        refused: Option<Refusal>,
+    ) -> Self {
+        let desired = Arc::clone(&mailbox.borrow());
+        let records = Records { refused, ..Records::new(&desired, shared.node.ips.clone(), env::wall_ms()) };
+        Self {
+            key: desired.key.clone(),
+            shared,
+            mailbox,
+            wake,
+            desired,
+            records,
+            outcomes: mpsc::channel(OUTCOMES_MAX),
+            tasks: Vec::new(),
+            report: Report::Idle,
+        }
+    }
+
+    /// Runs until nothing is left of the pod.
+    pub(crate) async fn run(mut self) {
+        let mut in_a_row = 0;
+        loop {
+            self.desired = Arc::clone(&self.mailbox.borrow_and_update());
+            while let Ok(outcome) = self.outcomes.1.try_recv() {
+                self.absorb(outcome);
+            }
+            self.tasks.retain(|task| !task.0.is_finished());
+            let observed = match self.observe().await {
+                Ok(observed) => observed,
+                Err(error) => {
+                    debug!(pod = %self.key, %error, "the engine could not be asked");
+                    env::sleep(ENGINE_RETRY).await;
+                    continue;
+                }
+            };
+            let plan = plan(&self.desired, &observed, &self.records, env::wall_ms());
+            for event in plan.events {
+                self.tell(event);
+            }
+            self.records.status.clone_from(&plan.status);
+            self.report(plan.status);
+            if plan.is_finished {
+                return;
+            }
+            let is_moving = !plan.steps.is_empty();
+            if let Err(error) = self.take(plan.steps, &observed).await {
+                debug!(pod = %self.key, %error, "the engine went away");
+                env::sleep(ENGINE_RETRY).await;
+            }
+            in_a_row = if is_moving { in_a_row + 1 } else { 0 };
+            if in_a_row == 0 {
+                self.rest(plan.wake_ms).await;
+            } else if in_a_row > STEPS_IN_A_ROW_MAX {
+                warn!(pod = %self.key, "a pod takes steps without end; it rests");
+                env::sleep(Duration::from_millis(RETRY_MS)).await;
+                in_a_row = 0;
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. Cancel-safe: an outcome is absorbed in the arm that took it.
+    async fn rest(&mut self, wake_ms: Option<u64>) {
+        let now_ms = env::wall_ms();
+        let mut wait = RELIST;
+        let report_ms = match self.report {
+            Report::RetryAt(at_ms) => Some(at_ms),
+            Report::Idle | Report::Sent => None,
+        };
+        for at_ms in wake_ms.into_iter().chain(report_ms) {
+            wait = wait.min(Duration::from_millis(at_ms.saturating_sub(now_ms)));
+        }
+        let is_open = tokio::select! {
+            biased;
+            changed = self.mailbox.changed() => changed.is_ok(),
+            Some(outcome) = self.outcomes.1.recv() => {
+                self.absorb(outcome);
+                true
+            }
+            () = self.wake.notified() => true,
+            () = env::sleep(wait) => true,
+        };
+        if !is_open {
+            // The node's loop ended: so does this one, when it is dropped with it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What the engine shows, with the last words of what ended.
+    async fn observe(&mut self) -> Result<Observed, EngineError> {
+        let shared = Arc::clone(&self.shared);
+        let mut listed = shared.engine.list(&shared.node.name, Some(&self.key.uid)).await?;
+        for container in listed.iter_mut().filter(|container| !container.is_sandbox()) {
+            if container.exit().is_some_and(|exit| exit.start_error.is_none()) {
+                if !self.records.messages.contains_key(&container.id) {
+                    let message = self.last_words(container).await;
+                    self.records.messages.insert(container.id.clone(), message);
+                }
+                container.message = self.records.messages.get(&container.id).cloned();
+            }
+        }
+        self.records.forget(|id| listed.iter().any(|container| container.id == id));
+        Ok(Observed::of(listed))
+    }
+
+    /// What the container left in its file, or else the end of its log where its policy says so.
+    async fn last_words(&self, container: &Container) -> String {
+        let root = &self.shared.node.root;
+        let path = config::message_file(root, &self.key, container.container_name(), container.attempt());
+        let written = env::blocking(move || std::fs::read(path)).await.unwrap_or_default();
+        let written = &written[..written.len().min(TERMINATION_MESSAGE_BYTES_MAX)];
+        let is_failed = container.exit().is_some_and(|exit| exit.code != 0);
+        let asks_log = container.label(label::MESSAGE_POLICY) == Some("FallbackToLogsOnError");
+        if !written.is_empty() || !is_failed || !asks_log {
+            return String::from_utf8_lossy(written).into_owned();
+        }
+        let options = LogOptions { tail: Some(TERMINATION_LOG_LINES_MAX), ..LogOptions::default() };
+        let Ok(mut log) = self.shared.engine.logs(&container.id, options).await else { return String::new() };
+        let mut end = Vec::new();
+        while let Some(Ok(Output::Stdout(bytes) | Output::Stderr(bytes))) = log.next().await {
+            end.extend_from_slice(&bytes);
+        }
+        let from = end.len().saturating_sub(TERMINATION_LOG_BYTES_MAX);
+        String::from_utf8_lossy(&end[from..]).into_owned()
+    }
+
+    /// Has the control plane show this status, unless it does or a report is on its way.
+    fn report(&mut self, status: PodStatus) {
+        let is_due = match self.report {
+            Report::Idle => true,
+            Report::Sent => false,
+            Report::RetryAt(at_ms) => env::wall_ms() >= at_ms,
+        };
+        if self.desired.is_gone || !is_due || self.records.reported.as_ref() == Some(&status) {
+            return;
+        }
+        self.report = Report::Sent;
+        let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+        self.spawn(async move {
+            let result = shared.control.patch_status(&key, &status).await;
+            Outcome::Reported { status: Box::new(status), result }
+        });
+    }
+
+    fn reported(&mut self, status: PodStatus, result: Result<(), ControlError>) {
+        self.report = Report::Idle;
+        match result {
+            Ok(()) => self.records.reported = Some(status),
+            Err(ControlError::NotFound(_)) => {
+                self.records.is_unknown = true;
+                self.records.reported = Some(status);
+            }
+            Err(error) => {
+                debug!(pod = %self.key, %error, "a status could not be reported; trying again later");
+                self.report = Report::RetryAt(env::wall_ms() + RETRY_MS);
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        self.shared.control.record_event(&self.key, event);
+    }
+
+    fn tell_of(&self, member: &Member, is_warning: bool, reason: &'static str, message: String) {
+        self.tell(Event { field_path: Some(DesiredPod::field_path(member)), is_warning, reason, message });
+    }
+
+    /// Runs work beside the loop; its outcome wakes the loop.
+    fn spawn(&mut self, work: impl Future<Output = Outcome> + Send + 'static) {
+        let sender = self.outcomes.0.clone();
+        self.tasks.push(Task(env::spawn(async move {
+            let outcome = work.await;
+            // Nobody receives it when the worker is gone, and nobody needs it then.
+            let _ = sender.send(outcome).await;
+        })));
+    }
+}

@@ -1,0 +1,219 @@
+//! The network of a node's pods: addresses and routes, the service proxy, DNS, and what each is told.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use async_trait::async_trait;
+use base::env;
+use base::shutdown::Shutdown;
+use client::{Client, Selection};
+use dns::{Dns, DnsEvent};
+use ipnet::{IpNet, Ipv4Net};
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kubelet::PodKey;
+use kubelet::outside::{HostPort, NetworkError, PodNetwork};
+use network::NodeAddress;
+use parking_lot::Mutex;
+use proxy::{Proxy, ProxyEvent};
+
+use crate::Options;
+use crate::store::{Change, Store};
+
+/// How often it is looked whether the control plane gave the node its pods' addresses.
+const CIDR_GLANCE: Duration = Duration::from_millis(100);
+
+/// How long that may take before the agent gives up and says so.
+const CIDR_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where DNS listens, at the bridge's address.
+const DNS_PORT: u16 = 53;
+
+/// All of it.
+pub struct Network {
+    /// Where pods find DNS.
+    pub dns: Ipv4Addr,
+    /// What the kubelet connects pods with.
+    pub pods: Arc<Pods>,
+    node: String,
+    links: Arc<network::Network>,
+    proxy: proxy::Handle,
+    names: Dns,
+    running: Mutex<Option<(Proxy, dns::Server)>>,
+}
+
+/// Waits for the node's CIDR, and brings the network in place.
+///
+/// # Errors
+/// When the control plane gives the node no addresses, or the host refuses.
+pub async fn start(options: &Options, client: &Client) -> anyhow::Result<Network> {
+    let pod_cidr = pod_cidr(client, &options.name).await?;
+    let links = network::Network::start(
+        network::Options {
+            node_name: options.name.clone(),
+            pod_cidr,
+            cluster_cidrs: vec![options.cluster_cidr],
+            mtu: None,
+            file: options.directory.join("addresses.json"),
+        },
+        Arc::new(network::Kernel::new()?),
+    );
+    let links = Arc::new(links.await.context("making the network of pods")?);
+    let node = proxy::Node {
+        name: options.name.clone(),
+        family: proxy::Family::V4,
+        cluster_cidrs: vec![IpNet::V4(options.cluster_cidr)],
+        service_cidrs: vec![IpNet::V4(options.service_cidr)],
+    };
+    let (proxy, proxy_handle) = Proxy::new(node, Arc::new(proxy::Nft));
+    let gateway = links.gateway();
+    let zone = dns::Zone::new(&options.domain);
+    let zone = zone.with_context(|| format!("{:?} is no domain for a cluster", options.domain))?;
+    let resolvers = dns::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+    let bound = Dns::bind(SocketAddr::from((gateway, DNS_PORT)), zone, resolvers).await;
+    let (names, server) = bound.with_context(|| format!("listening for DNS on {gateway}"))?;
+    Ok(Network {
+        dns: gateway,
+        pods: Arc::new(Pods(Arc::clone(&links))),
+        node: options.name.clone(),
+        links,
+        proxy: proxy_handle,
+        names,
+        running: Mutex::new(Some((proxy, server))),
+    })
+}
+
+/// The node's `spec.podCIDR`, once there is one.
+async fn pod_cidr(client: &Client, node: &str) -> anyhow::Result<Ipv4Net> {
+    let deadline = env::monotonic() + CIDR_TIMEOUT;
+    loop {
+        let read = client.get(&format!("/api/v1/nodes/{node}")).await.context("reading the own Node")?;
+        let found: Node = serde_json::from_slice(&read).context("reading the own Node")?;
+        if let Some(cidr) = found.spec.and_then(|spec| spec.pod_cidr) {
+            return cidr.parse().with_context(|| format!("reading the node's podCIDR {cidr:?}"));
+        }
+        if env::monotonic() >= deadline {
+            bail!("the control plane gave this node no podCIDR within {} s", CIDR_TIMEOUT.as_secs());
+        }
+        env::sleep(CIDR_GLANCE).await;
+    }
+}
+
+impl Network {
+    /// Runs the proxy, DNS, and routes to other nodes.
+    ///
+    /// # Errors
+    /// When one of them ends.
+    pub async fn run(&self, client: &Client, shutdown: Shutdown) -> anyhow::Result<()> {
+        let running = self.running.lock().take();
+        let (proxy, server) = running.context("the network runs already")?;
+        tokio::select! {
+            biased;
+            () = proxy.run(shutdown.clone()) => bail!("the service proxy ended"),
+            () = server.run(shutdown) => bail!("DNS ended"),
+            ended = self.follow_nodes(client) => ended,
+        }
+    }
+
+    async fn follow_nodes(&self, client: &Client) -> anyhow::Result<()> {
+        let nodes = Store::<Node>::default();
+        let mut watch = client.watch::<Node>(Selection::default());
+        let mut routed = Vec::new();
+        while let Some(event) = watch.next().await {
+            nodes.take(event);
+            let all: Vec<NodeAddress> = nodes.all().iter().filter_map(|node| address(node)).collect();
+            if all == routed {
+                continue;
+            }
+            match self.links.nodes(&all).await {
+                Ok(()) => routed = all,
+                Err(error) => {
+                    tracing::warn!(%error, node = self.node, "routes to other nodes are not up to date")
+                }
+            }
+        }
+        bail!("the watch of Nodes ended")
+    }
+
+    /// Tells of a Service.
+    pub async fn service(&self, change: Change<Service>) {
+        let (event, asked) = match change {
+            Change::Put(service) => {
+                let service = Box::new(Service::clone(&service));
+                (ProxyEvent::Service(service.clone()), DnsEvent::Service(service))
+            }
+            Change::Gone(namespace, name) => (
+                ProxyEvent::ServiceDeleted { namespace: namespace.clone(), name: name.clone() },
+                DnsEvent::ServiceDeleted { namespace, name },
+            ),
+        };
+        self.names.handle(asked);
+        self.proxy.handle(event).await;
+    }
+
+    /// Tells of an EndpointSlice.
+    pub async fn slice(&self, change: Change<EndpointSlice>) {
+        let (event, asked) = match change {
+            Change::Put(slice) => {
+                let slice = Box::new(EndpointSlice::clone(&slice));
+                (ProxyEvent::EndpointSlice(slice.clone()), DnsEvent::EndpointSlice(slice))
+            }
+            Change::Gone(namespace, name) => (
+                ProxyEvent::EndpointSliceDeleted { namespace: namespace.clone(), name: name.clone() },
+                DnsEvent::EndpointSliceDeleted { namespace, name },
+            ),
+        };
+        self.names.handle(asked);
+        self.proxy.handle(event).await;
+    }
+
+    /// Everything that there was at the start has been told.
+    pub async fn synced(&self) {
+        self.names.handle(DnsEvent::Synced);
+        self.proxy.handle(ProxyEvent::Synced).await;
+    }
+}
+
+/// What of a Node becomes a route.
+fn address(node: &Node) -> Option<NodeAddress> {
+    let addresses = node.status.as_ref()?.addresses.as_ref()?;
+    let internal = addresses.iter().find(|address| address.type_ == "InternalIP")?;
+    Some(NodeAddress {
+        name: node.metadata.name.clone()?,
+        address: internal.address.parse().ok()?,
+        pod_cidr: node.spec.as_ref()?.pod_cidr.as_ref()?.parse().ok()?,
+    })
+}
+
+/// The pod network as the kubelet sees it.
+pub struct Pods(Arc<network::Network>);
+
+#[async_trait]
+impl PodNetwork for Pods {
+    async fn attach(&self, pod: &PodKey, pid: u32, ports: &[HostPort]) -> Result<Vec<IpAddr>, NetworkError> {
+        let ports: Vec<network::HostPort> = ports.iter().filter_map(host_port).collect();
+        let attached = self.0.attach(&pod.uid, pid, &ports).await;
+        attached.map(|address| vec![IpAddr::V4(address)]).map_err(|error| NetworkError(error.to_string()))
+    }
+
+    async fn detach(&self, pod: &PodKey) -> Result<(), NetworkError> {
+        self.0.detach(&pod.uid).await.map_err(|error| NetworkError(error.to_string()))
+    }
+}
+
+fn host_port(port: &HostPort) -> Option<network::HostPort> {
+    let protocol = match &*port.protocol {
+        "TCP" => network::Protocol::Tcp,
+        "UDP" => network::Protocol::Udp,
+        "SCTP" => network::Protocol::Sctp,
+        _ => return None,
+    };
+    Some(network::HostPort {
+        protocol,
+        host_ip: port.host_ip.as_ref().and_then(|ip| ip.parse().ok()),
+        host_port: port.host_port,
+        container_port: port.container_port,
+    })
+}
