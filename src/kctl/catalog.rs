@@ -50,6 +50,11 @@ impl Kind {
         dotted(&self.kind.to_lowercase(), &self.group)
     }
 
+    /// `Deployment.apps`
+    pub fn group_kind(&self) -> String {
+        dotted(&self.kind, &self.group)
+    }
+
     /// `deployment.apps/web`
     pub fn printed(&self, name: &str) -> String {
         format!("{}/{name}", self.singular_resource())

@@ -36,12 +36,14 @@ enum Family {
     #[command(subcommand)]
     Cluster(cluster::Verb),
     #[command(flatten)]
-    Object(verbs::Verb),
+    Object(Box<verbs::Verb>),
 }
 
 /// Runs the `kctl` command.
 pub fn main() -> ExitCode {
-    let Err(failure) = run(Cli::parse()) else { return ExitCode::SUCCESS };
+    let outcome = run(Cli::parse());
+    crate::screen::erase();
+    let Err(failure) = outcome else { return ExitCode::SUCCESS };
     let words = failure.to_string();
     if !words.is_empty() {
         eprintln!("{words}");
@@ -51,7 +53,9 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let screen = Screen::new();
-    if let Family::Object(verbs::Verb::Completion(args)) = &cli.family {
+    if let Family::Object(verb) = &cli.family
+        && let verbs::Verb::Completion(args) = &**verb
+    {
         return args.run(screen);
     }
     let variable = std::env::var_os("KUBECONFIG");
@@ -65,11 +69,25 @@ fn run(cli: Cli) -> Result<(), Failure> {
         let open = || Masters::open(&candidates, cli.global.context.as_deref());
         match cli.family {
             Family::Cluster(verb) => screen.print(&verb.run(&open().await?).await?),
-            // Nobody needs to be there to say how new this program is.
-            Family::Object(verbs::Verb::Version(args)) if args.client => args.run_alone(screen),
-            Family::Object(verb) => Box::pin(verb.run(&open().await?, &cli.global, screen)).await,
+            Family::Object(verb) => match *verb {
+                // Nobody needs to be there to say how new this program is.
+                verbs::Verb::Version(args) if args.client => args.run_alone(screen),
+                verb => Box::pin(verb.run(&open().await?, &cli.global, screen)).await,
+            },
         }
     })
+}
+
+/// Runs a command line on a server that is known.
+#[cfg(test)]
+pub async fn run_on(words: &[&str], client: kube::Client) -> Result<(), Failure> {
+    let words = std::iter::once("kctl").chain(words.iter().copied());
+    let cli = Cli::try_parse_from(words).map_err(|error| Failure::Usage(error.to_string()))?;
+    let Family::Object(verb) = cli.family else { return Err(Failure::Usage("of masters".to_owned())) };
+    let namespace = cli.global.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let server =
+        crate::server::Server::over(client, "https://fake".to_owned(), namespace, &cli.global).await?;
+    verb.run_on(&server, &cli.global, Screen { colored: false, is_live: false }).await
 }
 
 /// Where a kubeconfig may be: what was named must be there, others are looked for in turn. The variable may name

@@ -83,6 +83,14 @@ impl Failure {
         }
     }
 
+    /// What went wrong and nothing else, to stand in a sentence.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Server(refusal) => refusal.message.clone(),
+            other => other.to_string().trim_start_matches("kctl: ").to_owned(),
+        }
+    }
+
     /// Whether the server said no for this reason.
     pub fn is(&self, reason: &str) -> bool {
         matches!(self, Self::Server(refusal) if refusal.reason == reason)
@@ -117,7 +125,7 @@ impl Tally {
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(failure @ (Failure::Refused(_) | Failure::Server(_))) => {
-                eprintln!("{failure}");
+                crate::screen::warn(&failure.to_string());
                 self.worst = Some(failure.exit_code());
                 Ok(None)
             }

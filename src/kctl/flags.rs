@@ -7,6 +7,9 @@ use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
 
+/// How long it is waited for what has no limit.
+pub const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Which cluster, as whom, and how patiently. Every verb has these.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]

@@ -8,17 +8,22 @@ mod cluster;
 mod describe;
 mod explain;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod flags;
 mod jsonpath;
 mod manifest;
 mod masters;
 mod output;
 mod patch;
+mod pods;
+mod progress;
 mod screen;
 mod server;
 mod table;
 mod targets;
 mod verbs;
+mod workload;
 mod yaml;
 
 // kube needs one of its crate's versions chosen; nothing here uses the types themselves.

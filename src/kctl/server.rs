@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use base::env;
-use futures::{Stream, StreamExt};
+use futures::{AsyncBufRead, Stream, StreamExt};
 use http::{Method, Request};
 use kube::client::Body;
 use kube::core::WatchEvent;
@@ -161,6 +161,16 @@ impl Server {
         let namespace = global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config)
             .map_err(|error| Failure::NoAnswer(format!("{url}: {}", causes(&error))))?;
+        Self::over(client, url, namespace, global).await
+    }
+
+    /// Asks what is served.
+    pub async fn over(
+        client: Client,
+        url: String,
+        namespace: String,
+        global: &Global,
+    ) -> Result<Self, Failure> {
         let mut server = Self {
             client,
             url,
@@ -237,6 +247,32 @@ impl Server {
         serde_json::from_str(&body).map_err(malformed)
     }
 
+    /// Asks for what is read as it comes.
+    ///
+    /// # Errors
+    /// When the answer is no.
+    pub async fn stream(&self, call: Call) -> Result<impl AsyncBufRead + Unpin + use<>, Failure> {
+        if self.verbosity >= TELL_REQUESTS {
+            warn(&format!("{} {}{}", call.method, self.url, call.uri()));
+        }
+        let body = self.client.request_stream(call.request()?).await;
+        Ok(Box::pin(body.map_err(self.failure(&call))?))
+    }
+
+    /// What an error means.
+    fn failure(&self, call: &Call) -> impl Fn(kube::Error) -> Failure + Clone + use<> {
+        let operation = format!("{} {}", call.method, call.path);
+        let url = self.url.clone();
+        move |error| match error {
+            kube::Error::Api(status) => Failure::Server(Box::new(Refusal {
+                code: status.code,
+                reason: status.reason.clone(),
+                message: status.message.clone(),
+            })),
+            other => Failure::NoAnswer(format!("{operation}: {url}: {}", causes(&other))),
+        }
+    }
+
     /// Watches, until the server ends it or `limit` has passed.
     ///
     /// # Errors
@@ -245,16 +281,7 @@ impl Server {
         &self,
         call: Call,
     ) -> Result<impl Stream<Item = Result<Event, Failure>> + use<>, Failure> {
-        let operation = format!("{} {}", call.method, call.path);
-        let url = self.url.clone();
-        let failure = move |error: kube::Error| match error {
-            kube::Error::Api(status) => Failure::Server(Box::new(Refusal {
-                code: status.code,
-                reason: status.reason.clone(),
-                message: status.message.clone(),
-            })),
-            other => Failure::NoAnswer(format!("{operation}: {url}: {}", causes(&other))),
-        };
+        let failure = self.failure(&call);
         let call = call.with("watch", "true");
         if self.verbosity >= TELL_REQUESTS {
             warn(&format!("{} {}{}", call.method, self.url, call.uri()));

@@ -6,12 +6,10 @@ use super::pod_template::{containers, placement, volumes};
 use super::{Layout, Page, Subject, begin, conditions, items, moment, pairs, text, text_or};
 use crate::manifest;
 use crate::server::Call;
+use crate::workload::REVISION;
 
 /// How deployments are described.
 pub const LAYOUT: Layout = Layout { group: "apps", kind: "Deployment", besides, write };
-
-/// Which template a ReplicaSet has.
-const REVISION: &str = "deployment.kubernetes.io/revision";
 
 fn besides(deployment: &Value) -> Vec<Call> {
     vec![Call::get(format!("/apis/apps/v1/namespaces/{}/replicasets", manifest::namespace(deployment)))]
@@ -51,6 +49,13 @@ fn write(subject: &Subject<'_>, page: &mut Page) {
     template(&spec["template"], page);
     conditions(deployment, page);
     replica_sets(deployment, subject.besides.first(), page);
+}
+
+/// What a template makes, as it is shown alone.
+pub fn template_text(template: &Value) -> String {
+    let mut page = Page::default();
+    self::template(template, &mut page);
+    page.text()
 }
 
 fn template(template: &Value, page: &mut Page) {

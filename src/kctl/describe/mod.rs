@@ -17,6 +17,7 @@ use crate::manifest;
 use crate::screen::{Screen, warn};
 use crate::server::{Call, Server};
 use crate::targets::{Given, Target, list, resolve};
+pub use deployment::template_text;
 use page::Page;
 
 /// Which objects.

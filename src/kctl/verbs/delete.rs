@@ -1,16 +1,15 @@
 //! `kctl delete`
 
-use std::time::Duration;
-
 use base::env;
 use futures::StreamExt;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Tally};
-use crate::flags::{Cascade, DryRun, duration};
+use crate::flags::{Cascade, DryRun, PATIENCE, duration};
 use crate::manifest;
 use crate::output::Form;
+use crate::progress;
 use crate::screen::{Screen, warn};
 use crate::server::{Call, Server};
 use crate::targets::{Objects, Target, objects};
@@ -49,8 +48,6 @@ pub struct Args {
     output: String,
 }
 
-const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
-
 /// Runs the verb.
 pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Failure> {
     let form = Form::parse(&args.output)?;
@@ -84,17 +81,22 @@ pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Fai
         let deadline = env::monotonic() + limit;
         for (target, uid) in deleted {
             let left = deadline.saturating_duration_since(env::monotonic());
-            let waited = env::timeout(left, wait_gone(target, &uid, server)).await;
-            let late = || Failure::Refused(timed_out(target));
-            tally.take(waited.unwrap_or_else(|_| Err(late())))?;
+            let look = async || progress::look(server, target).await;
+            let gone = env::timeout(left, wait_gone(target, &uid, server));
+            let outcome = match progress::during(screen, gone, look).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(timed_out(target, server).await),
+            };
+            tally.take(outcome)?;
         }
     }
     tally.close()
 }
 
-/// What is said of a wait in vain.
-pub fn timed_out(target: &Target) -> String {
-    format!("timed out waiting for the condition on {}/{}", target.kind.plural, target.name)
+/// A wait in vain, with what keeps the object as it is.
+pub async fn timed_out(target: &Target, server: &Server) -> Failure {
+    let words = format!("timed out waiting for the condition on {}/{}", target.kind.plural, target.name);
+    Failure::Refused(progress::in_vain(&words, server, target).await)
 }
 
 fn told(args: &Args, target: &Target, form: &Form) -> String {

@@ -6,17 +6,25 @@ mod api_versions;
 mod apply;
 mod auth;
 mod completion;
+mod cordon;
 mod create;
 mod delete;
 mod diff;
+mod drain;
 mod edit;
+mod expose;
 mod get;
 mod label;
+mod logs;
 mod marks;
 mod patch;
 mod plan;
 mod prune;
 mod replace;
+mod rollout;
+mod run;
+mod scale;
+mod set;
 mod version;
 mod wait;
 mod written;
@@ -47,6 +55,8 @@ pub enum Verb {
     Auth(auth::Args),
     /// Print a script that completes kctl's command lines in a shell.
     Completion(completion::Args),
+    /// Let no more pods come to nodes.
+    Cordon(cordon::Args),
     /// Create objects from files, or from a few words.
     Create(create::Args),
     /// Delete objects.
@@ -55,20 +65,36 @@ pub enum Verb {
     Describe(describe::Args),
     /// Show what `apply` would change.
     Diff(diff::Args),
+    /// Cordon nodes, and move their pods away.
+    Drain(drain::Args),
     /// Change objects in an editor.
     Edit(edit::Args),
     /// Tell what the fields of a kind are for.
     Explain(explain::Args),
+    /// Put a Service before pods.
+    Expose(expose::Args),
     /// Show objects.
     Get(get::Args),
     /// Set or remove labels.
     Label(label::Args),
+    /// Print what containers wrote.
+    Logs(logs::Args),
     /// Change fields of objects.
     Patch(patch::Args),
     /// Tell what would happen if files were applied, where pods would land or why not; change nothing.
     Plan(plan::Args),
     /// Put objects in the place of those that there are.
     Replace(replace::Args),
+    /// Look after the rollout of a template: its status, its history, the way back.
+    Rollout(rollout::Args),
+    /// Run a pod from a few words.
+    Run(run::Args),
+    /// Say how many pods something is to have.
+    Scale(scale::Args),
+    /// Set a part of objects: images.
+    Set(set::Args),
+    /// Let pods come to nodes again.
+    Uncordon(cordon::Args),
     /// Say how new kctl and the server are.
     Version(version::Args),
     /// Wait until something holds for objects.
@@ -78,7 +104,12 @@ pub enum Verb {
 impl Verb {
     /// Runs the verb.
     pub async fn run(self, masters: &Masters, global: &Global, screen: Screen) -> Result<(), Failure> {
-        let server = &Server::connect(masters, global).await?;
+        let server = Server::connect(masters, global).await?;
+        self.run_on(&server, global, screen).await
+    }
+
+    /// Runs the verb on a server that is known.
+    pub async fn run_on(self, server: &Server, global: &Global, screen: Screen) -> Result<(), Failure> {
         match self {
             Self::Annotate(args) => annotate::run(&args, server, screen).await,
             Self::ApiResources(args) => api_resources::run(&args, server, screen),
@@ -86,17 +117,26 @@ impl Verb {
             Self::Apply(args) => apply::run(&args, server, screen).await,
             Self::Auth(args) => auth::run(&args, server, screen).await,
             Self::Completion(args) => args.run(screen),
+            Self::Cordon(args) => cordon::run(&args, true, server, screen).await,
             Self::Create(args) => create::run(&args, server, screen).await,
             Self::Delete(args) => delete::run(&args, server, screen).await,
             Self::Describe(args) => describe::run(&args, server, screen).await,
             Self::Diff(args) => diff::run(&args, server, screen).await,
+            Self::Drain(args) => drain::run(&args, server, screen).await,
             Self::Edit(args) => edit::run(&args, server, screen).await,
             Self::Explain(args) => explain::run(&args, server, screen).await,
+            Self::Expose(args) => expose::run(&args, server, screen).await,
             Self::Get(args) => get::run(&args, server, global, screen).await,
             Self::Label(args) => label::run(&args, server, screen).await,
+            Self::Logs(args) => logs::run(&args, server, screen).await,
             Self::Patch(args) => patch::run(&args, server, screen).await,
             Self::Plan(args) => plan::run(&args, server, screen).await,
             Self::Replace(args) => replace::run(&args, server, screen).await,
+            Self::Rollout(args) => rollout::run(&args, server, screen).await,
+            Self::Run(args) => run::run(&args, server, screen).await,
+            Self::Scale(args) => scale::run(&args, server, screen).await,
+            Self::Set(args) => set::run(&args, server, screen).await,
+            Self::Uncordon(args) => cordon::run(&args, false, server, screen).await,
             Self::Version(args) => version::run(&args, server, screen).await,
             Self::Wait(args) => wait::run(&args, server, screen).await,
         }

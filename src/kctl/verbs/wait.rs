@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::delete::timed_out;
 use crate::failure::{Failure, Tally};
-use crate::flags::duration;
+use crate::flags::{PATIENCE, duration};
 use crate::jsonpath::{Template, plain};
 use crate::manifest;
+use crate::progress;
 use crate::screen::Screen;
 use crate::server::{Call, Server};
 use crate::targets::{Objects, Target, objects, resolve};
@@ -27,9 +28,6 @@ pub struct Args {
     #[arg(long, default_value = "30s", allow_hyphen_values = true, value_name = "DURATION")]
     timeout: String,
 }
-
-/// A negative time means this.
-const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How often it is looked for what cannot be watched, because it has no name yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -123,7 +121,7 @@ pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Fai
         let waited = if left.is_zero() {
             look(&target, &wish, server).await
         } else {
-            wait(&target, &wish, server, left).await
+            wait(&target, &wish, server, left, screen).await
         };
         if tally.take(waited)?.is_some() {
             screen.line(&format!("{} {}", target.printed(), wish.done()))?;
@@ -155,12 +153,22 @@ async fn targets(args: &Args, wish: &Wish, server: &Server, limit: Duration) -> 
 
 async fn look(target: &Target, wish: &Wish, server: &Server) -> Result<(), Failure> {
     let object = target.read_if_there(server).await?;
-    if wish.holds(object.as_ref()) { Ok(()) } else { Err(Failure::Refused(timed_out(target))) }
+    if wish.holds(object.as_ref()) { Ok(()) } else { Err(timed_out(target, server).await) }
 }
 
-async fn wait(target: &Target, wish: &Wish, server: &Server, left: Duration) -> Result<(), Failure> {
-    let waited = env::timeout(left, until(target, wish, server)).await;
-    waited.unwrap_or_else(|_| Err(Failure::Refused(timed_out(target))))
+async fn wait(
+    target: &Target,
+    wish: &Wish,
+    server: &Server,
+    left: Duration,
+    screen: Screen,
+) -> Result<(), Failure> {
+    let look = async || progress::look(server, target).await;
+    let waited = progress::during(screen, env::timeout(left, until(target, wish, server)), look).await;
+    match waited {
+        Ok(outcome) => outcome,
+        Err(_) => Err(timed_out(target, server).await),
+    }
 }
 
 /// Lists, then watches, until it holds.
