@@ -193,7 +193,7 @@ async fn answer(node: &Arc<Node>, is_master: bool, mut request: Request<Incoming
         ["portForward", namespace, pod] => port_forward::serve(node, &head, upgrade, [namespace, pod]).await,
         _ => Err(not_found("404 page not found")),
     };
-    answered.unwrap_or_else(|refusal| refused(refusal))
+    answered.unwrap_or_else(refused)
 }
 
 /// The running or last container of this name in a pod.

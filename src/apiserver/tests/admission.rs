@@ -63,7 +63,8 @@ async fn a_pod_gets_the_priority_of_its_class() {
 async fn a_pod_stays_for_a_while_on_a_node_that_is_not_ready() {
     let api = Api::whole();
     let own = json!([{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}]);
-    let default = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2});
+    let default =
+        |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2});
     let unreachable = default("node.kubernetes.io/unreachable");
     let plain = pod(&api, "plain", json!({})).await;
     let expect = json!([default("node.kubernetes.io/not-ready"), unreachable]);
