@@ -80,13 +80,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 /// Runs a command line on a server that is known.
 #[cfg(test)]
-pub async fn run_on(words: &[&str], client: kube::Client) -> Result<(), Failure> {
+pub async fn run_on(words: &[&str], connected: (kube::Client, crate::dial::Dialer)) -> Result<(), Failure> {
     let words = std::iter::once("kctl").chain(words.iter().copied());
     let cli = Cli::try_parse_from(words).map_err(|error| Failure::Usage(error.to_string()))?;
     let Family::Object(verb) = cli.family else { return Err(Failure::Usage("of masters".to_owned())) };
     let namespace = cli.global.namespace.clone().unwrap_or_else(|| "default".to_owned());
     let server =
-        crate::server::Server::over(client, "https://fake".to_owned(), namespace, &cli.global).await?;
+        crate::server::Server::over(connected, "https://fake".to_owned(), namespace, &cli.global).await?;
     verb.run_on(&server, &cli.global, Screen { colored: false, is_live: false }).await
 }
 

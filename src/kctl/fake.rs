@@ -1,5 +1,8 @@
 //! A server for tests: it keeps objects, says what it is told to say, and remembers what it was asked to change.
 
+pub mod files;
+mod node;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +12,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Map, Value, json};
 
+use crate::dial::Dialer;
 use crate::failure::Failure;
 use crate::{catalog, cli, patch, screen};
 
@@ -80,7 +84,10 @@ impl Fake {
     /// The same, of words that hold blanks.
     pub fn run_words(&self, words: &[&str]) -> String {
         screen::recorded::begin();
-        let outcome = base::env::simulate(1, async { Box::pin(cli::run_on(words, self.client())).await });
+        let outcome = base::env::simulate(1, async {
+            let connected = (self.client(), Dialer::Fake(self.clone()));
+            Box::pin(cli::run_on(words, connected)).await
+        });
         let mut shown = screen::recorded::end();
         if let Err(failure) = outcome {
             let code = failure.exit_code();
@@ -113,6 +120,13 @@ impl Fake {
             }
         });
         Client::new(service, "default")
+    }
+
+    /// A connection to a node that runs commands and answers on ports.
+    pub fn dialed(&self) -> tokio::io::DuplexStream {
+        let (near, far) = tokio::io::duplex(4096);
+        base::env::spawn(node::serve(far));
+        near
     }
 
     fn answer(&self, request: &Request<Vec<u8>>) -> Option<(u16, String)> {

@@ -6,6 +6,7 @@ mod catalog;
 mod cli;
 mod cluster;
 mod describe;
+mod dial;
 mod explain;
 mod failure;
 #[cfg(test)]
@@ -20,8 +21,10 @@ mod pods;
 mod progress;
 mod screen;
 mod server;
+mod session;
 mod table;
 mod targets;
+mod terminal;
 mod verbs;
 mod workload;
 mod yaml;

@@ -86,6 +86,17 @@ pub fn erase() {
     }
 }
 
+/// Prints beside the output what need not be text.
+pub fn complain(bytes: &[u8]) {
+    #[cfg(test)]
+    if recorded::add(&String::from_utf8_lossy(bytes)) {
+        return;
+    }
+    erase();
+    // There is nobody else to tell.
+    let _ = std::io::stderr().write_all(bytes);
+}
+
 /// Says something beside the output.
 pub fn warn(text: &str) {
     #[cfg(test)]

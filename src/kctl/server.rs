@@ -16,6 +16,7 @@ use kube::{Client, Config};
 use serde_json::Value;
 
 use crate::catalog::Catalog;
+use crate::dial::Dialer;
 use crate::failure::{Failure, Refusal};
 use crate::flags::Global;
 use crate::masters::{Masters, causes};
@@ -119,6 +120,7 @@ pub struct Event {
 /// The server that answers, and what the command line says about every request.
 pub struct Server {
     client: Client,
+    dialer: Dialer,
     /// `https://HOST:PORT`
     pub url: String,
     /// Where objects are looked for that name no namespace.
@@ -159,20 +161,22 @@ impl Server {
         let config = adjusted(config.clone(), global)?;
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let namespace = global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let dialer = Dialer::Real(Box::new(config.clone()));
         let client = Client::try_from(config)
             .map_err(|error| Failure::NoAnswer(format!("{url}: {}", causes(&error))))?;
-        Self::over(client, url, namespace, global).await
+        Self::over((client, dialer), url, namespace, global).await
     }
 
     /// Asks what is served.
     pub async fn over(
-        client: Client,
+        (client, dialer): (Client, Dialer),
         url: String,
         namespace: String,
         global: &Global,
     ) -> Result<Self, Failure> {
         let mut server = Self {
             client,
+            dialer,
             url,
             namespace,
             is_namespace_given: global.namespace.is_some(),
@@ -257,6 +261,32 @@ impl Server {
         }
         let body = self.client.request_stream(call.request()?).await;
         Ok(Box::pin(body.map_err(self.failure(&call))?))
+    }
+
+    /// How to reach it past HTTP.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// What to ask for there, with credentials.
+    ///
+    /// # Errors
+    /// When there are none to be had.
+    pub async fn request(&self, path: &str) -> Result<Request<()>, Failure> {
+        if self.verbosity >= TELL_REQUESTS {
+            warn(&format!("CONNECT {}{path}", self.url));
+        }
+        self.dialer.request(path).await.map_err(Failure::Refused)
+    }
+
+    /// Why streams did not begin.
+    pub fn stream_failure(&self, path: &str, error: streams::Error) -> Failure {
+        match error {
+            streams::Error::Refused { status, body } => {
+                Failure::Server(Box::new(refusal(status.as_u16(), &body)))
+            }
+            other => self.no_answer(path.split('?').next().unwrap_or_default(), &causes(&other)),
+        }
     }
 
     /// What an error means.

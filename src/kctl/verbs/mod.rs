@@ -4,14 +4,17 @@ mod annotate;
 mod api_resources;
 mod api_versions;
 mod apply;
+mod attach;
 mod auth;
 mod completion;
 mod cordon;
+mod cp;
 mod create;
 mod delete;
 mod diff;
 mod drain;
 mod edit;
+mod exec;
 mod expose;
 mod get;
 mod label;
@@ -19,6 +22,7 @@ mod logs;
 mod marks;
 mod patch;
 mod plan;
+mod port_forward;
 mod prune;
 mod replace;
 mod rollout;
@@ -51,12 +55,16 @@ pub enum Verb {
     ApiVersions,
     /// Make objects be as files say; what was there before and is in no file stays, but with --prune.
     Apply(apply::Args),
+    /// Join what runs in a container.
+    Attach(attach::Args),
     /// Who you are to the server.
     Auth(auth::Args),
     /// Print a script that completes kctl's command lines in a shell.
     Completion(completion::Args),
     /// Let no more pods come to nodes.
     Cordon(cordon::Args),
+    /// Copy files to and from containers.
+    Cp(cp::Args),
     /// Create objects from files, or from a few words.
     Create(create::Args),
     /// Delete objects.
@@ -69,6 +77,8 @@ pub enum Verb {
     Drain(drain::Args),
     /// Change objects in an editor.
     Edit(edit::Args),
+    /// Run a command in a container.
+    Exec(exec::Args),
     /// Tell what the fields of a kind are for.
     Explain(explain::Args),
     /// Put a Service before pods.
@@ -83,6 +93,8 @@ pub enum Verb {
     Patch(patch::Args),
     /// Tell what would happen if files were applied, where pods would land or why not; change nothing.
     Plan(plan::Args),
+    /// Lead connections to ports here to a pod.
+    PortForward(port_forward::Args),
     /// Put objects in the place of those that there are.
     Replace(replace::Args),
     /// Look after the rollout of a template: its status, its history, the way back.
@@ -115,15 +127,18 @@ impl Verb {
             Self::ApiResources(args) => api_resources::run(&args, server, screen),
             Self::ApiVersions => api_versions::run(server, screen),
             Self::Apply(args) => apply::run(&args, server, screen).await,
+            Self::Attach(args) => attach::run(&args, server, screen).await,
             Self::Auth(args) => auth::run(&args, server, screen).await,
             Self::Completion(args) => args.run(screen),
             Self::Cordon(args) => cordon::run(&args, true, server, screen).await,
+            Self::Cp(args) => cp::run(&args, server).await,
             Self::Create(args) => create::run(&args, server, screen).await,
             Self::Delete(args) => delete::run(&args, server, screen).await,
             Self::Describe(args) => describe::run(&args, server, screen).await,
             Self::Diff(args) => diff::run(&args, server, screen).await,
             Self::Drain(args) => drain::run(&args, server, screen).await,
             Self::Edit(args) => edit::run(&args, server, screen).await,
+            Self::Exec(args) => exec::run(&args, server, screen).await,
             Self::Explain(args) => explain::run(&args, server, screen).await,
             Self::Expose(args) => expose::run(&args, server, screen).await,
             Self::Get(args) => get::run(&args, server, global, screen).await,
@@ -131,6 +146,7 @@ impl Verb {
             Self::Logs(args) => logs::run(&args, server, screen).await,
             Self::Patch(args) => patch::run(&args, server, screen).await,
             Self::Plan(args) => plan::run(&args, server, screen).await,
+            Self::PortForward(args) => port_forward::run(&args, server, screen).await,
             Self::Replace(args) => replace::run(&args, server, screen).await,
             Self::Rollout(args) => rollout::run(&args, server, screen).await,
             Self::Run(args) => run::run(&args, server, screen).await,
