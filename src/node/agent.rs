@@ -94,7 +94,8 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         service_cidr: args.service_cluster_ip_range,
         labels: args.labels()?,
     };
-    agent::run(options, shutdown).await
+    // Boxed: all of a node is one future.
+    Box::pin(agent::run(options, shutdown)).await
 }
 
 impl Args {

@@ -114,6 +114,11 @@ impl World {
     }
 }
 
+/// Whether it was the node itself that wrote its Node.
+fn is_own_word(change: &Change) -> bool {
+    change.object.actor.strip_prefix("system:node:") == Some(change.object.key.name())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -173,9 +178,4 @@ mod tests {
         };
         assert_eq!((count("a"), count("b")), (Some(0), Some(1)));
     }
-}
-
-/// Whether it was the node itself that wrote its Node.
-fn is_own_word(change: &Change) -> bool {
-    change.object.actor.strip_prefix("system:node:") == Some(change.object.key.name())
 }

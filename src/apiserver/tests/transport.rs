@@ -101,7 +101,8 @@ async fn service(authority: &Authority, connections_max: usize) -> (Service, u16
     let (trigger, signal) = shutdown::channel();
     let open = Router::new().route("/open", axum::routing::get(|| async { "open" }));
     let (telemetry, guarded) = (Metrics::new(), Router::new());
-    let options = Options { listener, tls, connections_max, telemetry, guarded, open };
+    let around = crate::server::Around::nothing();
+    let options = Options { listener, tls, connections_max, telemetry, around, guarded, open };
     (Service::new(options, Arc::new(Memory::new()), signal.clone()), port, trigger, signal)
 }
 

@@ -183,8 +183,8 @@ fn remove_orphans(names: &Names, observed: &Observed) -> Vec<Command> {
     let bridge = names.bridge();
     let is_orphan = |link: &&String| {
         let host = link.strip_prefix(&bridge).and_then(|rest| {
-            let master = rest.strip_prefix(MASTER).map(|number| master_name(number));
-            master.or_else(|| rest.strip_prefix(NODE).map(|number| node_name(number)))
+            let master = rest.strip_prefix(MASTER).map(master_name);
+            master.or_else(|| rest.strip_prefix(NODE).map(node_name))
         });
         host.is_some_and(|host| !observed.namespaces.contains(&names.namespace(&host)))
     };
