@@ -14,6 +14,7 @@ use crate::client::{Client, Method};
 use crate::kubeconfig::Kubeconfig;
 use crate::lossy::LossyMount;
 use crate::machine::Machine;
+use crate::options::{Disks, Options};
 use crate::process::{self, Signal};
 
 /// How long `keelson up` may take: above its own limit, so that it tells what it waited for.
@@ -42,54 +43,6 @@ const LOG_LINES_SHOWN: usize = 12;
 
 /// Characters of each such line.
 const LOG_LINE_CHARS_SHOWN: usize = 240;
-
-/// What the masters' data directories are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disks {
-    /// Plain directories.
-    Plain,
-    /// File systems that lose what was not synced, see [`crate::lossy`].
-    Lossy,
-    /// A tmpfs of this many MiB each.
-    Tmpfs(u32),
-}
-
-/// How to start a cluster.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How many masters.
-    pub masters: usize,
-    /// What they write to.
-    pub disks: Disks,
-    /// Environment variables that the masters inherit.
-    pub environment: Vec<(String, String)>,
-    /// Which controllers act (`--controllers`); `None`: all.
-    pub controllers: Option<&'static str>,
-    /// Whether they run as a user without rights, whoever runs the test: then they share loopback.
-    pub unprivileged: bool,
-}
-
-impl Options {
-    /// Masters whose API is asked alone: nothing but what empties namespaces acts by itself.
-    pub fn api_alone() -> Self {
-        Self {
-            controllers: Some("custom-resource-definition,namespace,pv-protection,pvc-protection"),
-            ..Self::default()
-        }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            masters: 3,
-            disks: Disks::Plain,
-            environment: Vec::new(),
-            controllers: None,
-            unprivileged: false,
-        }
-    }
-}
 
 /// `kctl cluster status -o json`
 #[derive(Clone, Debug, Deserialize)]
@@ -270,6 +223,9 @@ impl Cluster {
         let mut command = self.keelson("up");
         command.args(["--masters", &self.options.masters.to_string()]);
         command.args(self.options.controllers.map(|list| format!("--controllers={list}")));
+        if self.options.nodes > 0 {
+            command.args(["--nodes", &self.options.nodes.to_string(), "--sample"]);
+        }
         command
     }
 

@@ -15,6 +15,8 @@ pub mod held;
 pub mod kubeconfig;
 pub mod lossy;
 pub mod machine;
+pub mod nodes;
+pub mod options;
 pub mod process;
 pub mod scenario;
 pub mod traffic;
@@ -25,8 +27,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-pub use cluster::{Cluster, Disks, Options};
+pub use cluster::Cluster;
 pub use machine::{Machine, Need, Programs};
+pub use options::{Disks, Options};
 
 /// The programs under test, where cargo built them. For integration tests of their package.
 #[macro_export]

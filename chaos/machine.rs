@@ -19,6 +19,8 @@ pub enum Need {
     Fuse,
     /// `kubectl` in the path.
     Kubectl,
+    /// Docker engines in network namespaces, and images made of a static busybox.
+    Engines,
     /// Network namespaces and nftables: root, `ip`, `nft` and `nsenter`.
     Namespaces,
     /// The right to mount a tmpfs.
@@ -42,6 +44,11 @@ impl Need {
             Self::Fuse if !is_root || !Path::new("/dev/fuse").exists() => {
                 Some("FUSE needs root and /dev/fuse")
             }
+            Self::Engines if !is_root => Some("engines in network namespaces need root"),
+            Self::Engines if !["dockerd", "docker", "ip", "nft", "nsenter"].into_iter().all(has) => {
+                Some("dockerd, docker, ip, nft or nsenter is not installed")
+            }
+            Self::Engines if !Path::new("/bin/busybox").exists() => Some("busybox-static is not installed"),
             Self::Kubectl if !has("kubectl") => Some("kubectl is not installed"),
             Self::Namespaces if !is_root => Some("network namespaces need root"),
             Self::Namespaces if !["ip", "nft", "nsenter"].into_iter().all(has) => {

@@ -1,0 +1,138 @@
+//! An application on three masters and two nodes: real engines, real packets, and what heals when something dies.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base::env;
+use chaos::nodes::{Pod, page, pods, wait_for_pods};
+use chaos::process;
+use chaos::{Cluster, Need, Options};
+
+/// How long pods may take to be as they should after something small happened.
+const SOON: Duration = Duration::from_secs(30);
+
+/// How long the pods of a dead node may take to run elsewhere: twice what is promised.
+const NODE_DEATH: Duration = Duration::from_secs(30);
+
+/// How long a command may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the sample's pods are called.
+const SAMPLE: &str = "hello-";
+
+fn with_nodes() -> Options {
+    Options { nodes: 2, ..Options::default() }
+}
+
+fn ready(found: &[Pod]) -> Vec<&Pod> {
+    found.iter().filter(|pod| pod.is_ready && pod.name.starts_with(SAMPLE)).collect()
+}
+
+/// Where the sample answers: on every node.
+async fn addresses(cluster: &Cluster) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(cluster.directory().join("cluster.json"))?;
+    let file: serde_json::Value = serde_json::from_str(&text)?;
+    let nodes = file["nodes"].as_array().context("nodes")?;
+    let address = |node: &serde_json::Value| node["address"].as_str().map(|to| format!("http://{to}:30080"));
+    nodes.iter().map(|node| address(node).context("an address")).collect()
+}
+
+async fn answers(url: &str) -> Result<String> {
+    let deadline = env::monotonic() + SOON;
+    loop {
+        match page(url).await {
+            Ok(text) => return Ok(text),
+            Err(error) => ensure!(env::monotonic() < deadline, "{url} does not answer: {error:#}"),
+        }
+        env::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn kctl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
+    process::run(cluster.kctl().args(arguments), COMMAND_TIMEOUT).await
+}
+
+#[test]
+fn an_application_runs_behind_a_service_and_heals() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, with_nodes()).await?;
+        let client = cluster.any_client()?;
+        let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
+        for url in addresses(&cluster).await? {
+            ensure!(answers(&url).await?.starts_with("hello from hello-"), "{url}");
+        }
+
+        // Through any master into the pod.
+        let pod = &ready(&found)[0].name;
+        ensure!(kctl(&cluster, &["exec", pod, "--", "/bin/busybox", "hostname"]).await?.trim() == *pod);
+        let inside = ["exec", pod, "--", "/bin/busybox", "wget", "-qO-", "http://hello.default.svc.cluster.local"];
+        ensure!(kctl(&cluster, &inside).await?.starts_with("hello from hello-"), "by name, from inside");
+        let token = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+        ensure!(kctl(&cluster, &["exec", pod, "--", "/bin/busybox", "cat", token]).await?.trim() == "default");
+
+        // A container dies: the same pod, once more.
+        let victim = ready(&found)[0].clone();
+        cluster.docker(&victim.node, &["kill", &victim.container]).await?;
+        let restarted = |found: &[Pod]| {
+            ready(found).iter().any(|pod| pod.name == victim.name && pod.restarts == victim.restarts + 1)
+        };
+        wait_for_pods(&client, SOON, "a container that was killed", restarted).await?;
+
+        // The agent dies: nothing of the application does.
+        let before = pods(&client).await?;
+        process::signal(cluster.pid("node-1")?, process::Signal::Kill)?;
+        ensure!(answers(&addresses(&cluster).await?[0]).await?.starts_with("hello"), "while no agent runs");
+        cluster.up().await?;
+        ensure!(pods(&client).await? == before, "the pods are not what they were");
+
+        // The leader dies, and a pod is deleted at that moment.
+        let leader = cluster.leader().await?;
+        cluster.kill(&[leader]).await?;
+        let victim = ready(&before)[0].name.clone();
+        kctl(&cluster, &["delete", "pod", &victim, "--wait=false"]).await?;
+        let replaced = |found: &[Pod]| ready(found).len() == 2 && !found.iter().any(|pod| pod.name == victim);
+        wait_for_pods(&cluster.any_client()?, SOON, "a deleted pod", replaced).await?;
+        cluster.up().await?;
+
+        // Nothing is left of it all.
+        let (short, before) = (cluster.short()?, cluster.up().await?);
+        ensure!(before == cluster.up().await?, "a further up tells something else");
+        cluster.down().await?;
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+        ensure!(!mounts.contains(&format!("/run/keelson/{short}/")), "mounts are left: {mounts}");
+        let namespaces = process::run(tokio::process::Command::new("ip").args(["netns", "list"]), COMMAND_TIMEOUT).await?;
+        ensure!(!namespaces.contains(&short), "namespaces are left: {namespaces}");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, with_nodes()).await?;
+        let client = cluster.any_client()?;
+        let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
+        let victim = ready(&found)[0].node.clone();
+        cluster.kill_node(&victim).await?;
+        let elsewhere = |found: &[Pod]| {
+            let ready = ready(found);
+            ready.len() == 2 && ready.iter().all(|pod| pod.node != victim)
+        };
+        wait_for_pods(&client, NODE_DEATH, "the pods of a dead node", elsewhere).await?;
+        let alive = addresses(&cluster).await?;
+        let alive = alive.iter().zip(["node-1", "node-2"]).find(|(_, name)| **name != *victim).context("a node")?;
+        for _ in 0..20 {
+            ensure!(page(alive.0).await?.starts_with("hello"), "a connection went to the dead node");
+        }
+
+        // It returns late: what was replaced is not run again.
+        cluster.link(&victim, true).await?;
+        cluster.up().await?;
+        let gone = |found: &[Pod]| found.iter().all(|pod| !pod.is_going) && ready(found).len() == 2;
+        wait_for_pods(&client, SOON, "the pods that were replaced", gone).await?;
+        let left = cluster.docker(&victim, &["ps", "--quiet", "--filter", "label=io.kubernetes.container.name=hello"]);
+        let on_it = pods(&client).await?.iter().filter(|pod| pod.node == victim).count();
+        ensure!(left.await?.lines().count() == on_it, "containers of replaced pods run on");
+        Ok(())
+    });
+}
