@@ -100,22 +100,34 @@ mod tests {
 
     #[test]
     fn what_runs_is_joined() {
-        check("attach web -i", &expect![[r#"
+        check(
+            "attach web -i",
+            &expect![[r#"
             If you don't see a command prompt, try pressing enter.
             typed
-        "#]]);
-        check("attach web -i -t", &expect![[r#"
+        "#]],
+        );
+        check(
+            "attach web -i -t",
+            &expect![[r#"
             error: Unable to use a TTY - container app did not allocate one
             If you don't see a command prompt, try pressing enter.
             typed
-        "#]]);
-        check("attach over", &expect![[r#"
+        "#]],
+        );
+        check(
+            "attach over",
+            &expect![[r#"
             kctl: cannot attach a container in a completed pod; current phase is Failed
             [exit code 1]
-        "#]]);
-        check("attach none", &expect![[r#"
+        "#]],
+        );
+        check(
+            "attach none",
+            &expect![[r#"
             Error from server (NotFound): pods "none" not found
             [exit code 1]
-        "#]]);
+        "#]],
+        );
     }
 }

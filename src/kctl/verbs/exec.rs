@@ -111,25 +111,45 @@ mod tests {
 
     #[test]
     fn a_command_has_this_processes_input_and_output() {
-        check("exec web -- echo a b", "", &expect![[r#"
+        check(
+            "exec web -- echo a b",
+            "",
+            &expect![[r#"
             Defaulted container "app" out of: app, side
             a b
-        "#]]);
-        check("exec web -i -c side -- cat", "typed\n", &expect![[r#"
+        "#]],
+        );
+        check(
+            "exec web -i -c side -- cat",
+            "typed\n",
+            &expect![[r#"
             typed
-        "#]]);
-        check("exec pod/web -q -- fail 7", "", &expect![[r#"
+        "#]],
+        );
+        check(
+            "exec pod/web -q -- fail 7",
+            "",
+            &expect![[r#"
             it fails
             command terminated with exit code 7
             [exit code 7]
-        "#]]);
-        check("exec web -q -it -- cat", "typed\n", &expect![[r#"
+        "#]],
+        );
+        check(
+            "exec web -q -it -- cat",
+            "typed\n",
+            &expect![[r#"
             typed
-        "#]]);
-        check("exec web -q -- none", "", &expect![[r#"
+        "#]],
+        );
+        check(
+            "exec web -q -- none",
+            "",
+            &expect![[r#"
             kctl: Internal error occurred: error executing command in container: none: not found
             [exit code 1]
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
