@@ -80,3 +80,57 @@ impl Dial for Dialer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use streams::client::Session;
+    use streams::remote_command::Options;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_real_server_is_asked_with_credentials() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let seen = Arc::new(Mutex::new(String::new()));
+        let served = Arc::clone(&seen);
+        let serving = async move {
+            let (stream, _) = listener.accept().await.expect("a client");
+            crate::fake::node::serve(stream, move |head| {
+                let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+                let line = ["host", "authorization", "impersonate-user", "impersonate-group"]
+                    .map(|name| header(name).unwrap_or_default().to_owned());
+                *served.lock().expect("nobody panicked") = line.join(" ");
+            })
+            .await;
+            // What was upgraded goes on by itself.
+            std::future::pending::<()>().await;
+        };
+        let mut config = Config::new(format!("http://127.0.0.1:{port}").parse().expect("an address"));
+        config.auth_info.token = Some("secret".to_owned().into());
+        config.auth_info.impersonate = Some("ada".to_owned());
+        config.auth_info.impersonate_groups = Some(vec!["admins".to_owned()]);
+        let dialer = Dialer::Real(Box::new(config));
+        let asking = async {
+            let command = vec!["echo".to_owned(), "hello".to_owned()];
+            let options = Options { stdout: true, command, ..Options::default() };
+            let path = format!("/api/v1/namespaces/default/pods/web/exec?{}", options.query());
+            let request = dialer.request(&path).await.expect("credentials");
+            let mut session = Session::begin(&dialer, &request, &options).await.expect("a server");
+            let mut heard = String::new();
+            session.stdout.take().expect("asked for").read_to_string(&mut heard).await.expect("it speaks");
+            (heard, session.outcome.wait().await)
+        };
+        let (heard, outcome) = tokio::select! {
+            biased;
+            answered = asking => answered,
+            () = serving => panic!("the server ended"),
+        };
+        assert_eq!((heard.as_str(), outcome), ("hello\n", Ok(0)));
+        let seen = seen.lock().expect("nobody panicked").clone();
+        assert_eq!(seen, format!("127.0.0.1:{port} Bearer secret ada admins"));
+    }
+}

@@ -1,7 +1,7 @@
 //! A server for tests: it keeps objects, says what it is told to say, and remembers what it was asked to change.
 
 pub mod files;
-mod node;
+pub mod node;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -125,7 +125,7 @@ impl Fake {
     /// A connection to a node that runs commands and answers on ports.
     pub fn dialed(&self) -> tokio::io::DuplexStream {
         let (near, far) = tokio::io::duplex(4096);
-        base::env::spawn(node::serve(far));
+        base::env::spawn(node::serve(far, |_| ()));
         near
     }
 

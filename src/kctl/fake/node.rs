@@ -7,15 +7,22 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use streams::remote_command::{self, Options, RemoteCommand, Verb};
 use streams::{Refusal, port_forward};
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream};
 
-/// Serves one connection.
-pub async fn serve(stream: DuplexStream) {
-    let service = service_fn(|request| {
-        let answer = answer(request).map(Full::new);
+/// Serves one connection; shows the head of each request to `seen`.
+pub async fn serve<S>(stream: S, seen: impl Fn(&http::request::Parts))
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let upgrade = hyper::upgrade::on(&mut request);
+        let head = request.into_parts().0;
+        seen(&head);
+        let answer = answer(&head, upgrade).map(Full::new);
         async move { Ok::<_, Infallible>(answer) }
     });
     let server = hyper::server::conn::http1::Builder::new();
@@ -23,20 +30,18 @@ pub async fn serve(stream: DuplexStream) {
     let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
-fn answer(mut request: Request<Incoming>) -> Response<Bytes> {
-    let upgrade = hyper::upgrade::on(&mut request);
-    let head = request.into_parts().0;
+fn answer(head: &http::request::Parts, upgrade: OnUpgrade) -> Response<Bytes> {
     let path = head.uri.path().to_owned();
     if path.ends_with("/portforward") {
         let pod = port_forward::Pod { full_name: "web_default".to_owned(), uid: "1".to_owned() };
-        let accepted = port_forward::accept(&head, upgrade, pod);
+        let accepted = port_forward::accept(head, upgrade, pod);
         return accepted.map_or_else(Refusal::into_response, |(response, accepted)| {
             env::spawn(accepted.run(Echo));
             response
         });
     }
     let verb = if path.ends_with("/exec") { Verb::Exec } else { Verb::Attach };
-    let accepted = Options::parse(&head).and_then(|options| {
+    let accepted = Options::parse(head).and_then(|options| {
         if options.command.first().is_some_and(|command| command == "refused") {
             let mut response = Response::new(Bytes::from(
                 super::refusal(403, "Forbidden", "pods \"web\" is forbidden: no").to_string(),
@@ -44,7 +49,7 @@ fn answer(mut request: Request<Incoming>) -> Response<Bytes> {
             *response.status_mut() = StatusCode::FORBIDDEN;
             return Ok(response);
         }
-        let (response, accepted) = remote_command::accept(&head, upgrade, verb, options.clone())?;
+        let (response, accepted) = remote_command::accept(head, upgrade, verb, options.clone())?;
         env::spawn(accepted.run(|command| run(command, options)));
         Ok(response)
     });

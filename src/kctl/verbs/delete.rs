@@ -74,7 +74,14 @@ pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Fai
     for target in &targets {
         let Some(uid) = tally.take(delete(args, target, server).await)? else { continue };
         let Some(uid) = uid else { continue };
-        screen.line(&told(args, target, &form))?;
+        let line = match form {
+            Form::Name => target.printed(),
+            _ => {
+                let deleted = if args.force { "force deleted" } else { "deleted" };
+                told(target, deleted) + args.dry_run.note()
+            }
+        };
+        screen.line(&line)?;
         deleted.push((target, uid));
     }
     if args.wait && args.dry_run == DryRun::None {
@@ -99,17 +106,14 @@ pub async fn timed_out(target: &Target, server: &Server) -> Failure {
     Failure::Refused(progress::in_vain(&words, server, target).await)
 }
 
-fn told(args: &Args, target: &Target, form: &Form) -> String {
-    if *form == Form::Name {
-        return target.printed();
-    }
+/// What is said of an object that was `deleted`.
+pub fn told(target: &Target, deleted: &str) -> String {
     let place = if target.namespace.is_empty() {
         String::new()
     } else {
         format!(" from {} namespace", target.namespace)
     };
-    let how = if args.force { "force deleted" } else { "deleted" };
-    format!("{} \"{}\" {how}{place}{}", target.kind.singular_resource(), target.name, args.dry_run.note())
+    format!("{} \"{}\" {deleted}{place}", target.kind.singular_resource(), target.name)
 }
 
 /// Asks for the deletion; returns the UID of what goes, or nothing where nothing was there.

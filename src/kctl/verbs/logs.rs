@@ -266,8 +266,11 @@ async fn copied(
     }
 }
 
-/// Copies line by line: where several are followed, their lines are not mixed.
-async fn copy(call: Call, prefix: &str, server: &Server, screen: Screen) -> Result<(), Failure> {
+/// Copies a log line by line: where several are followed, their lines are not mixed.
+///
+/// # Errors
+/// When it is refused, or breaks.
+pub async fn copy(call: Call, prefix: &str, server: &Server, screen: Screen) -> Result<(), Failure> {
     let mut body = server.stream(call).await?;
     let mut line = Vec::new();
     let print = |line: &mut Vec<u8>| {

@@ -1,11 +1,15 @@
 //! `kctl run`
 
+mod attached;
+
+use attached::How;
 use serde_json::{Value, json};
 
+use super::exec::Terminal;
 use super::expose::labels;
 use super::written::Report;
 use crate::failure::Failure;
-use crate::flags::{DryRun, Writing};
+use crate::flags::{DryRun, Writing, duration};
 use crate::screen::Screen;
 use crate::server::Server;
 use crate::targets::{self, Target};
@@ -37,6 +41,27 @@ pub struct Args {
     /// The words behind -- are the command, not its arguments.
     #[arg(long)]
     command: bool,
+    /// Attach to it [default: with -i].
+    #[arg(long)]
+    attach: bool,
+    /// Give it what is typed here.
+    #[arg(short = 'i', long)]
+    stdin: bool,
+    /// In a terminal.
+    #[arg(short, long)]
+    tty: bool,
+    /// It may read on when nobody is attached any more.
+    #[arg(long)]
+    leave_stdin_open: bool,
+    /// Delete the pod when it was attached to.
+    #[arg(long)]
+    rm: bool,
+    /// Print only what the pod prints.
+    #[arg(short, long)]
+    quiet: bool,
+    /// How long to wait until the pod runs.
+    #[arg(long, default_value = "1m", value_name = "DURATION")]
+    pod_running_timeout: String,
     /// Who writes.
     #[arg(long, default_value = "kctl-run", value_name = "NAME")]
     field_manager: String,
@@ -47,6 +72,7 @@ const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
 /// Runs the verb.
 pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Failure> {
     let mut pod = pod(args).map_err(Failure::Usage)?;
+    let patience = duration("--pod-running-timeout", &args.pod_running_timeout)?;
     let kind = server.catalog.of_object("v1", "Pod")?;
     let target = Target { name: args.name.clone(), ..Target::all(&kind, &server.namespace) };
     let mut report = Report::new(&args.writing, screen)?;
@@ -60,8 +86,26 @@ pub async fn run(args: &Args, server: &Server, screen: Screen) -> Result<(), Fai
     pod["metadata"]["namespace"] = json!(server.namespace);
     let query = [("fieldManager", args.field_manager.as_str()), ("dryRun", args.writing.dry_run.query())];
     let created = targets::create(server, &target, &pod, &query).await?;
+    if args.is_attached() {
+        let terminal = Terminal {
+            container: args.name.clone(),
+            stdin: args.stdin,
+            tty: args.tty,
+            quiet: args.quiet,
+            pod_running_timeout: args.pod_running_timeout.clone(),
+        };
+        let ends = !args.leave_stdin_open && args.restart != "Always";
+        let how = How { terminal: &terminal, patience, ends, is_removed: args.rm };
+        return attached::run(&target, how, server, screen).await;
+    }
     report.add(&target, "created", created)?;
     report.close()
+}
+
+impl Args {
+    fn is_attached(&self) -> bool {
+        self.attach || self.stdin
+    }
 }
 
 /// The pod.
@@ -76,6 +120,17 @@ fn pod(args: &Args) -> Result<Value, String> {
             RESTART_POLICIES.join(", ")
         ));
     }
+    if args.tty && !args.stdin {
+        return Err("-i/--stdin is required for containers with -t/--tty=true".to_owned());
+    }
+    if args.rm && !args.is_attached() {
+        return Err("--rm should only be used for attached containers".to_owned());
+    }
+    if args.is_attached() && args.writing.dry_run != DryRun::None {
+        return Err("--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or \
+                    --tty)"
+            .to_owned());
+    }
     let labels = match args.labels.as_str() {
         "" => labels(&format!("run={}", args.name))?,
         text => labels(text)?,
@@ -86,6 +141,13 @@ fn pod(args: &Args) -> Result<Value, String> {
     }
     if !args.env.is_empty() {
         container["env"] = args.env.iter().map(|text| variable(text)).collect::<Result<Vec<_>, _>>()?.into();
+    }
+    if args.stdin {
+        container["stdin"] = json!(true);
+        container["stdinOnce"] = json!(!args.leave_stdin_open);
+    }
+    if args.tty {
+        container["tty"] = json!(true);
     }
     if let Some(port) = args.port {
         container["ports"] = json!([{"containerPort": port}]);
@@ -108,6 +170,7 @@ fn variable(text: &str) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
+    use serde_json::json;
 
     use crate::fake::Fake;
 
@@ -210,6 +273,76 @@ mod tests {
             &expect![[r#"
             kctl: unexpected label spec: a
             [exit code 2]
+        "#]],
+        );
+    }
+
+    /// A server on which a pod is as it is said, one after the other.
+    fn attached(words: &[&str], statuses: &[serde_json::Value], expected: &Expect) {
+        let fake = Fake::default();
+        let path = "GET /api/v1/namespaces/default/pods/job";
+        for status in statuses {
+            let pod = json!({
+                "kind": "Pod", "metadata": {"name": "job", "namespace": "default"},
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "job", "stdin": true}]}, "status": status,
+            });
+            fake.say(path, 200, pod);
+        }
+        fake.say(&format!("{path}/log"), 200, "logged\n");
+        crate::terminal::tests::INPUT.set(Some("typed\n".to_owned()));
+        let words = [&["run", "job", "--image=x", "--restart=Never"], words].concat();
+        let shown = fake.run_words(&words);
+        let shown: String =
+            shown.lines().filter(|line| !line.contains("> POST")).map(|line| format!("{line}\n")).collect();
+        expected.assert_eq(&shown);
+    }
+
+    #[test]
+    fn a_pod_is_attached_to_and_removed() {
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let runs = json!({"phase": "Running", "conditions": ready});
+        let waits = json!({"phase": "Pending"});
+        let failed = json!({"phase": "Failed", "containerStatuses": [
+            {"state": {"terminated": {"exitCode": 3, "reason": "Error"}}},
+        ]});
+        let done = json!({"phase": "Succeeded"});
+        attached(
+            &["-i", "--rm"],
+            &[waits.clone(), runs.clone(), runs.clone(), done.clone()],
+            &expect![[r#"
+                If you don't see a command prompt, try pressing enter.
+                typed
+                pod "job" deleted from default namespace
+                > DELETE /api/v1/namespaces/default/pods/job {"apiVersion":"v1","kind":"DeleteOptions","propagationPolicy":"Background"}
+            "#]],
+        );
+        attached(
+            &["-i", "--rm", "-q"],
+            &[runs, failed],
+            &expect![[r#"
+            typed
+            pod default/job terminated (Error)
+            [exit code 3]
+            > DELETE /api/v1/namespaces/default/pods/job {"apiVersion":"v1","kind":"DeleteOptions","propagationPolicy":"Background"}
+        "#]],
+        );
+        attached(
+            &["--attach"],
+            &[done.clone(), done],
+            &expect![[r#"
+            logged
+        "#]],
+        );
+        let pulling = json!({"phase": "Pending", "containerStatuses": [
+            {"name": "job", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}},
+        ]});
+        let statuses = vec![pulling; 9];
+        attached(
+            &["-i", "--pod-running-timeout=2s"],
+            &statuses,
+            &expect![[r#"
+            kctl: timed out waiting for the condition: Pending; job: ErrImagePull: no such image
+            [exit code 1]
         "#]],
         );
     }
