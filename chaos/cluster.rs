@@ -222,7 +222,7 @@ impl Cluster {
     pub fn up_command(&self) -> Command {
         let mut command = self.keelson("up");
         command.args(["--masters", &self.options.masters.to_string()]);
-        command.args(self.options.controllers.map(|list| format!("--controllers={list}")));
+        command.args(self.options.flags);
         if self.options.nodes > 0 {
             command.args(["--nodes", &self.options.nodes.to_string(), "--sample"]);
         }

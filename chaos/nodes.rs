@@ -134,7 +134,7 @@ impl Cluster {
     pub async fn kill_node(&self, node: &str) -> Result<()> {
         self.link(node, false).await?;
         for name in [node.to_owned(), format!("{node}-engine")] {
-            process::signal(self.pid(&name)?, Signal::Kill)?;
+            process::signal(self.pid(&name)?, Signal::KILL)?;
         }
         let directory = self.engine_directory(node)?;
         let directory = directory.to_str().context("a path of text")?;
@@ -142,7 +142,7 @@ impl Cluster {
         let inside: Vec<u32> = ours.iter().copied().map(children).collect::<Result<Vec<_>>>()?.concat();
         for pid in inside.into_iter().chain(ours) {
             // One may have ended with another.
-            let _ = process::signal(pid, Signal::Kill);
+            let _ = process::signal(pid, Signal::KILL);
         }
         Ok(())
     }

@@ -22,19 +22,22 @@ pub struct Options {
     pub disks: Disks,
     /// Environment variables that the masters inherit.
     pub environment: Vec<(String, String)>,
-    /// Which controllers act (`--controllers`); `None`: all.
-    pub controllers: Option<&'static str>,
+    /// Further flags of `keelson up`.
+    pub flags: &'static [&'static str],
     /// Whether they run as a user without rights, whoever runs the test: then they share loopback.
     pub unprivileged: bool,
 }
 
+/// Nothing acts by itself but what empties namespaces and definitions, and lets go of volumes.
+const API_ALONE: &[&str] = &[
+    "--controllers=custom-resource-definition,namespace,pv-protection,pvc-protection",
+    "--disable-admission-plugins=ServiceAccount",
+];
+
 impl Options {
     /// Masters whose API is asked alone: nothing but what empties namespaces acts by itself.
     pub fn api_alone() -> Self {
-        Self {
-            controllers: Some("custom-resource-definition,namespace,pv-protection,pvc-protection"),
-            ..Self::default()
-        }
+        Self { flags: API_ALONE, ..Self::default() }
     }
 }
 
@@ -42,9 +45,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             masters: 3,
+            nodes: 0,
             disks: Disks::Plain,
             environment: Vec::new(),
-            controllers: None,
+            flags: &[],
             unprivileged: false,
         }
     }

@@ -65,10 +65,13 @@ fn an_application_runs_behind_a_service_and_heals() {
         // Through any master into the pod.
         let pod = &ready(&found)[0].name;
         ensure!(kctl(&cluster, &["exec", pod, "--", "/bin/busybox", "hostname"]).await?.trim() == *pod);
-        let inside = ["exec", pod, "--", "/bin/busybox", "wget", "-qO-", "http://hello.default.svc.cluster.local"];
+        let inside =
+            ["exec", pod, "--", "/bin/busybox", "wget", "-qO-", "http://hello.default.svc.cluster.local"];
         ensure!(kctl(&cluster, &inside).await?.starts_with("hello from hello-"), "by name, from inside");
         let token = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
-        ensure!(kctl(&cluster, &["exec", pod, "--", "/bin/busybox", "cat", token]).await?.trim() == "default");
+        ensure!(
+            kctl(&cluster, &["exec", pod, "--", "/bin/busybox", "cat", token]).await?.trim() == "default"
+        );
 
         // A container dies: the same pod, once more.
         let victim = ready(&found)[0].clone();
@@ -80,7 +83,7 @@ fn an_application_runs_behind_a_service_and_heals() {
 
         // The agent dies: nothing of the application does.
         let before = pods(&client).await?;
-        process::signal(cluster.pid("node-1")?, process::Signal::Kill)?;
+        process::signal(cluster.pid("node-1")?, process::Signal::KILL)?;
         ensure!(answers(&addresses(&cluster).await?[0]).await?.starts_with("hello"), "while no agent runs");
         cluster.up().await?;
         ensure!(pods(&client).await? == before, "the pods are not what they were");
@@ -100,7 +103,8 @@ fn an_application_runs_behind_a_service_and_heals() {
         cluster.down().await?;
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
         ensure!(!mounts.contains(&format!("/run/keelson/{short}/")), "mounts are left: {mounts}");
-        let namespaces = process::run(tokio::process::Command::new("ip").args(["netns", "list"]), COMMAND_TIMEOUT).await?;
+        let namespaces =
+            process::run(tokio::process::Command::new("ip").args(["netns", "list"]), COMMAND_TIMEOUT).await?;
         ensure!(!namespaces.contains(&short), "namespaces are left: {namespaces}");
         Ok(())
     });
@@ -120,7 +124,8 @@ fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() 
         };
         wait_for_pods(&client, NODE_DEATH, "the pods of a dead node", elsewhere).await?;
         let alive = addresses(&cluster).await?;
-        let alive = alive.iter().zip(["node-1", "node-2"]).find(|(_, name)| **name != *victim).context("a node")?;
+        let alive =
+            alive.iter().zip(["node-1", "node-2"]).find(|(_, name)| **name != *victim).context("a node")?;
         for _ in 0..20 {
             ensure!(page(alive.0).await?.starts_with("hello"), "a connection went to the dead node");
         }
@@ -130,7 +135,8 @@ fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() 
         cluster.up().await?;
         let gone = |found: &[Pod]| found.iter().all(|pod| !pod.is_going) && ready(found).len() == 2;
         wait_for_pods(&client, SOON, "the pods that were replaced", gone).await?;
-        let left = cluster.docker(&victim, &["ps", "--quiet", "--filter", "label=io.kubernetes.container.name=hello"]);
+        let left = cluster
+            .docker(&victim, &["ps", "--quiet", "--filter", "label=io.kubernetes.container.name=hello"]);
         let on_it = pods(&client).await?.iter().filter(|pod| pod.node == victim).count();
         ensure!(left.await?.lines().count() == on_it, "containers of replaced pods run on");
         Ok(())

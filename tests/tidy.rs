@@ -104,7 +104,7 @@ const WORLD: &[(&str, &[&str])] = &[
             "src/streams/",
         ],
     ),
-    ("std::net::Tcp", &["chaos/", "raft/transport/tls/", "src/node/"]),
+    ("std::net::Tcp", &["chaos/", "raft/transport/tls/", "src/agent/network/", "src/node/"]),
     ("std::net::Udp", &["src/agent/dns/", "tests/"]),
 ];
 

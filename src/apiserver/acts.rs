@@ -99,6 +99,7 @@ fn check_node(call: &Call, body: &Object, state: &State) -> Result<(), Status> {
         old: None,
         user: &call.user,
         state,
+        settings: &call.settings,
     };
     node_restriction::check_act(&attempt, body)
 }

@@ -153,6 +153,7 @@ async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Res
         content_type: header(&parts.headers, CONTENT_TYPE),
         user_agent: header(&parts.headers, USER_AGENT),
         body: read(body).await?,
+        settings: Arc::clone(&context.settings),
         // What is not asked for is not there: hyper offers it with every request.
         upgrade: Upgrade::of(extensions.remove().filter(|_| parts.headers.contains_key(UPGRADE))),
         head: Arc::new(Head { method: parts.method, uri: parts.uri, headers: parts.headers }),

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use crate::backend::Backend;
+use crate::chain::admission::Settings;
 use crate::connection::Connection;
 use crate::definitions::Registry;
 use crate::dialer::Dialer;
@@ -58,12 +59,14 @@ pub struct Around {
     pub leader: LeaderUrl,
     /// The way into the cluster.
     pub dialer: Dialer,
+    /// What the master was told about admission.
+    pub settings: Arc<Settings>,
 }
 
 impl Around {
     /// Nothing.
     pub fn nothing() -> Self {
-        Self { leader: Arc::new(|| None), dialer: Dialer::nowhere() }
+        Self { leader: Arc::new(|| None), dialer: Dialer::nowhere(), settings: Arc::default() }
     }
 }
 
@@ -76,6 +79,8 @@ pub struct Context {
     pub(crate) leader: LeaderUrl,
     /// Leads to agents.
     pub(crate) dialer: Dialer,
+    /// What this master was told about admission.
+    pub(crate) settings: Arc<Settings>,
     /// What definitions make.
     pub(crate) definitions: Registry,
     /// Reads bearer tokens.
@@ -104,6 +109,7 @@ impl Context {
             shutdown,
             leader: around.leader,
             dialer: around.dialer,
+            settings: around.settings,
             definitions: Registry::default(),
             tokens: Tokens::default(),
             requests: Semaphore::new(REQUESTS_MAX),

@@ -8,9 +8,10 @@ use replica::{Moment, ProposeError};
 use state::{Guard, Outcome};
 
 use crate::backend::Backend;
+use crate::chain::admission::Settings;
 use crate::definitions::Registry;
 use crate::user::User;
-use crate::verbs::intent::{self, Decided, Undecided};
+use crate::verbs::intent::{self, Actor, Decided, Undecided};
 use crate::verbs::write::transaction;
 
 /// Whose service accounts controllers act as.
@@ -20,22 +21,23 @@ const SERVICE_ACCOUNTS: &str = "system:serviceaccount:";
 pub struct Submitter {
     backend: Arc<dyn Backend>,
     definitions: Registry,
+    settings: Arc<Settings>,
 }
 
 impl Submitter {
-    /// To this backend.
-    pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, definitions: Registry::default() }
+    /// To this backend, by these settings.
+    pub fn new(backend: Arc<dyn Backend>, settings: Arc<Settings>) -> Self {
+        Self { backend, definitions: Registry::default(), settings }
     }
 }
 
 #[async_trait::async_trait]
 impl Submit for Submitter {
     async fn submit(&self, actor: &str, term: u64, intent: &Intent) -> Result<Done, NotDone> {
-        let user = user(actor);
+        let acting = Actor { user: user(actor), settings: Arc::clone(&self.settings) };
         let moment = self.backend.moment();
         let Decided { mut guards, writes, names } =
-            match intent::decide(intent, &user, &moment, &self.definitions) {
+            match intent::decide(intent, &acting, &moment, &self.definitions) {
                 Ok(decided) => decided,
                 Err(Undecided::Refused(status)) => return Err(NotDone::Refused(Box::new(status))),
                 Err(Undecided::Stale) => return Err(stale(&moment)),

@@ -33,6 +33,7 @@ use replica::Moment;
 
 use crate::acts::{self, streams};
 use crate::backend::Backend;
+use crate::chain::admission::Settings;
 use crate::errors::Failure;
 use crate::negotiate::{self, Offer, Representation};
 use crate::request::{Query, ResourcePath};
@@ -77,6 +78,8 @@ pub struct Call {
     pub body: Bytes,
     /// Whether a new object is made.
     pub is_create: bool,
+    /// What this master was told about admission.
+    pub settings: Arc<Settings>,
     /// The request as it came.
     pub head: Arc<Head>,
     /// The connection, where the client wants to speak another protocol on it.

@@ -25,6 +25,7 @@ use tower::ServiceExt;
 
 use crate::backend::Backend;
 use crate::backend::fork::Fork;
+use crate::chain::admission::Settings;
 use crate::errors::Failure;
 use crate::limits::{PLAN_BODY_BYTES_MAX, PLAN_REQUESTS_MAX, REQUEST_TIMEOUT};
 use crate::routes;
@@ -41,6 +42,8 @@ pub struct Planner {
     pub controllers: Vec<Controller>,
     /// The log that World follows.
     pub backend: Arc<dyn Backend>,
+    /// What this master was told about admission.
+    pub settings: Arc<Settings>,
 }
 
 /// What is asked.
@@ -194,9 +197,9 @@ async fn plan(planner: Planner, user: User, body: &[u8]) -> Result<PlanAnswer, F
     let world = world(&planner).await?;
     let before = world.clone();
     let fork = Arc::new(Fork::of(world.state.clone()));
-    let answers = imagine(&fork, &user, asked.requests).await?;
+    let answers = imagine(&fork, &planner.settings, &user, asked.requests).await?;
     let backend: Arc<dyn Backend> = Arc::clone(&fork) as _;
-    let imagination = Imagination { fork, submitter: Submitter::new(backend) };
+    let imagination = Imagination { fork, submitter: Submitter::new(backend, planner.settings) };
     let found = whatif::follow(world, &planner.controllers, &imagination).await;
     Ok(told(&before, answers, found))
 }
@@ -213,9 +216,15 @@ async fn world(planner: &Planner) -> Result<World, Failure> {
 }
 
 /// Makes the requests over the fork.
-async fn imagine(fork: &Arc<Fork>, user: &User, requests: Vec<Imagined>) -> Result<Vec<Answered>, Failure> {
+async fn imagine(
+    fork: &Arc<Fork>,
+    settings: &Arc<Settings>,
+    user: &User,
+    requests: Vec<Imagined>,
+) -> Result<Vec<Answered>, Failure> {
     let (_trigger, shutdown): (_, Shutdown) = base::shutdown::channel();
-    let context = Context::new(Arc::clone(fork) as _, Metrics::new(), shutdown, Around::nothing());
+    let around = Around { settings: Arc::clone(settings), ..Around::nothing() };
+    let context = Context::new(Arc::clone(fork) as _, Metrics::new(), shutdown, around);
     let router = routes::router(context, Router::new(), Router::new());
     let mut answers = Vec::with_capacity(requests.len());
     for imagined in requests {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::address::HostPort;
-use crate::controllers::Choice;
+use crate::behaviour::Behaviour;
 use crate::identity::{Bootstrap, Wanted};
 use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
 use crate::sizes::Sizes;
@@ -69,7 +69,7 @@ enum Verb {
         #[command(flatten)]
         services: ServiceRanges,
         #[command(flatten)]
-        controllers: Choice,
+        behaviour: Behaviour,
     },
 }
 
@@ -123,7 +123,7 @@ struct ServerArgs {
     #[command(flatten)]
     sizes: Sizes,
     #[command(flatten)]
-    controllers: Choice,
+    behaviour: Behaviour,
 }
 
 impl ServerArgs {
@@ -188,13 +188,12 @@ fn run(verb: Verb) -> anyhow::Result<String> {
         }
         Verb::Down { dir } => command_runtime()?.block_on(up::down(&Linux, &dir)),
         Verb::Server(args) => {
-            let (directory, sizes, controllers) = (args.dir.clone(), args.sizes, args.controllers.clone());
-            master::run(&directory, args.wanted()?, sizes, &controllers)?;
+            let (directory, sizes, behaviour) = (args.dir.clone(), args.sizes, args.behaviour.clone());
+            master::run(&directory, args.wanted()?, sizes, &behaviour)?;
             Ok(String::new())
         }
-        Verb::Up { dir, masters, nodes, sample, network, services, controllers } => {
-            let options =
-                UpOptions { directory: dir, masters, nodes, sample, network, services, controllers };
+        Verb::Up { dir, masters, nodes, sample, network, services, behaviour } => {
+            let options = UpOptions { directory: dir, masters, nodes, sample, network, services, behaviour };
             command_runtime()?.block_on(up::up(&Linux, &options))
         }
     }

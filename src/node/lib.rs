@@ -4,6 +4,7 @@
 pub mod address;
 mod agent;
 pub mod balancer;
+pub mod behaviour;
 mod cli;
 pub mod cluster;
 pub mod controllers;

@@ -9,6 +9,7 @@
 //! - When Raft's core, the disk or the log flusher fails, it logs why and exits with a code that is
 //!   not 0: it never serves on.
 
+mod agents;
 mod retention;
 
 use std::io::ErrorKind;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use apiserver::Backend;
-use apiserver::dialer::Dialer;
+use apiserver::chain::admission::Settings;
 use apiserver::limits::CONNECTIONS_MAX;
 use apiserver::server::Around;
 use apiserver::whatif::Planner;
@@ -36,11 +37,11 @@ use storage::snapshot::Stores;
 use tokio::net::TcpListener;
 
 use crate::address::HostPort;
+use crate::behaviour::Behaviour;
 use crate::cli::until_signalled;
 use crate::cluster::orders::Peers;
 use crate::cluster::{self, Cluster, ask};
 use crate::data_dir::DataDir;
-use crate::https::Https;
 use crate::identity::{Identity, Stage, Start, Wanted, decide, look};
 use crate::pki::Authority;
 use crate::sizes::Sizes;
@@ -54,12 +55,6 @@ const PORT_MAX: Duration = Duration::from_secs(2);
 /// Pause before it is tried again.
 const PORT_RETRY: Duration = Duration::from_millis(20);
 
-/// How agents know the masters by their certificate: Kubernetes' own name for it.
-const MASTERS_TO_AGENTS: &str = "kube-apiserver-kubelet-client";
-
-/// Whoever shows that certificate to a master has no rights by it.
-const MASTERS_TO_AGENTS_GROUP: &str = "keelson:masters";
-
 /// How long a master that failed may take to say why, and to end in order.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
 
@@ -70,13 +65,8 @@ const HAND_OVER_DEADLINE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When it cannot start, or something it cannot live without failed.
-pub fn run(
-    directory: &Path,
-    wanted: Wanted,
-    sizes: Sizes,
-    choice: &controllers::Choice,
-) -> anyhow::Result<()> {
-    let table = choice.table()?;
+pub fn run(directory: &Path, wanted: Wanted, sizes: Sizes, behaviour: &Behaviour) -> anyhow::Result<()> {
+    let acting = Acting { table: behaviour.table()?, settings: Arc::new(behaviour.admission()?) };
     storage::mutant::check().map_err(anyhow::Error::msg)?;
     failure::exit_on_core_panic();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -88,7 +78,7 @@ pub fn run(
     let ended = runtime.block_on(async {
         let shutdown = until_signalled()?;
         // Boxed: the largest future of the program, on the smallest stack.
-        Box::pin(live(directory, wanted, sizes, table, shutdown)).await
+        Box::pin(live(directory, wanted, sizes, acting, shutdown)).await
     });
     // Tasks that still run must not hold up the exit: what they do is nothing that was acknowledged.
     runtime.shutdown_background();
@@ -99,7 +89,7 @@ async fn live(
     directory: &Path,
     wanted: Wanted,
     sizes: Sizes,
-    controllers: Vec<Controller>,
+    acting: Acting,
     mut shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let data = DataDir::new(directory);
@@ -120,7 +110,7 @@ async fn live(
         identity = identify(&data, wanted) => identity?,
     };
     let (name, directory) = (identity.name.clone(), data.path().to_owned());
-    let served = match Master::start(data, identity, sizes, controllers).await {
+    let served = match Master::start(data, identity, sizes, acting).await {
         Ok(master) => master.serve(&mut shutdown).await,
         Err(error) => Err(error),
     };
@@ -164,6 +154,12 @@ async fn identify(data: &DataDir, wanted: Wanted) -> anyhow::Result<Identity> {
     }
 }
 
+/// What a master does by itself, and to what is written.
+struct Acting {
+    table: Vec<Controller>,
+    settings: Arc<Settings>,
+}
+
 /// A master whose Raft runs.
 struct Master {
     data: DataDir,
@@ -173,7 +169,7 @@ struct Master {
     metrics: Metrics,
     peers: shutdown::Trigger,
     connections_max: usize,
-    controllers: Vec<Controller>,
+    acting: Acting,
 }
 
 impl Master {
@@ -181,7 +177,7 @@ impl Master {
         data: DataDir,
         mut identity: Identity,
         sizes: Sizes,
-        controllers: Vec<Controller>,
+        acting: Acting,
     ) -> anyhow::Result<Self> {
         let id = identity.cluster()?;
         let authority =
@@ -202,7 +198,7 @@ impl Master {
         let cluster = Arc::new(Cluster { id, node: identity.node, authority, replica });
         service.attach(Arc::clone(&cluster));
         tracing::info!(name = identity.name, node = identity.node, cluster = %id, "started");
-        Ok(Self { data, identity, cluster, api, metrics, peers, connections_max, controllers })
+        Ok(Self { data, identity, cluster, api, metrics, peers, connections_max, acting })
     }
 
     /// Serves until the shutdown or a failure.
@@ -253,32 +249,27 @@ impl Master {
     }
 
     async fn serve_api(self, shutdown: &mut Shutdown) -> anyhow::Result<()> {
-        let Self {
-            data,
-            identity,
-            cluster,
-            api,
-            metrics,
-            peers: _peers,
-            connections_max,
-            controllers: table,
-        } = self;
+        let Self { data, identity, cluster, api, metrics, peers: _peers, connections_max, acting } = self;
         let (stop, stopping) = shutdown::channel();
         let backend: Arc<dyn Backend> = Arc::new(cluster.replica.clone());
         let telemetry = metrics.clone();
-        let mut options =
-            apiserver::Options { connections_max, ..api_options(&identity, &cluster, api, metrics)? };
+        let mut options = apiserver::Options {
+            connections_max,
+            ..api_options(&identity, &cluster, api, metrics, &acting)?
+        };
         let running = controllers::start(
-            table.clone(),
+            acting.table.clone(),
             &cluster.replica,
             Arc::clone(&backend),
+            Arc::clone(&acting.settings),
             telemetry,
             stopping.clone(),
         );
         let mut running = running.context("starting the controllers")?;
         options.guarded = options.guarded.merge(apiserver::whatif::routes(Planner {
             world: running.world.clone(),
-            controllers: table,
+            controllers: acting.table,
+            settings: Arc::clone(&acting.settings),
             backend: Arc::clone(&backend),
         }));
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
@@ -350,6 +341,7 @@ fn api_options(
     cluster: &cluster::Handle,
     listener: TcpListener,
     telemetry: Metrics,
+    acting: &Acting,
 ) -> anyhow::Result<apiserver::Options> {
     let mut names = vec![identity.api.host.clone(), identity.peer.host.clone(), identity.name.clone()];
     names.extend(identity.names.iter().cloned());
@@ -361,17 +353,12 @@ fn api_options(
         telemetry,
         around: Around {
             leader: cluster::leader_url(Arc::clone(cluster)),
-            dialer: to_agents(&cluster.authority)?,
+            dialer: agents::dialer(&cluster.authority)?,
+            settings: Arc::clone(&acting.settings),
         },
         guarded: cluster::http::for_masters(Arc::clone(cluster)),
         open: cluster::http::for_anybody(Arc::clone(cluster)),
     })
-}
-
-/// The way to the agents of the cluster's nodes.
-fn to_agents(authority: &Authority) -> anyhow::Result<Dialer> {
-    let shown = authority.client(MASTERS_TO_AGENTS, MASTERS_TO_AGENTS_GROUP)?;
-    Ok(Dialer::new(Https::trusting(authority.certificate(), Some(&shown))?.config()))
 }
 
 async fn listen(what: &str, address: &HostPort) -> anyhow::Result<TcpListener> {

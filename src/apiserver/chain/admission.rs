@@ -5,6 +5,8 @@
 pub(crate) mod node_restriction;
 mod priority;
 mod runtime_class;
+mod service_account;
+pub mod settings;
 mod taints;
 
 use api::kinds::namespace;
@@ -14,6 +16,8 @@ use api::{Object, Resource, Status, time, validate, write};
 use base::env;
 use serde_json::{Value, json};
 use state::State;
+
+pub use settings::Settings;
 
 use crate::definitions;
 use crate::protection;
@@ -47,6 +51,8 @@ pub struct Attempt<'a> {
     pub user: &'a User,
     /// The cluster as the attempt sees it.
     pub state: &'a State,
+    /// What this master was told.
+    pub settings: &'a Settings,
 }
 
 impl Attempt<'_> {
@@ -77,6 +83,7 @@ pub static MUTATING_STEPS: &[(&str, MutatingStep)] = &[
     ("TaintNodesByCondition", taints::taint),
     ("Priority", priority::fill),
     ("DefaultTolerationSeconds", taints::tolerate),
+    ("ServiceAccount", service_account::fill),
     ("StorageObjectInUseProtection", protection::keep),
     ("RuntimeClass", runtime_class::fill),
 ];
@@ -170,7 +177,8 @@ pub fn delete(attempt: &Attempt<'_>) -> Result<(), Status> {
 }
 
 fn mutate(attempt: &Attempt<'_>, object: &mut Object, steps: &[(&str, MutatingStep)]) -> Result<(), Status> {
-    steps.iter().try_for_each(|(_, step)| step(attempt, object))
+    let mut taken = steps.iter().filter(|(name, _)| attempt.settings.has(name));
+    taken.try_for_each(|(_, step)| step(attempt, object))
 }
 
 fn refuse_if(attempt: &Attempt<'_>, errors: &[api::FieldError]) -> Result<(), Status> {
@@ -186,7 +194,8 @@ fn ask(
     attempt: &Attempt<'_>,
     object: Option<&Object>,
 ) -> Result<(), Status> {
-    steps.iter().try_for_each(|(_, step)| step(attempt, object))
+    let mut taken = steps.iter().filter(|(name, _)| attempt.settings.has(name));
+    taken.try_for_each(|(_, step)| step(attempt, object))
 }
 
 /// Nothing is created where there is no namespace, or in one that is going; and some never go.
@@ -241,6 +250,7 @@ mod tests {
             old: None,
             user: &user,
             state: &state,
+            settings: &Settings::default(),
         };
         let mut object = Object::from_tree(json!({}), &row).expect("conforms").0;
         mutate(&attempt, &mut object, &[("Meddle", meddle)]).expect("allowed");
@@ -264,6 +274,7 @@ mod tests {
             "TaintNodesByCondition",
             "Priority",
             "DefaultTolerationSeconds",
+            "ServiceAccount",
             "StorageObjectInUseProtection",
             "RuntimeClass",
         ];

@@ -87,6 +87,7 @@ pub(super) fn decide(
         old: None,
         user: &call.user,
         state: &moment.state,
+        settings: &call.settings,
     };
     let Companions { mut guards, mut writes } = admission::create(&attempt, &mut object)?;
     if owners == Owners::Unknown && is_versioned {
@@ -110,7 +111,7 @@ pub(super) fn decide(
 }
 
 /// A name that begins with `prefix`, cut so that every kind takes its length.
-fn generate(prefix: &str) -> String {
+pub(crate) fn generate(prefix: &str) -> String {
     let mut end = prefix.len().min(GENERATED_NAME_BYTES_MAX - GENERATED_CHARS);
     while !prefix.is_char_boundary(end) {
         end -= 1;

@@ -47,6 +47,7 @@ pub(super) fn decide(call: &Call, options: &DeleteOptions, moment: &Moment) -> R
         old: None,
         user: &call.user,
         state: &moment.state,
+        settings: &call.settings,
     })?;
     let stored = row.stored();
     let mut object = call.read(found)?;

@@ -16,6 +16,7 @@ use super::patch::Attempt;
 use super::write::{Decision, Plan};
 use super::{Call, Upgrade, create, delete, update};
 use crate::acts::binding;
+use crate::chain::admission::Settings;
 use crate::definitions::{self, Registry};
 use crate::request::{Query, ResourcePath};
 use crate::user::User;
@@ -32,6 +33,12 @@ pub(crate) struct Decided {
     pub(crate) writes: Vec<Write>,
     /// The names of what its operations are about.
     pub(crate) names: Vec<String>,
+}
+
+/// On whose behalf intents are decided, and how.
+pub(crate) struct Actor {
+    pub(crate) user: User,
+    pub(crate) settings: Arc<Settings>,
 }
 
 /// Why there is nothing to propose.
@@ -54,7 +61,7 @@ impl From<Status> for Undecided {
 /// The first that is refused, or came too late.
 pub(crate) fn decide(
     intent: &Intent,
-    actor: &User,
+    actor: &Actor,
     moment: &Moment,
     registry: &Registry,
 ) -> Result<Decided, Undecided> {
@@ -82,7 +89,7 @@ fn name(write: &Write) -> Option<String> {
     }
 }
 
-fn one(op: &Op, actor: &User, moment: &Moment, registry: &Registry) -> Result<(Call, Decision), Undecided> {
+fn one(op: &Op, actor: &Actor, moment: &Moment, registry: &Registry) -> Result<(Call, Decision), Undecided> {
     match op {
         Op::Create { row, namespace, object } => {
             let call = Call { is_create: true, ..call(actor, row, namespace, "", "") };
@@ -131,7 +138,7 @@ fn one(op: &Op, actor: &User, moment: &Moment, registry: &Registry) -> Result<(C
 
 /// A call about an object that is there, in the form in which it is stored.
 fn existing(
-    actor: &User,
+    actor: &Actor,
     key: &Key,
     subresource: &str,
     moment: &Moment,
@@ -151,10 +158,11 @@ fn row(key: &Key, state: &State, registry: &Registry) -> Option<Arc<Resource>> {
     builtin.or_else(|| registry.at(state).stored_row(key.collection()))
 }
 
-fn call(actor: &User, row: &Arc<Resource>, namespace: &str, name: &str, subresource: &str) -> Call {
-    let manager = if actor.name == SCHEDULER.0 { SCHEDULER.1 } else { CONTROLLERS };
+fn call(actor: &Actor, row: &Arc<Resource>, namespace: &str, name: &str, subresource: &str) -> Call {
+    let manager = if actor.user.name == SCHEDULER.0 { SCHEDULER.1 } else { CONTROLLERS };
     Call {
-        user: actor.clone(),
+        user: actor.user.clone(),
+        settings: Arc::clone(&actor.settings),
         lens: Lens::of(row, subresource),
         path: ResourcePath {
             group: row.group.clone(),

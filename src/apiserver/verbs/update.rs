@@ -152,6 +152,7 @@ pub(super) fn decide(
         old: Some(&old),
         user: &call.user,
         state: &moment.state,
+        settings: &call.settings,
     };
     let mut companions = match parts::find(row, &call.path.subresource) {
         Some(part) => {

@@ -49,9 +49,9 @@ pub struct ClusterFile {
     /// The flags that say where Services get their addresses and node ports; none: the defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_ranges: Vec<String>,
-    /// The flags that say which controllers act; none: all.
+    /// The flags that say what masters do by themselves; none: the defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub controllers: Vec<String>,
+    pub behaviour: Vec<String>,
 }
 
 /// What connects the masters.
@@ -106,7 +106,7 @@ impl ClusterFile {
             masters: Vec::new(),
             nodes: Vec::new(),
             service_ranges: Vec::new(),
-            controllers: Vec::new(),
+            behaviour: Vec::new(),
         })
     }
 

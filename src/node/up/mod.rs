@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use base::ids::ClusterId;
 
-use crate::controllers::Choice;
+use crate::behaviour::Behaviour;
 use crate::data_dir::DataDir;
 use crate::files::{self, Lock};
 use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
@@ -60,8 +60,8 @@ pub struct UpOptions {
     pub services: ServiceRanges,
     /// Whether to deploy the sample application.
     pub sample: bool,
-    /// Which controllers act, for a new cluster.
-    pub controllers: Choice,
+    /// What the masters of a new cluster do by themselves.
+    pub behaviour: Behaviour,
 }
 
 /// Whether a new cluster gets a network of its own.
@@ -145,7 +145,7 @@ impl ClusterDir {
                 let network = choose_network(host, cluster, options.network)?;
                 let mut file = ClusterFile::new(cluster, network, &mut free_port)?;
                 file.service_ranges = ranges;
-                file.controllers = options.controllers.arguments();
+                file.behaviour = options.behaviour.arguments();
                 file
             }
         };
@@ -196,7 +196,7 @@ mod tests {
             sample: false,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),
-            controllers: Choice::default(),
+            behaviour: Behaviour::default(),
         }
     }
 

@@ -243,7 +243,7 @@ impl<'a> Starting<'a> {
             "--name {} --api {} --peer {} --san {}",
             master.name, master.api, master.peer, self.file.stable.host
         )));
-        words.extend(self.file.controllers.iter().cloned());
+        words.extend(self.file.behaviour.iter().cloned());
         words.extend_from_slice(further);
         words
     }
@@ -372,7 +372,7 @@ mod tests {
             sample: false,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),
-            controllers: crate::controllers::Choice::default(),
+            behaviour: crate::behaviour::Behaviour::default(),
         };
         let file = cluster.load_or_make(&host, &options).expect("make");
         host.done.borrow_mut().clear();

@@ -115,7 +115,7 @@ mod tests {
             sample: false,
             network: NetworkChoice::Auto,
             services: crate::service_ranges::ServiceRanges::default(),
-            controllers: crate::controllers::Choice::default(),
+            behaviour: crate::behaviour::Behaviour::default(),
         };
         directory.load_or_make(host, &options).expect("make");
         for name in ["master-1", "master-2", BALANCER] {

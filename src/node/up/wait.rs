@@ -136,6 +136,10 @@ impl Api {
 
     /// Creates an object, unless it is there.
     pub async fn create(&self, path: &str, object: &serde_json::Value) -> anyhow::Result<()> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        if self.ask::<serde_json::Value>(Method::GET, &format!("{path}/{name}")).await.is_ok() {
+            return Ok(());
+        }
         let body = Bytes::from(object.to_string());
         let reply = self.https.request(Method::POST, &self.stable, path, body, ASK_DEADLINE).await?;
         if !matches!(reply.status, StatusCode::CREATED | StatusCode::CONFLICT) {

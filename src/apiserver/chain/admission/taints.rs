@@ -10,10 +10,6 @@ use super::{Attempt, Operation};
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
-/// How long a pod stays. Kubernetes waits for 300 seconds; here a node counts as silent only for as long as it could
-/// have been heard, so that what it ran is known to be gone sooner.
-const TOLERATION_SECONDS: i64 = 2;
-
 fn texts<'v>(of: &'v Value, fields: [&str; 2]) -> [&'v str; 2] {
     fields.map(|field| of[field].as_str().unwrap_or_default())
 }
@@ -45,14 +41,19 @@ pub(super) fn tolerate(attempt: &Attempt<'_>, pod: &mut Object) -> Result<(), St
     }
     let tolerations = list(pod, "tolerations");
     let said = tolerations.len();
-    for taint in [NOT_READY, UNREACHABLE] {
+    let settings = attempt.settings;
+    let stays = [
+        (NOT_READY, settings.not_ready_toleration_seconds),
+        (UNREACHABLE, settings.unreachable_toleration_seconds),
+    ];
+    for (taint, seconds) in stays {
         let is_about = |toleration: &Value| {
             let [key, effect] = texts(toleration, ["key", "effect"]);
             (key.is_empty() || key == taint) && matches!(effect, "" | "NoExecute")
         };
         if !tolerations[..said].iter().any(is_about) {
             tolerations.push(json!({
-                "key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS,
+                "key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds,
             }));
         }
     }
