@@ -33,7 +33,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::backend::memory::Memory;
-use crate::server::Context;
+use crate::chain::admission::Settings;
+use crate::server::{Around, Context};
 use crate::user::{MASTERS, NODE_PREFIX, NODES, Peer, User};
 use crate::{bootstrap, routes, standing};
 
@@ -101,6 +102,13 @@ impl Api {
 
     /// The same, with routes that anybody may call.
     fn with(open: Router) -> Self {
+        // Nobody makes accounts here.
+        let disabled = vec!["ServiceAccount".to_owned()];
+        Self::told(open, Settings { disabled, ..Settings::default() })
+    }
+
+    /// The same, with these settings of admission.
+    fn told(open: Router, settings: Settings) -> Self {
         let memory = Memory::new();
         let first =
             bootstrap::missing(&crate::Backend::moment(&memory).state, &bootstrap::Settings::default());
@@ -108,12 +116,8 @@ impl Api {
             memory.apply(txn);
         }
         let (trigger, shutdown) = shutdown::channel();
-        let context = Context::new(
-            Arc::new(memory.clone()),
-            Metrics::new(),
-            shutdown,
-            crate::server::Around::nothing(),
-        );
+        let around = Around { settings: Arc::new(settings), ..Around::nothing() };
+        let context = Context::new(Arc::new(memory.clone()), Metrics::new(), shutdown, around);
         Self { router: routes::router(context, Router::new(), open), memory, trigger }
     }
 

@@ -16,7 +16,7 @@ use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
 use crate::sizes::Sizes;
 use crate::token::Token;
 use crate::up::host::Linux;
-use crate::up::{NetworkChoice, UpOptions};
+use crate::up::{NetworkChoice, UpOptions, hollow};
 use crate::{agent, balancer, failure, files, master, up};
 
 /// Where `up` and `down` keep a cluster unless told otherwise.
@@ -46,6 +46,8 @@ enum Verb {
         #[arg(long, default_value = CLUSTER_DIRECTORY)]
         dir: PathBuf,
     },
+    /// Play nodes without containers, thousands in one process, in a cluster that `up` started.
+    Hollow(Box<hollow::Args>),
     /// Run a master: the first of a new cluster, a new one of an existing cluster, or one that was here before.
     Server(Box<ServerArgs>),
     /// Start a whole cluster on this machine, or what is missing of it.
@@ -60,6 +62,9 @@ enum Verb {
         /// cluster has; none for a new one].
         #[arg(long)]
         nodes: Option<usize>,
+        /// How many hollow nodes besides: they run nothing, and say that they do [default: what the cluster has].
+        #[arg(long)]
+        hollow_nodes: Option<usize>,
         /// Deploy a sample application, and wait until it answers.
         #[arg(long, requires = "nodes")]
         sample: bool,
@@ -187,13 +192,26 @@ fn run(verb: Verb) -> anyhow::Result<String> {
             Ok(String::new())
         }
         Verb::Down { dir } => command_runtime()?.block_on(up::down(&Linux, &dir)),
+        Verb::Hollow(args) => {
+            agent_runtime()?.block_on(async { Box::pin(hollow::run(*args, until_signalled()?)).await })?;
+            Ok(String::new())
+        }
         Verb::Server(args) => {
             let (directory, sizes, behaviour) = (args.dir.clone(), args.sizes, args.behaviour.clone());
             master::run(&directory, args.wanted()?, sizes, &behaviour)?;
             Ok(String::new())
         }
-        Verb::Up { dir, masters, nodes, sample, network, services, behaviour } => {
-            let options = UpOptions { directory: dir, masters, nodes, sample, network, services, behaviour };
+        Verb::Up { dir, masters, nodes, hollow_nodes, sample, network, services, behaviour } => {
+            let options = UpOptions {
+                directory: dir,
+                masters,
+                nodes,
+                hollow_nodes,
+                sample,
+                network,
+                services,
+                behaviour,
+            };
             command_runtime()?.block_on(up::up(&Linux, &options))
         }
     }

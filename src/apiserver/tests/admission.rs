@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::namespaces::sweep;
 use super::{Answer, Api};
+use crate::chain::admission::Settings;
 
 const CLASSES: &str = "/apis/scheduling.k8s.io/v1/priorityclasses";
 const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
@@ -14,6 +15,34 @@ const RUNTIMES: &str = "/apis/node.k8s.io/v1/runtimeclasses";
 async fn pod(api: &Api, name: &str, mut spec: Value) -> Answer {
     spec["containers"] = json!([{"name": "c", "image": "i"}]);
     api.post(PODS, json!({"metadata": {"name": name}, "spec": spec})).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_acts_as_an_account_and_finds_its_token() {
+    let api = Api::told(axum::Router::new(), Settings::default());
+    let early = pod(&api, "x", json!({})).await;
+    let why = r#"pods "x" is forbidden: error looking up service account default/default: serviceaccount "default" not found"#;
+    assert_eq!(early.failure(), (403, why));
+    let account = json!({"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "pull"}]});
+    assert_eq!(api.post("/api/v1/namespaces/default/serviceaccounts", account).await.code, 201);
+    let made = pod(&api, "x", json!({})).await;
+    let spec = &made.body["spec"];
+    assert_eq!(
+        (&spec["serviceAccountName"], &spec["serviceAccount"]),
+        (&json!("default"), &json!("default"))
+    );
+    assert_eq!(spec["imagePullSecrets"], json!([{"name": "pull"}]));
+    let volume = &spec["volumes"][0];
+    let name = volume["name"].as_str().expect("a name");
+    assert!(name.starts_with("kube-api-access-") && name.len() == 21, "{name}");
+    assert_eq!(
+        volume["projected"]["sources"][0],
+        json!({"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}})
+    );
+    let mount = json!([{"name": name, "readOnly": true, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]);
+    assert_eq!(spec["containers"][0]["volumeMounts"], mount);
+    let without = pod(&api, "without", json!({"automountServiceAccountToken": false})).await;
+    assert_eq!((without.code, &without.body["spec"]["volumes"]), (201, &Value::Null));
 }
 
 #[tokio::test(start_paused = true)]

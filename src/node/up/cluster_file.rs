@@ -49,6 +49,9 @@ pub struct ClusterFile {
     /// The flags that say where Services get their addresses and node ports; none: the defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_ranges: Vec<String>,
+    /// How many hollow nodes there are beside them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub hollow_nodes: usize,
     /// The flags that say what masters do by themselves; none: the defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behaviour: Vec<String>,
@@ -106,6 +109,7 @@ impl ClusterFile {
             masters: Vec::new(),
             nodes: Vec::new(),
             service_ranges: Vec::new(),
+            hollow_nodes: 0,
             behaviour: Vec::new(),
         })
     }
@@ -212,6 +216,12 @@ pub fn master_name(number: impl std::fmt::Display) -> String {
 /// The name of node number `number`, from 1.
 pub fn node_name(number: impl std::fmt::Display) -> String {
     format!("node-{number}")
+}
+
+/// Whether there are no hollow nodes.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 fn bridge_address(subnet: Ipv4Addr, host: u8, port: u16) -> HostPort {

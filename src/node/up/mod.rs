@@ -16,6 +16,7 @@
 //! ```
 
 pub mod cluster_file;
+pub mod hollow;
 pub mod host;
 mod nodes;
 pub mod plumbing;
@@ -58,6 +59,8 @@ pub struct UpOptions {
     pub network: NetworkChoice,
     /// Where the Services of a new cluster get their addresses and node ports.
     pub services: ServiceRanges,
+    /// How many hollow nodes; what it has, or none, when not given.
+    pub hollow_nodes: Option<usize>,
     /// Whether to deploy the sample application.
     pub sample: bool,
     /// What the masters of a new cluster do by themselves.
@@ -151,8 +154,10 @@ impl ClusterDir {
         };
         let count = options.masters.unwrap_or(if is_new { MASTERS_DEFAULT } else { file.masters.len() });
         let nodes = options.nodes.unwrap_or(file.nodes.len());
+        let hollow = options.hollow_nodes.unwrap_or(file.hollow_nodes);
+        let is_other = std::mem::replace(&mut file.hollow_nodes, hollow) != hollow;
         let has_grown = file.grow(count, &mut free_port)? | file.grow_nodes(nodes)?;
-        if has_grown || is_new {
+        if has_grown || is_other || is_new {
             self.save(&file)?;
         }
         Ok(file)
@@ -193,6 +198,7 @@ mod tests {
             directory: directory.to_owned(),
             masters: None,
             nodes: None,
+            hollow_nodes: None,
             sample: false,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use base::env;
 
 use super::cluster_file::{ClusterFile, MasterAddress, Network};
+use super::hollow;
 use super::host::{Command, Host, Signal, command};
 use super::nodes;
 use super::plumbing::{self, Names};
@@ -74,6 +75,10 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
         api.wait_until_nodes_ready(host, &file, &starting.watched).await?;
         file.nodes.iter().try_for_each(|node| files::remove(&directory.token(&node.name)))?;
         progress.step(&format!("{} nodes take pods", file.nodes.len()));
+    }
+    if file.hollow_nodes > 0 {
+        let process = hollow::process(&directory, &starting.program, file.hollow_nodes);
+        starting.start_unless_running(process)?;
     }
     let mut told = summary(&directory.path, &file, Path::new(&starting.program));
     if options.sample {
@@ -369,6 +374,7 @@ mod tests {
             directory: directory.path().to_owned(),
             masters: Some(2),
             nodes: None,
+            hollow_nodes: None,
             sample: false,
             network: NetworkChoice::Auto,
             services: ServiceRanges::default(),

@@ -112,6 +112,7 @@ mod tests {
             directory: root.path().to_owned(),
             masters: Some(2),
             nodes: None,
+            hollow_nodes: None,
             sample: false,
             network: NetworkChoice::Auto,
             services: crate::service_ranges::ServiceRanges::default(),
