@@ -70,8 +70,9 @@ fuzz: claim ## Fuzzes each target (SECONDS=60)
 deps: ## Installs what building and testing need and this machine lacks
 	@.ci/deps test
 
-clean: ## Removes what was compiled here; RocksDB and a cluster's data stay
-	rm -rf bin
+clean: ## Stops the cluster here, and removes its data and what was compiled; RocksDB stays
+	@if [ -e $(DIR)/cluster.json ] && [ -x bin/keelson ]; then bin/keelson down --dir $(DIR); fi
+	rm -rf $(DIR) bin
 	cargo clean
 
 env: claim ## Prints what plain cargo needs to share the cache: eval "$$(make env)"
