@@ -73,8 +73,8 @@ static RULES: &[Rule] = &[
             "/version/",
         ]),
     },
-    // Clients that know several masters learn of new ones.
-    Rule { subjects: &[AUTHENTICATED], verbs: &["get"], on: Scope::Paths(&["/keelson/v1/masters"]) },
+    // Agents learn of masters that are new.
+    Rule { subjects: &[NODES], verbs: &["get"], on: Scope::Paths(&["/keelson/v1/masters"]) },
     // system:service-account-issuer-discovery
     Rule {
         subjects: &[SERVICE_ACCOUNTS],
@@ -329,6 +329,6 @@ mod tests {
         assert!(!may(&User::anonymous(), &format!("{reviews}/selfsubjectaccessreviews")));
         let master = User::authenticated("admin", [MASTERS.to_owned()]);
         assert!(may(&master, "/metrics") && may(&master, &format!("{reviews}/subjectaccessreviews/x/y")));
-        assert_eq!((rules(&jane).count(), rules(&User::anonymous()).count()), (5, 1));
+        assert_eq!((rules(&jane).count(), rules(&User::anonymous()).count()), (4, 1));
     }
 }
