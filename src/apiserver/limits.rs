@@ -5,6 +5,12 @@ use std::time::Duration;
 /// Bytes of a request's body: what Kubernetes accepts (3 MiB), room for the largest object as YAML.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
 
+/// Bytes that are read of what goes beyond [`BODY_BYTES_MAX`], so that its client hears of it: what Go's server reads.
+pub const EXCESS_BYTES_MAX: usize = 256 << 10;
+
+/// How long that may take.
+pub const EXCESS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Bytes of the requests that one plan imagines: some hundred manifests.
 pub const PLAN_BODY_BYTES_MAX: usize = 16 << 20;
 

@@ -21,7 +21,9 @@ use replica::Moment;
 
 use crate::chain::{Incoming, admit_request};
 use crate::errors::{Failure, json};
-use crate::limits::{ATTEMPTS_MAX, BODY_BYTES_MAX, REQUEST_TIMEOUT, REQUESTS_MAX};
+use crate::limits::{
+    ATTEMPTS_MAX, BODY_BYTES_MAX, EXCESS_BYTES_MAX, EXCESS_TIMEOUT, REQUEST_TIMEOUT, REQUESTS_MAX,
+};
 use crate::request::{Query, Target};
 use crate::reshape::reshape;
 use crate::server::{Context, with_warnings};
@@ -180,10 +182,12 @@ async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Res
         .into())
 }
 
-async fn read(body: Body) -> Result<Bytes, Failure> {
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+async fn read(mut body: Body) -> Result<Bytes, Failure> {
+    match Limited::new(&mut body, BODY_BYTES_MAX).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
+            // A client that still sends when the connection closes never sees the answer.
+            let _ = env::timeout(EXCESS_TIMEOUT, Limited::new(body, EXCESS_BYTES_MAX).collect()).await;
             Err(Status::too_large(&format!("limit is {BODY_BYTES_MAX}")).into())
         }
         Err(error) => {
