@@ -15,6 +15,9 @@ use crate::pki::{ADMIN_GROUP, ADMIN_USER, Authority};
 /// The name of the process.
 pub const NAME: &str = "hollow";
 
+/// The label of nodes that only say that they run pods.
+pub const LABEL: &str = "keelson.io/hollow";
+
 /// Nodes that Kubernetes promises to bear, and twice that.
 const NODES_MAX: usize = 10_000;
 
@@ -54,8 +57,11 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         identity: Some(client::Identity { certificate: admin.chain_pem, key: admin.key_pem }),
         token: None,
     })?;
-    let options =
-        hollow::Options { name_prefix: args.name_prefix, ..hollow::Options::new(client, args.nodes) };
+    let options = hollow::Options {
+        name_prefix: args.name_prefix,
+        labels: [(LABEL.to_owned(), "true".to_owned())].into(),
+        ..hollow::Options::new(client, args.nodes)
+    };
     hollow::run(options, shutdown).await
 }
 

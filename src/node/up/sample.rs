@@ -12,9 +12,9 @@ use tokio::net::TcpStream;
 use super::ClusterDir;
 use super::cluster_file::ClusterFile;
 use super::host::{Host, command};
-use super::nodes;
 use super::plumbing::Names;
 use super::wait::Api;
+use super::{hollow, nodes};
 
 /// The application's name, and that of its objects.
 const NAME: &str = "hello";
@@ -104,6 +104,12 @@ fn deployment() -> Value {
                 "metadata": {"labels": {"app": NAME}},
                 "spec": {
                     "terminationGracePeriodSeconds": 2,
+                    // Where it would only seem to run, it answers nobody.
+                    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [{
+                            "matchExpressions": [{"key": hollow::LABEL, "operator": "DoesNotExist"}],
+                        }],
+                    }}},
                     "containers": [{
                         "name": NAME,
                         "image": IMAGE,
