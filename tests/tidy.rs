@@ -89,7 +89,16 @@ const WORLD: &[(&str, &[&str])] = &[
     // A build script runs before there is anything to simulate.
     (
         "std::fs",
-        &["chaos/", "src/agent/", "src/api/build.rs", "src/kctl/", "src/node/", "storage/", "tests/"],
+        &[
+            "chaos/",
+            "src/agent/",
+            "src/api/build.rs",
+            "src/base/files.rs",
+            "src/kctl/",
+            "src/node/",
+            "storage/",
+            "tests/",
+        ],
     ),
     (
         "tokio::net",

@@ -17,7 +17,7 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::json;
 
-use crate::files;
+use base::files;
 
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
@@ -102,8 +102,8 @@ impl Credentials {
         let name = created.metadata.name.context("a request without a name")?;
         let chain = signed(client, &name).await?;
         let text = format!("{chain}{}", key.serialize_pem());
-        files::make_private_directory(&self.folder)?;
-        files::write_private(&self.folder.join(purpose.file()), text.as_bytes())?;
+        files::make_directory(&self.folder)?;
+        files::write(&self.folder.join(purpose.file()), text.as_bytes())?;
         tracing::info!(?purpose, "got a certificate");
         Ok(Identity { certificate: text.clone(), key: text })
     }

@@ -12,7 +12,6 @@
 mod control;
 pub mod credentials;
 mod feeds;
-mod files;
 mod given;
 mod heartbeat;
 mod node;
@@ -81,7 +80,7 @@ pub async fn run(options: Options, mut shutdown: Shutdown) -> anyhow::Result<()>
 }
 
 async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
-    files::make_private_directory(&options.directory)?;
+    base::files::make_directory(&options.directory)?;
     let names = vec![options.name.clone(), options.address.to_string()];
     let credentials = Credentials::new(&options.directory, &options.name, names);
     let client = join(options, &credentials).await?;

@@ -1,8 +1,9 @@
 //! What every other crate stands on: the environment (time, randomness, spawning), ids, shutdown,
-//! backoff, deadlines of writes and telemetry. Knows nothing of Kubernetes, Raft or storage.
+//! backoff, private files, deadlines of writes and telemetry. Knows nothing of Kubernetes, Raft or storage.
 
 pub mod backoff;
 pub mod env;
+pub mod files;
 pub mod ids;
 pub mod shutdown;
 pub mod stall;

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::address::HostPort;
-use crate::files;
 use crate::https::Https;
 use crate::node_token::NodeToken;
 use crate::pki::AuthorityHash;
+use base::files;
 
 /// How long the masters may take to tell their authority.
 const AUTHORITY_TIMEOUT: Duration = Duration::from_secs(60);

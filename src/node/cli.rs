@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use base::files;
 use base::ids::ClusterId;
 use base::shutdown::{self, Shutdown};
 use clap::{Args, Parser, Subcommand};
@@ -17,7 +18,7 @@ use crate::sizes::Sizes;
 use crate::token::Token;
 use crate::up::host::Linux;
 use crate::up::{NetworkChoice, UpOptions, hollow};
-use crate::{agent, balancer, failure, files, master, up};
+use crate::{agent, balancer, failure, master, up};
 
 /// Where `up` and `down` keep a cluster unless told otherwise.
 const CLUSTER_DIRECTORY: &str = ".keelson";

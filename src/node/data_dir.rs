@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::files::{self, FileError};
 use crate::identity::{Identity, Stage};
 use crate::pki::{Authority, PkiError};
+use base::files::{self, FileError};
 
 /// A master's data directory.
 #[derive(Clone, Debug)]

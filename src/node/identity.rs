@@ -326,7 +326,7 @@ pub fn is_name(name: &str) -> bool {
 
 /// Reads what [`decide`] needs from a directory.
 pub fn look(directory: &DataDir) -> anyhow::Result<Found> {
-    let identity = match crate::files::read(&directory.identity())? {
+    let identity = match base::files::read(&directory.identity())? {
         None => None,
         Some(text) => Some(parse(&text)?),
     };

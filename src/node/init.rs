@@ -12,12 +12,12 @@ use base::ids::ClusterId;
 use crate::cluster::records::{FIRST_NODE, MemberRecord};
 use crate::cluster::{Cluster, ClusterError};
 use crate::data_dir::DataDir;
-use crate::files;
 use crate::identity::{IDENTITY_FORMAT, Identity, NewMaster, Stage};
 use crate::kubeconfig::{self, Context as KubeContext};
 use crate::pki::{ADMIN_GROUP, ADMIN_USER, Authority};
 use crate::token::Token;
 use crate::up::cluster_file::MASTERS_MAX;
+use base::files;
 
 /// The attempt that the first member's record names: nobody asked for its id.
 const FIRST_ATTEMPT: &str = "init";

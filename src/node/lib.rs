@@ -10,7 +10,6 @@ pub mod cluster;
 pub mod controllers;
 mod data_dir;
 mod failure;
-mod files;
 pub mod https;
 pub mod identity;
 mod init;

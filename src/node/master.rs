@@ -24,6 +24,7 @@ use apiserver::limits::CONNECTIONS_MAX;
 use apiserver::server::Around;
 use apiserver::whatif::Planner;
 use base::env;
+use base::files;
 use base::ids::ClusterId;
 use base::shutdown::{self, Shutdown};
 use base::telemetry::Metrics;
@@ -45,7 +46,7 @@ use crate::data_dir::DataDir;
 use crate::identity::{Identity, Stage, Start, Wanted, decide, look};
 use crate::pki::Authority;
 use crate::sizes::Sizes;
-use crate::{controllers, failure, files, init, open_files};
+use crate::{controllers, failure, init, open_files};
 use retention::HISTORY_BYTES_MAX;
 
 /// How long a port may stay in use. A process that was killed gives back its lock first, and its ports among

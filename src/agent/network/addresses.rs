@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use base::files;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -63,33 +64,19 @@ impl LeaseFile {
 
     /// Nothing, if there is no file yet.
     pub(crate) fn read(&self) -> Result<Leases, NetworkError> {
-        match std::fs::read(&self.0) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| self.failed(error.into())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Leases::default()),
-            Err(error) => Err(self.failed(error)),
-        }
+        let Some(text) = files::read(&self.0)? else { return Ok(Leases::default()) };
+        serde_json::from_str(&text).map_err(|source| NetworkError::Addresses { path: self.0.clone(), source })
     }
 
     /// Replaces the file, so that a crash leaves the old one or the new one.
     pub(crate) fn write(&self, leases: &Leases) -> Result<(), NetworkError> {
-        let write = || {
-            let next = self.0.with_extension("next");
-            std::fs::write(&next, serde_json::to_vec_pretty(leases)?)?;
-            std::fs::File::open(&next)?.sync_all()?;
-            std::fs::rename(&next, &self.0)
-        };
-        write().map_err(|error| self.failed(error))
+        let text =
+            serde_json::to_vec_pretty(leases).expect("names, addresses and ports can be written as JSON");
+        Ok(files::write(&self.0, &text)?)
     }
 
     pub(crate) fn remove(&self) -> Result<(), NetworkError> {
-        match std::fs::remove_file(&self.0) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.failed(error)),
-            _ => Ok(()),
-        }
-    }
-
-    fn failed(&self, source: std::io::Error) -> NetworkError {
-        NetworkError::File { path: self.0.clone(), source }
+        Ok(files::remove(&self.0)?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use base::files::FileError;
 use ipnet::Ipv4Net;
 
 /// What failed, at what.
@@ -15,14 +16,17 @@ pub enum NetworkError {
     /// The CIDR has no room for a bridge and a pod.
     #[error("the pod CIDR {0} is too small for any pod: give nodes at least a /30")]
     TooSmall(Ipv4Net),
-    /// The file of addresses.
-    #[error("cannot use the file of pod addresses {path}")]
-    File {
+    /// The file of addresses cannot be read or written.
+    #[error("cannot use the file of pod addresses")]
+    File(#[from] FileError),
+    /// The file of addresses holds something else.
+    #[error("the file of pod addresses {path} makes no sense")]
+    Addresses {
         /// Which.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         #[source]
-        source: std::io::Error,
+        source: serde_json::Error,
     },
     /// The kernel refused a change of links, addresses or routes.
     #[error("cannot {operation}: {reason}")]

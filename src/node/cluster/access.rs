@@ -7,9 +7,9 @@ use base::env;
 
 use super::Cluster;
 use crate::data_dir::DataDir;
-use crate::files;
 use crate::kubeconfig::{self, Context};
 use crate::pki::{ADMIN_GROUP, ADMIN_USER};
+use base::files;
 
 /// How often a master looks whether the members are still those that its kubeconfig names.
 const ACCESS_INTERVAL: Duration = Duration::from_secs(1);

@@ -15,11 +15,11 @@ use super::Cluster;
 use super::view::{JoinReply, JoinRequest};
 use crate::address::HostPort;
 use crate::data_dir::DataDir;
-use crate::files;
 use crate::https::{Https, HttpsError, Operation, Reply};
 use crate::identity::{IDENTITY_FORMAT, Identity, NewMaster, Stage};
 use crate::pki::{ADMIN_GROUP, Authority};
 use crate::token::Token;
+use base::files;
 
 /// How long a master keeps asking for an id before it gives up.
 const JOIN_DEADLINE: Duration = Duration::from_secs(60);

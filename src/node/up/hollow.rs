@@ -9,8 +9,8 @@ use super::ClusterDir;
 use super::cluster_file::ClusterFile;
 use super::process::Process;
 use crate::data_dir::DataDir;
-use crate::files;
 use crate::pki::{ADMIN_GROUP, ADMIN_USER, Authority};
+use base::files;
 
 /// The name of the process.
 pub const NAME: &str = "hollow";

@@ -34,8 +34,8 @@ use base::ids::ClusterId;
 
 use crate::behaviour::Behaviour;
 use crate::data_dir::DataDir;
-use crate::files::{self, Lock};
 use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
+use base::files::{self, Lock};
 use cluster_file::{ClusterFile, Network};
 use host::Host;
 use process::Processes;

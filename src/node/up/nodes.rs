@@ -12,7 +12,7 @@ use super::cluster_file::{ClusterFile, NodeAddress};
 use super::host::{Command, Host, command};
 use super::plumbing::Names;
 use super::process::Process;
-use crate::files;
+use base::files;
 
 /// How long an engine lets containers end by themselves when it is stopped, in seconds.
 const ENGINE_SHUTDOWN_S: u32 = 3;

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::host::{Command, Host, HostError, Signal, Spawn};
-use crate::files::{self, FileError};
+use base::files::{self, FileError};
 
 /// One process of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

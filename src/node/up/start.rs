@@ -14,9 +14,9 @@ use super::process::{Process, Running};
 use super::sample;
 use super::wait::{Api, Watched, wait_for_end, wait_for_identity};
 use super::{ClusterDir, UpOptions};
-use crate::files;
 use crate::kubeconfig::{self, Context as KubeContext};
 use crate::pki::{ADMIN_GROUP, ADMIN_USER};
+use base::files;
 
 /// The balancer's name among processes.
 pub const BALANCER: &str = "balancer";

@@ -12,7 +12,7 @@ use super::plumbing::{self, Names};
 use super::process::{Running, is_alive};
 use super::start::BALANCER;
 use super::wait::wait_for_end;
-use crate::files;
+use base::files;
 
 /// Stops the cluster in a directory and removes what it left on the host. Its data stays. Returns what
 /// to tell the user.

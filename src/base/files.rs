@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base::env;
+use crate::env;
 
 /// Permission bits of every file written here: they hold keys, or sit beside some.
 const FILE_MODE: u32 = 0o600;
@@ -33,12 +33,18 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fil
 }
 
 /// Makes a directory and its parents; fine when it exists.
+///
+/// # Errors
+/// When it cannot be made.
 pub fn make_directory(path: &Path) -> Result<(), FileError> {
     let made = fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
     made.map_err(failed("making directory", path))
 }
 
 /// Replaces a file in one step: after a crash it holds the old content or the new, never a part.
+///
+/// # Errors
+/// When it cannot be written or synced; what `path` holds then is whole.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut temporary = path.as_os_str().to_owned();
@@ -56,6 +62,9 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
 }
 
 /// The content of a file; `None` when there is none.
+///
+/// # Errors
+/// When it is there and cannot be read.
 pub fn read(path: &Path) -> Result<Option<String>, FileError> {
     match fs::read_to_string(path) {
         Ok(content) => Ok(Some(content)),
@@ -65,6 +74,9 @@ pub fn read(path: &Path) -> Result<Option<String>, FileError> {
 }
 
 /// Removes a file; fine when there is none.
+///
+/// # Errors
+/// When it stays.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", path)(error)),
@@ -77,6 +89,9 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
 
 /// Takes the lock file at `path` without waiting; `None` while another process holds it.
+///
+/// # Errors
+/// When the file cannot be made or locked.
 pub fn try_lock(path: &Path) -> Result<Option<Lock>, FileError> {
     let mut options = OpenOptions::new();
     let opened = options.write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
@@ -90,6 +105,9 @@ pub fn try_lock(path: &Path) -> Result<Option<Lock>, FileError> {
 
 /// Takes the lock file at `path`, for which a process that is ending may take until `limit`; `None` when it
 /// is held even then. Cancel-safe.
+///
+/// # Errors
+/// When the file cannot be made or locked.
 pub async fn lock(path: &Path, limit: Duration) -> Result<Option<Lock>, FileError> {
     let mut taken = try_lock(path);
     let held = |taken: &Result<Option<Lock>, _>| matches!(taken, Ok(None));
