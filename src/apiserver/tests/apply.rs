@@ -27,7 +27,10 @@ pub(super) fn owners(answer: &Answer) -> Vec<String> {
         let words = ["manager", "operation", "subresource"].map(|name| text(entry, name));
         format!("{} {}", words.join(" "), entry["fieldsV1"])
     };
-    entries.map(line).collect()
+    // Their order depends on the second in which each wrote.
+    let mut lines: Vec<String> = entries.map(line).collect();
+    lines.sort();
+    lines
 }
 
 fn map(data: Value) -> Value {

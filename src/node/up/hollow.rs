@@ -1,16 +1,13 @@
 //! Hollow nodes of a cluster on one machine: thousands in one process, for trying what large clusters do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use base::shutdown::Shutdown;
 
 use super::ClusterDir;
-use super::cluster_file::ClusterFile;
 use super::process::Process;
-use crate::data_dir::DataDir;
-use crate::pki::{ADMIN_GROUP, ADMIN_USER, Authority};
-use base::files;
+use crate::pki::{ADMIN_GROUP, ADMIN_USER};
 
 /// The name of the process.
 pub const NAME: &str = "hollow";
@@ -43,12 +40,10 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     if args.nodes > NODES_MAX {
         bail!("--nodes {} is not possible: at most {NODES_MAX} in one process", args.nodes);
     }
-    let path = args.dir.join("cluster.json");
-    let text = files::read(&path)?;
-    let text =
-        text.with_context(|| format!("{} is missing: give the directory of `keelson up`", path.display()))?;
-    let file = ClusterFile::parse(&text).with_context(|| format!("reading {}", path.display()))?;
-    let authority = authority(&args.dir, &file)?;
+    let Some(file) = super::load(&args.dir)? else {
+        bail!("{} holds no cluster: give the directory of `keelson up` with --dir", args.dir.display());
+    };
+    let authority = super::authority(&args.dir, &file)?;
     let admin = authority.client(ADMIN_USER, ADMIN_GROUP)?;
     let servers = file.masters.iter().map(|master| master.api.url().parse());
     let client = client::Client::new(client::Options {
@@ -63,12 +58,6 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         ..hollow::Options::new(client, args.nodes)
     };
     hollow::run(options, shutdown).await
-}
-
-fn authority(directory: &Path, file: &ClusterFile) -> anyhow::Result<Authority> {
-    let data = |name: &str| DataDir::new(&directory.join("data").join(name));
-    let mut found = file.masters.iter().filter_map(|master| data(&master.name).authority().transpose());
-    found.next().context("no master has the cluster's authority")?
 }
 
 /// The process that plays the nodes of a cluster.

@@ -34,6 +34,7 @@ use base::ids::ClusterId;
 
 use crate::behaviour::Behaviour;
 use crate::data_dir::DataDir;
+use crate::pki::Authority;
 use crate::service_ranges::{ONLY_FOR_NEW, ServiceRanges};
 use base::files::{self, Lock};
 use cluster_file::{ClusterFile, Network};
@@ -85,6 +86,31 @@ struct ClusterDir {
     _lock: Lock,
 }
 
+fn cluster_json(directory: &Path) -> PathBuf {
+    directory.join("cluster.json")
+}
+
+fn data(directory: &Path, master: &str) -> DataDir {
+    DataDir::new(&directory.join("data").join(master))
+}
+
+/// What the cluster in a directory is made of; `None`: there is none.
+fn load(directory: &Path) -> anyhow::Result<Option<ClusterFile>> {
+    let path = cluster_json(directory);
+    let Some(text) = files::read(&path)? else { return Ok(None) };
+    let file = ClusterFile::parse(&text);
+    Ok(Some(file.with_context(|| {
+        format!("reading {} failed: put back a copy, or take another directory", path.display())
+    })?))
+}
+
+/// The cluster's authority, from the first master that has it.
+fn authority(directory: &Path, file: &ClusterFile) -> anyhow::Result<Authority> {
+    let mut found =
+        file.masters.iter().filter_map(|master| data(directory, &master.name).authority().transpose());
+    found.next().context("no master has the cluster's authority")?
+}
+
 impl ClusterDir {
     /// Makes the directory if need be and locks it.
     fn open(path: &Path) -> anyhow::Result<Self> {
@@ -98,7 +124,7 @@ impl ClusterDir {
     }
 
     fn data(&self, master: &str) -> DataDir {
-        DataDir::new(&self.path.join("data").join(master))
+        data(&self.path, master)
     }
 
     fn authority(&self) -> PathBuf {
@@ -114,23 +140,14 @@ impl ClusterDir {
         self.path.join("run").join(format!("{master}.token"))
     }
 
-    fn cluster_json(&self) -> PathBuf {
-        self.path.join("cluster.json")
-    }
-
     fn load(&self) -> anyhow::Result<Option<ClusterFile>> {
-        let path = self.cluster_json();
-        let Some(text) = files::read(&path)? else { return Ok(None) };
-        let file = ClusterFile::parse(&text);
-        Ok(Some(file.with_context(|| {
-            format!("reading {} failed: put back a copy, or take another directory", path.display())
-        })?))
+        load(&self.path)
     }
 
     fn save(&self, file: &ClusterFile) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(file)?;
         text.push('\n');
-        Ok(files::write(&self.cluster_json(), text.as_bytes())?)
+        Ok(files::write(&cluster_json(&self.path), text.as_bytes())?)
     }
 
     /// What the cluster is made of: chosen the first time, grown when asked to.

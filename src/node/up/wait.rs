@@ -110,9 +110,7 @@ pub struct Api {
 impl Api {
     /// As the administrator.
     pub fn new(directory: &ClusterDir, file: &ClusterFile) -> anyhow::Result<Self> {
-        let mut masters = file.masters.iter();
-        let authority = masters.find_map(|master| directory.data(&master.name).authority().transpose());
-        let authority = authority.context("no master has the cluster's authority")??;
+        let authority = super::authority(&directory.path, file)?;
         let admin = authority.client(ADMIN_USER, ADMIN_GROUP)?;
         let https = Https::trusting(authority.certificate(), Some(&admin))?;
         Ok(Self { https, stable: file.stable.clone() })
