@@ -1,11 +1,8 @@
-//! Events go an hour after they were last written.
+//! Events go some time after they were last written.
 
 use api::Key;
 use projection::intent::{Intent, Op};
 use projection::{Controller, LastOutcomes, Plan, Wakes, World};
-
-/// How long an Event stays: the default of Kubernetes' `--event-ttl`.
-const TTL_MS: u64 = 60 * 60 * 1000;
 
 /// Events deleted by one transaction.
 const BATCH: usize = 100;
@@ -28,13 +25,14 @@ pub const EVENT_TTL: Controller = Controller {
 
 fn plan(world: &World, _: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
     let mut plan = Plan::default();
-    let due = world.events.iter().take_while(|(at, _)| at + TTL_MS <= now_ms).take(BATCH * BATCHES);
+    let ttl_ms = world.rules.event_ttl_ms;
+    let due = world.events.iter().take_while(|(at, _)| at + ttl_ms <= now_ms).take(BATCH * BATCHES);
     let due: Vec<_> = due.filter_map(|(_, key)| world.state.get(key.as_str())).collect();
     for events in due.chunks(BATCH) {
         let ops: Vec<Op> = events.iter().flat_map(|event| Intent::delete(event).ops).collect();
         plan.intents.push(Intent { ops, guards: Vec::new(), told: None });
     }
-    let next = world.events.iter().nth(due.len()).map_or(now_ms + IDLE_MS, |(at, _)| at + TTL_MS);
+    let next = world.events.iter().nth(due.len()).map_or(now_ms + IDLE_MS, |(at, _)| at + ttl_ms);
     plan.requeue_at(next.clamp(now_ms + 1, now_ms + IDLE_MS));
     plan
 }
@@ -45,6 +43,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    const TTL_MS: u64 = 60 * 60 * 1000;
     use crate::testing::{carry_out, namespace};
 
     fn event(at: usize) -> Value {

@@ -12,9 +12,6 @@ use state::Change;
 
 use crate::shared::{disruption, stored};
 
-/// Pods that ended that may stay; Kubernetes' `--terminated-pod-gc-threshold`.
-const FINISHED_MAX: usize = 12_500;
-
 /// How long a node may be gone and come back to its pods.
 const QUARANTINE_MS: u64 = 40_000;
 
@@ -30,7 +27,7 @@ pub const POD_GC: Controller = Controller {
     component: "pod-garbage-collector",
     wakes,
     keys,
-    plan: |world, key, _: &LastOutcomes, now_ms| plan(world, key, FINISHED_MAX, now_ms),
+    plan,
 };
 
 /// Stands for all pods that ended.
@@ -63,7 +60,7 @@ fn wake_of_pod(world: &World, pod: &Pod, wakes: &mut Wakes) {
     } else if world.nodes.get(&pod.node).is_none_or(|node| pod.is_deleting() && is_out_of_service(node)) {
         wakes.add(&Key::object("", "nodes", "", &pod.node));
     }
-    if pod.is_finished() && world.pods.finished().len() > FINISHED_MAX {
+    if pod.is_finished() && world.pods.finished().len() > world.rules.terminated_pod_gc_threshold {
         wakes.add(&finished());
     }
 }
@@ -77,10 +74,11 @@ fn is_out_of_service(node: &Node) -> bool {
     node.ready != Truth::True && node.taints.iter().any(|taint| &*taint.key == OUT_OF_SERVICE)
 }
 
-fn plan(world: &World, key: &Key, finished_max: usize, now_ms: u64) -> Plan {
+fn plan(world: &World, key: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
     let mut plan = Plan::default();
     if *key == finished() {
-        let surplus = world.pods.finished().len().saturating_sub(finished_max).min(BATCH);
+        let most = world.rules.terminated_pod_gc_threshold;
+        let surplus = world.pods.finished().len().saturating_sub(most).min(BATCH);
         let oldest = world.pods.finished().take(surplus).filter_map(|key| world.pods.get(key.as_str()));
         plan.intents.extend(oldest.filter_map(|pod| end(pod, false, now_ms)));
         return plan;
@@ -125,6 +123,7 @@ fn end(pod: &Pod, is_orphan: bool, now_ms: u64) -> Option<Intent> {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+    use projection::rules::Rules;
     use projection::testing::{NOW_MS, remove, shown, world};
     use serde_json::Value;
 
@@ -139,19 +138,23 @@ mod tests {
         Key::object("", "nodes", "", "n")
     }
 
+    fn look(world: &World, key: &Key, now_ms: u64) -> Plan {
+        plan(world, key, &LastOutcomes::default(), now_ms)
+    }
+
     #[test]
     fn pods_of_a_node_that_is_gone_fail_and_go_after_a_while() {
         let mut world =
             world([namespace("default"), node(), pod("a", json!({}), "n"), pod("b", json!({}), "")]);
         assert_eq!(woken_by_removal(&POD_GC, &mut world, &key()), [key().to_string()]);
-        let early = plan(&world, &key(), FINISHED_MAX, NOW_MS + QUARANTINE_MS - 1);
+        let early = look(&world, &key(), NOW_MS + QUARANTINE_MS - 1);
         assert_eq!((early.intents.len(), early.requeue_ms), (0, Some(NOW_MS + QUARANTINE_MS)));
-        let due = plan(&world, &key(), FINISHED_MAX, NOW_MS + QUARANTINE_MS);
+        let due = look(&world, &key(), NOW_MS + QUARANTINE_MS);
         expect![[r#"
             patch core/pods/default/a/status {"status":{"phase":"Failed","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2025-12-31T23:59:00Z"},{"type":"DisruptionTarget","status":"True","reason":"DeletionByPodGC","message":"PodGC: node no longer exists","lastTransitionTime":"2026-01-01T00:00:40Z"}]}}
         "#]].assert_eq(&shown(&due));
         carry_out(&mut world, &due);
-        let then = plan(&world, &key(), FINISHED_MAX, NOW_MS + QUARANTINE_MS);
+        let then = look(&world, &key(), NOW_MS + QUARANTINE_MS);
         assert_eq!(shown(&then), "delete core/pods/default/a grace 0\n");
         carry_out(&mut world, &then);
         assert_eq!(world.pods.len(), 1, "one without a node waits for one");
@@ -164,7 +167,7 @@ mod tests {
         let mut world = world([namespace("default")]);
         assert_eq!(woken(&POD_GC, &mut world, going), ["core/pods/default/a"]);
         let pod = Key::object("", "pods", "default", "a");
-        let first = plan(&world, &pod, FINISHED_MAX, NOW_MS);
+        let first = look(&world, &pod, NOW_MS);
         assert_eq!(shown(&first), "patch core/pods/default/a/status {\"status\":{\"phase\":\"Failed\"}}\n");
         settle(&mut world, &[POD_GC], nobody);
         assert!(world.pods.is_empty());
@@ -178,7 +181,7 @@ mod tests {
             pod["status"]["phase"] = "Succeeded".into();
             pod
         };
-        let world = world([
+        let mut world = world([
             namespace("default"),
             node(),
             ended("a", 3),
@@ -186,8 +189,11 @@ mod tests {
             ended("c", 2),
             pod("d", json!({}), "n"),
         ]);
-        let plan = plan(&world, &finished(), 1, NOW_MS);
-        assert_eq!(shown(&plan), "delete core/pods/default/b grace 0\ndelete core/pods/default/c grace 0\n");
+        world.rules = Rules { terminated_pod_gc_threshold: 1, ..Rules::default() }.into();
+        assert_eq!(
+            shown(&look(&world, &finished(), NOW_MS)),
+            "delete core/pods/default/b grace 0\ndelete core/pods/default/c grace 0\n"
+        );
     }
 
     #[test]

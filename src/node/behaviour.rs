@@ -4,8 +4,10 @@ use anyhow::bail;
 use apiserver::chain::admission::settings::TOLERATION_SECONDS;
 use apiserver::chain::admission::{MUTATING_STEPS, Settings, VALIDATING_STEPS};
 use projection::Controller;
+use projection::rules::Rules;
 
 use crate::controllers::all;
+use crate::rules::Flags;
 
 /// What a master does by itself, and to what is written.
 #[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Behaviour {
     /// How long a pod that says nothing about it stays on a node that cannot be reached.
     #[arg(long, value_name = "SECONDS", default_value_t = TOLERATION_SECONDS)]
     default_unreachable_toleration_seconds: i64,
+    #[command(flatten)]
+    rules: Flags,
 }
 
 impl Default for Behaviour {
@@ -32,6 +36,7 @@ impl Default for Behaviour {
             disable_admission_plugins: Vec::new(),
             default_not_ready_toleration_seconds: TOLERATION_SECONDS,
             default_unreachable_toleration_seconds: TOLERATION_SECONDS,
+            rules: Flags::default(),
         }
     }
 }
@@ -75,26 +80,31 @@ impl Behaviour {
         })
     }
 
+    /// By which numbers they act.
+    pub fn rules(&self) -> Rules {
+        self.rules.rules()
+    }
+
     /// The same flags for another process; none for the defaults.
     pub fn arguments(&self) -> Vec<String> {
-        let default = Self::default();
-        let flag =
-            |name: &str, value: String, usual: String| (value != usual).then(|| format!("--{name}={value}"));
-        let flags = [
-            flag("controllers", self.controllers.join(","), default.controllers.join(",")),
-            flag("disable-admission-plugins", self.disable_admission_plugins.join(","), String::new()),
-            flag(
-                "default-not-ready-toleration-seconds",
-                self.default_not_ready_toleration_seconds.to_string(),
-                TOLERATION_SECONDS.to_string(),
-            ),
-            flag(
+        let pairs = self.pairs().into_iter().zip(Self::default().pairs());
+        let other = pairs.filter(|(pair, usual)| pair != usual);
+        other.map(|((name, value), _)| format!("--{name}={value}")).collect()
+    }
+
+    /// Each flag with its name and its value.
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = vec![
+            ("controllers", self.controllers.join(",")),
+            ("disable-admission-plugins", self.disable_admission_plugins.join(",")),
+            ("default-not-ready-toleration-seconds", self.default_not_ready_toleration_seconds.to_string()),
+            (
                 "default-unreachable-toleration-seconds",
                 self.default_unreachable_toleration_seconds.to_string(),
-                TOLERATION_SECONDS.to_string(),
             ),
         ];
-        flags.into_iter().flatten().collect()
+        pairs.extend(self.rules.pairs());
+        pairs
     }
 }
 
@@ -131,5 +141,51 @@ mod tests {
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(sorted.len(), everything.len(), "a name is given twice");
+    }
+
+    #[test]
+    fn what_is_not_usual_is_told_to_masters_as_it_was_told() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Words {
+            #[command(flatten)]
+            behaviour: Behaviour,
+        }
+        let read = |words: &[&str]| Words::try_parse_from([&["keelson"], words].concat());
+        let usual = read(&[]).expect("no flags").behaviour;
+        assert_eq!((usual.rules(), usual.arguments()), (Rules::default(), vec![]));
+        let words = [
+            "--controllers=*,-namespace",
+            "--node-monitor-grace-period=40s",
+            "--node-startup-grace-period=1500ms",
+            "--node-eviction-rate=0.5",
+            "--secondary-node-eviction-rate=0",
+            "--large-cluster-size-threshold=3",
+            "--unhealthy-zone-threshold=0.6",
+            "--terminated-pod-gc-threshold=7",
+            "--event-ttl=1800s",
+        ];
+        let other = read(&words).expect("flags").behaviour;
+        assert_eq!(other.arguments(), words);
+        let rules = Rules {
+            node_monitor_grace_ms: 40_000,
+            node_startup_grace_ms: 1_500,
+            node_eviction_interval_ms: Some(2_000),
+            secondary_node_eviction_interval_ms: None,
+            large_cluster_size_threshold: 3,
+            unhealthy_zone_percent: 60,
+            terminated_pod_gc_threshold: 7,
+            event_ttl_ms: 1_800_000,
+        };
+        assert_eq!(other.rules(), rules);
+        for (word, why) in [
+            ("--event-ttl=soon", "give a span of time like 9s or 1m30s"),
+            ("--node-monitor-grace-period=0s", "give a span of time like 9s or 1m30s"),
+            ("--unhealthy-zone-threshold=55", "give a share from 0 to 1, like 0.55"),
+            ("--node-eviction-rate=-1", "give how many a second, like 0.1; 0 is none at all"),
+        ] {
+            let Err(error) = read(&[word]) else { panic!("{word} was taken") };
+            assert!(error.to_string().contains(why), "{error}");
+        }
     }
 }

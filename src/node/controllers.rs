@@ -8,6 +8,7 @@ use apiserver::{Backend, Submitter};
 use base::env;
 use base::shutdown::Shutdown;
 use base::telemetry::Metrics;
+use projection::rules::Rules;
 use projection::{Controller, Facts, Leadership, Options, Runner, Source, World};
 use replica::Replica;
 use replica::tap::{Step, Tap};
@@ -32,6 +33,7 @@ pub struct Running {
 /// When there is no thread for it.
 pub fn start(
     controllers: Vec<Controller>,
+    rules: Rules,
     replica: &Replica,
     backend: Arc<dyn Backend>,
     settings: Arc<Settings>,
@@ -44,6 +46,7 @@ pub fn start(
         leadership: Arc::new(Leads(replica.clone())),
         submit: Arc::new(Submitter::new(backend, settings)),
         metrics,
+        rules,
     });
     let (alive, ended) = oneshot::channel::<()>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

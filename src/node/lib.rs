@@ -18,6 +18,7 @@ mod master;
 pub mod node_token;
 mod open_files;
 pub mod pki;
+mod rules;
 mod service_ranges;
 mod sizes;
 pub mod token;

@@ -29,6 +29,7 @@ use base::ids::ClusterId;
 use base::shutdown::{self, Shutdown};
 use base::telemetry::Metrics;
 use projection::Controller;
+use projection::rules::Rules;
 use raft::transport::tls::{self, TlsTransport};
 use raft::{Member, PeerService};
 use replica::Replica;
@@ -67,7 +68,11 @@ const HAND_OVER_DEADLINE: Duration = Duration::from_secs(1);
 /// # Errors
 /// When it cannot start, or something it cannot live without failed.
 pub fn run(directory: &Path, wanted: Wanted, sizes: Sizes, behaviour: &Behaviour) -> anyhow::Result<()> {
-    let acting = Acting { table: behaviour.table()?, settings: Arc::new(behaviour.admission()?) };
+    let acting = Acting {
+        table: behaviour.table()?,
+        settings: Arc::new(behaviour.admission()?),
+        rules: behaviour.rules(),
+    };
     storage::mutant::check().map_err(anyhow::Error::msg)?;
     failure::exit_on_core_panic();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -159,6 +164,7 @@ async fn identify(data: &DataDir, wanted: Wanted) -> anyhow::Result<Identity> {
 struct Acting {
     table: Vec<Controller>,
     settings: Arc<Settings>,
+    rules: Rules,
 }
 
 /// A master whose Raft runs.
@@ -260,6 +266,7 @@ impl Master {
         };
         let running = controllers::start(
             acting.table.clone(),
+            acting.rules,
             &cluster.replica,
             Arc::clone(&backend),
             Arc::clone(&acting.settings),

@@ -30,6 +30,7 @@ pub mod pods;
 mod queue;
 mod recorder;
 pub mod resources;
+pub mod rules;
 pub mod runner;
 pub mod selectors;
 pub mod submit;

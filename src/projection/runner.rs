@@ -30,6 +30,7 @@ use crate::limits::{
 use crate::metrics::RunnerMetrics;
 use crate::queue::{Ended, Queue, Work};
 use crate::recorder::Recorder;
+use crate::rules::Rules;
 use crate::submit::{Done, NotDone, Submit};
 use crate::world::World;
 
@@ -71,6 +72,8 @@ pub struct Options {
     pub submit: Arc<dyn Submit>,
     /// Where it writes what it measures.
     pub metrics: Metrics,
+    /// By which numbers the table acts.
+    pub rules: Rules,
 }
 
 /// What a task tells the loop.
@@ -115,14 +118,15 @@ pub struct Runner {
 impl Runner {
     /// Prepares to run; the receiver shows World as it is folded.
     pub fn new(options: Options) -> (Self, watch::Receiver<World>) {
-        let (shown, seen) = watch::channel(World::default());
+        let world = World::under(options.rules);
+        let (shown, seen) = watch::channel(world.clone());
         let runner = Self {
             controllers: options.controllers,
             source: options.source,
             leadership: options.leadership,
             submit: options.submit,
             metrics: RunnerMetrics::new(&options.metrics),
-            world: World::default(),
+            world,
             shown,
             queue: Queue::default(),
             recorder: Recorder::default(),
@@ -180,9 +184,7 @@ impl Runner {
         let now_ms = env::wall_ms();
         match facts {
             Facts::Reset(state) => {
-                let office = std::mem::take(&mut self.world.office);
-                self.world = World::of(state);
-                self.world.office = office;
+                self.world.reset(state);
                 self.resign();
             }
             Facts::Applied(state, changes) => {

@@ -14,6 +14,7 @@ use crate::nodes::{LEASES, NODES, Nodes};
 use crate::office::Office;
 use crate::owners::Owners;
 use crate::pods::{PODS, Pods};
+use crate::rules::Rules;
 use crate::selectors::Selectors;
 
 /// What the keys of Events begin with.
@@ -44,10 +45,17 @@ pub struct World {
     pub definitions: Definitions,
     /// What the leader alone knows.
     pub office: Office,
+    /// What the command line says.
+    pub rules: Arc<Rules>,
     typed: Arc<Cache>,
 }
 
 impl World {
+    /// An empty one, in which these rules hold.
+    pub fn under(rules: Rules) -> Self {
+        Self { rules: Arc::new(rules), ..Self::default() }
+    }
+
     /// Of a State: folds every object that there is.
     pub fn of(state: State) -> Self {
         let mut world = Self::default();
@@ -63,6 +71,12 @@ impl World {
         world.definitions = Definitions::of(&state);
         world.state = state;
         world
+    }
+
+    /// Goes on with another State; what does not come from there stays.
+    pub fn reset(&mut self, state: State) {
+        let (office, rules) = (std::mem::take(&mut self.office), Arc::clone(&self.rules));
+        *self = Self { office, rules, ..Self::of(state) };
     }
 
     /// Moves on to a State that these changes, in order, lead to.

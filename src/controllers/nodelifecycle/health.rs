@@ -9,18 +9,14 @@ use state::Guard;
 
 use crate::shared::{conditions, stored};
 
-/// How long a node may be silent.
-const GRACE_MS: u64 = 9_000;
-
-/// How long it may be before it spoke for the first time.
-const STARTUP_GRACE_MS: u64 = 60_000;
-
 /// The conditions that a kubelet posts.
 const POSTED: &[&str] = &["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
 /// For how much longer a node may be silent, in milliseconds; `None`: no longer.
 pub(super) fn patience_ms(world: &World, node: &Node, all: &[Value]) -> Option<u64> {
-    let grace = if conditions::find(all, "Ready").is_some() { GRACE_MS } else { STARTUP_GRACE_MS };
+    let has_spoken = conditions::find(all, "Ready").is_some();
+    let rules = &world.rules;
+    let grace = if has_spoken { rules.node_monitor_grace_ms } else { rules.node_startup_grace_ms };
     grace.checked_sub(world.office.silent_ms(node.name()))
 }
 
