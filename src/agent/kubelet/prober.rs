@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use base::env;
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ExecAction, HTTPGetAction, LifecycleHandler, Probe};
+use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, HTTPGetAction, LifecycleHandler, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::engine::{ContainerEngine, EngineError, Output, SessionOptions};
 use crate::limits::{PROBE_OUTPUT_BYTES_MAX, REDIRECTS_MAX};
 use crate::pod::{Member, PodKey};
-use crate::reach::{HttpCall, Reach, authority};
+use crate::reach::{Health, HttpCall, Reach, authority};
 
 /// Whom a probe or a hook is about.
 pub(crate) struct Target<'a> {
@@ -70,6 +70,7 @@ pub(crate) async fn probe(target: &Target<'_>, probe: &Probe) -> ProbeResult {
             }
             Err(error) => Ok(ProbeResult::Errored(error)),
         },
+        _ if probe.grpc.is_some() => Ok(probe_grpc(target, probe.grpc.as_ref(), limit).await),
         _ => {
             let (pod, name) = (target.pod, target.member.name());
             Ok(ProbeResult::Errored(format!("missing probe handler for {pod}:{name}")))
@@ -110,20 +111,79 @@ async fn probe_http(target: &Target<'_>, mut call: HttpCall) -> ProbeResult {
     ProbeResult::Failure(format!("Get {:?}: stopped after {REDIRECTS_MAX} redirects", call.url()))
 }
 
+/// `HealthCheckResponse.ServingStatus` by number.
+const SERVING_STATUSES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
+
+/// The names of gRPC's codes, by number.
+const GRPC_CODES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+async fn probe_grpc(target: &Target<'_>, action: Option<&GRPCAction>, limit: Duration) -> ProbeResult {
+    let Some(action) = action else { return ProbeResult::Success };
+    let Some(port) = u16::try_from(action.port).ok().filter(|port| *port > 0) else {
+        return ProbeResult::Errored(format!("invalid port number: {}", action.port));
+    };
+    let service = action.service.as_deref().unwrap_or_default();
+    let seconds = limit.as_secs();
+    ProbeResult::Failure(match target.reach.health(target.pod_ip, port, service, limit).await {
+        Health::Answered(1) => return ProbeResult::Success,
+        Health::Answered(status) => {
+            let name = usize::try_from(status).ok().and_then(|index| SERVING_STATUSES.get(index));
+            let name = name.map_or_else(|| status.to_string(), |name| (*name).to_owned());
+            format!("service unhealthy (responded with {name:?})")
+        }
+        Health::NotConnected => format!(
+            "timeout: failed to connect service {:?} within {seconds}s: context deadline exceeded",
+            authority(target.pod_ip, port)
+        ),
+        Health::TimedOut => format!("timeout: health rpc did not complete within {seconds}s"),
+        Health::Refused { code: 4, .. } => format!("timeout: health rpc did not complete within {seconds}s"),
+        Health::Refused { code: 12, message } => format!(
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {message}"
+        ),
+        Health::Refused { code, message } => {
+            let name = usize::try_from(code).ok().and_then(|index| GRPC_CODES.get(index));
+            let name = name.map_or_else(|| format!("Code({code})"), |name| (*name).to_owned());
+            format!("error: health rpc probe failed: rpc error: code = {name} desc = {message}")
+        }
+    })
+}
+
 /// The call to where an answer leads, if that is the same host.
 fn redirected(call: &HttpCall, location: &str) -> Option<HttpCall> {
-    let path = match location.strip_prefix("http://") {
-        None if location.starts_with('/') => location,
-        None => return None,
-        Some(rest) => {
-            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            if host != call.authority() && host != call.host {
-                return None;
-            }
-            if path.is_empty() { "/" } else { path }
-        }
+    let same = |path: &str| Some(HttpCall { path: path.to_owned(), ..call.clone() });
+    let (rest, is_tls) = match (location.strip_prefix("http://"), location.strip_prefix("https://")) {
+        (Some(rest), _) => (rest, false),
+        (_, Some(rest)) => (rest, true),
+        _ if location.starts_with('/') => return same(location),
+        _ => return None,
     };
-    Some(HttpCall { path: path.to_owned(), ..call.clone() })
+    let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let default = if is_tls { 443 } else { 80 };
+    let bracketed = if call.host.contains(':') { format!("[{}]", call.host) } else { call.host.clone() };
+    let port = match place.strip_prefix(&bracketed)? {
+        "" => default,
+        port => port.strip_prefix(':')?.parse().ok()?,
+    };
+    let path = if path.is_empty() { "/" } else { path };
+    Some(HttpCall { port, is_tls, path: path.to_owned(), ..call.clone() })
 }
 
 /// Runs a hook to its end. The error is for the status of the container.
@@ -186,14 +246,12 @@ async fn exec(target: &Target<'_>, action: &ExecAction) -> ExecEnd {
 }
 
 fn http_call(target: &Target<'_>, action: &HTTPGetAction) -> Result<HttpCall, String> {
-    if action.scheme.as_deref() == Some("HTTPS") {
-        return Err("probes and hooks over HTTPS are not supported on this node: use HTTP or exec".to_owned());
-    }
     let path = action.path.as_deref().unwrap_or("/");
     let headers = action.http_headers.iter().flatten();
     Ok(HttpCall {
         host: action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| target.pod_ip.to_owned()),
         port: port(target.member, &action.port)?,
+        is_tls: action.scheme.as_deref() == Some("HTTPS"),
         path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
         headers: headers.map(|header| (header.name.clone(), header.value.clone())).collect(),
     })
@@ -214,4 +272,37 @@ fn port(member: &Member, port: &IntOrString) -> Result<u16, String> {
         IntOrString::Int(number) => format!("invalid port number: {number}"),
         IntOrString::String(name) => format!("couldn't find port: {name:?} in container {}", member.name()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_followed_on_its_own_host_alone() {
+        let call = |host: &str| HttpCall {
+            host: host.to_owned(),
+            port: 8080,
+            is_tls: false,
+            path: "/from".to_owned(),
+            headers: Vec::new(),
+        };
+        let to = |host: &str, location: &str| redirected(&call(host), location).map(|call| call.url());
+        let urls = [
+            to("10.0.0.1", "/here"),
+            to("10.0.0.1", "http://10.0.0.1:81/there?x=1"),
+            to("10.0.0.1", "https://10.0.0.1"),
+            to("fd00::1", "https://[fd00::1]:8443/"),
+        ];
+        let expected = [
+            "http://10.0.0.1:8080/here",
+            "http://10.0.0.1:81/there?x=1",
+            "https://10.0.0.1:443/",
+            "https://[fd00::1]:8443/",
+        ];
+        assert_eq!(urls.map(Option::unwrap_or_default), expected);
+        for elsewhere in ["http://10.0.0.11/", "https://example.org/", "ftp://10.0.0.1/", "there"] {
+            assert_eq!(to("10.0.0.1", elsewhere), None, "{elsewhere}");
+        }
+    }
 }

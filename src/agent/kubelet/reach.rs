@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base::env;
@@ -11,9 +12,18 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::limits::PROBE_OUTPUT_BYTES_MAX;
+
+mod grpc;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+/// How long to wait before a server that is not there is dialled again.
+const DIAL_AGAIN: Duration = Duration::from_millis(100);
 
 /// A request of a probe or a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +32,30 @@ pub struct HttpCall {
     pub host: String,
     /// The port.
     pub port: u16,
+    /// Over TLS, whatever certificate is shown.
+    pub is_tls: bool,
     /// With the query.
     pub path: String,
     /// In the order of the object.
     pub headers: Vec<(String, String)>,
+}
+
+/// What a server says of its health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// This `HealthCheckResponse.ServingStatus`.
+    Answered(u64),
+    /// gRPC's code and message of why not.
+    Refused {
+        /// The code.
+        code: u32,
+        /// For people.
+        message: String,
+    },
+    /// There was no connection in time.
+    NotConnected,
+    /// There was no answer in time.
+    TimedOut,
 }
 
 /// What came back.
@@ -47,7 +77,8 @@ impl HttpCall {
 
     /// The whole address.
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.authority(), self.path)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(), self.path)
     }
 }
 
@@ -63,6 +94,8 @@ pub trait Reach: Send + Sync {
     async fn get(&self, call: &HttpCall) -> Result<HttpAnswer, String>;
     /// Opens a connection and closes it.
     async fn connect(&self, host: &str, port: u16) -> Result<(), String>;
+    /// Asks a gRPC server for the health of a service of its, within a time.
+    async fn health(&self, host: &str, port: u16, service: &str, limit: Duration) -> Health;
 }
 
 /// The real one.
@@ -90,20 +123,47 @@ impl Reach for Network {
     async fn get(&self, call: &HttpCall) -> Result<HttpAnswer, String> {
         let failed = |what: String| format!("Get {:?}: {what}", call.url());
         let stream = dial(&call.host, call.port).await.map_err(failed)?;
-        let opened = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = opened.map_err(|error| failed(error.to_string()))?;
-        let connection = env::spawn(connection);
-        let answer = exchange(&mut sender, call).await.map_err(failed);
-        connection.abort();
-        answer
+        if call.is_tls {
+            let stream = tls::connect(stream, &call.host).await.map_err(failed)?;
+            return exchange(stream, call).await.map_err(failed);
+        }
+        exchange(stream, call).await.map_err(failed)
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<(), String> {
         dial(host, port).await.map(drop)
     }
+
+    async fn health(&self, host: &str, port: u16, service: &str, limit: Duration) -> Health {
+        let deadline = env::monotonic() + limit;
+        let dialled = async {
+            loop {
+                match dial(host, port).await {
+                    Ok(stream) => return stream,
+                    Err(_) => env::sleep(DIAL_AGAIN).await,
+                }
+            }
+        };
+        let Ok(stream) = env::timeout_at(deadline, dialled).await else { return Health::NotConnected };
+        let authority = authority(host, port);
+        let checked = env::timeout_at(deadline, grpc::check(stream, &authority, service)).await;
+        checked.unwrap_or(Health::TimedOut)
+    }
 }
 
-async fn exchange(
+async fn exchange<S>(stream: S, call: &HttpCall) -> Result<HttpAnswer, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let opened = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = opened.map_err(|error| error.to_string())?;
+    let connection = env::spawn(connection);
+    let answer = ask(&mut sender, call).await;
+    connection.abort();
+    answer
+}
+
+async fn ask(
     sender: &mut hyper::client::conn::http1::SendRequest<Empty<Bytes>>,
     call: &HttpCall,
 ) -> Result<HttpAnswer, String> {
@@ -138,6 +198,7 @@ async fn exchange(
 /// A network in memory: what is not set refuses.
 #[derive(Default)]
 pub struct FakeReach {
+    healths: Mutex<BTreeMap<String, Health>>,
     answers: Mutex<BTreeMap<String, HttpAnswer>>,
     calls: Mutex<Vec<String>>,
 }
@@ -146,6 +207,11 @@ impl FakeReach {
     /// From now on a GET of this address is answered so; a connection to its authority works as well.
     pub fn answer(&self, url: &str, code: u16) {
         self.answers.lock().insert(url.to_owned(), HttpAnswer { code, ..HttpAnswer::default() });
+    }
+
+    /// From now on the gRPC server at an address says this of a service, as `host:port/service`.
+    pub fn say(&self, place: &str, health: Health) {
+        self.healths.lock().insert(place.to_owned(), health);
     }
 
     /// Every address that was asked.
@@ -170,5 +236,18 @@ impl Reach for FakeReach {
         let begin = format!("http://{target}/");
         let is_open = self.answers.lock().keys().any(|url| url.starts_with(&begin));
         if is_open { Ok(()) } else { Err(format!("dial tcp {target}: connect: connection refused")) }
+    }
+
+    async fn health(&self, host: &str, port: u16, service: &str, limit: Duration) -> Health {
+        let place = format!("{}/{service}", authority(host, port));
+        self.calls.lock().push(place.clone());
+        let health = self.healths.lock().get(&place).cloned();
+        match health {
+            Some(health) => health,
+            None => {
+                env::sleep(limit).await;
+                Health::NotConnected
+            }
+        }
     }
 }

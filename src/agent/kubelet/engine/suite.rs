@@ -1,6 +1,6 @@
 //! What every engine must do, and one pod's life on a real one.
 //!
-//! Docker's part runs against the socket named in `KEELSON_TEST_DOCKER`, as root, with busybox on the machine.
+//! Docker's part starts an engine of its own (`engine/suite/own.rs`), where that can be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,20 +20,15 @@ use crate::pause;
 use crate::testing::{deleted, key, named_pod, status_line};
 use crate::worker::Task;
 use crate::{Kubelet, NodeFacts, Options};
+use own::Own;
+
+mod own;
 
 /// The node under which Docker's tests run: what they leave is theirs.
 const NODE: &str = "suite";
 
 /// An image with a shell.
 const SHELL: &str = "keelson/suite:1";
-
-fn socket() -> Option<String> {
-    let socket = std::env::var("KEELSON_TEST_DOCKER").ok();
-    if socket.is_none() {
-        eprintln!("skipped: KEELSON_TEST_DOCKER does not name the socket of a Docker Engine");
-    }
-    socket
-}
 
 /// An archive of an image that is busybox alone.
 fn shell_archive() -> Bytes {
@@ -132,17 +127,17 @@ fn the_fake_conforms() {
 
 #[tokio::test]
 async fn docker_conforms() {
-    let Some(socket) = socket() else { return };
-    let engine = Docker::connect(&socket).await.expect("an engine");
-    engine.load(shell_archive()).await.expect("loaded");
-    conforms(&engine).await;
+    let Some(own) = Own::start().await else { return };
+    own.engine.load(shell_archive()).await.expect("loaded");
+    conforms(&*own.engine).await;
+    own.stop();
 }
 
 /// The walking skeleton: a pod runs on Docker, says so, and goes.
 #[tokio::test]
 async fn a_pod_lives_on_docker() {
-    let Some(socket) = socket() else { return };
-    let engine = Arc::new(Docker::connect(&socket).await.expect("an engine"));
+    let Some(own) = Own::start().await else { return };
+    let engine = Arc::clone(&own.engine);
     engine.load(shell_archive()).await.expect("loaded");
     let control = Arc::new(FakeControlPlane::default());
     let root = tempfile::tempdir().expect("a folder");
