@@ -35,6 +35,7 @@ mod transport;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::env;
 use bytes::Bytes;
@@ -101,6 +102,10 @@ struct Inner {
     leader: published::Sender<Option<Server>>,
     /// Wakes whoever asks the masters who they are.
     doubt: Notify,
+    /// Whether the last try to reach a master failed.
+    is_cut_off: AtomicBool,
+    /// Counts how often a master answered after that.
+    back: published::Sender<u64>,
 }
 
 impl Client {
@@ -129,6 +134,8 @@ impl Client {
             token: Mutex::default(),
             leader: published::Sender::new(None),
             doubt: Notify::new(),
+            is_cut_off: AtomicBool::new(false),
+            back: published::Sender::new(0),
         });
         env::spawn(refresh::run(Arc::downgrade(&inner)));
         Ok(Self(inner))
@@ -266,6 +273,9 @@ impl Inner {
     }
 
     fn answered(&self, server: &Server, leader: Option<Server>) {
+        if self.is_cut_off.swap(false, Ordering::AcqRel) {
+            self.back.send_modify(|count| *count += 1);
+        }
         let is_unknown = self.roster.lock().answered(server, leader);
         if is_unknown {
             self.doubt.notify_one();
@@ -275,6 +285,7 @@ impl Inner {
 
     fn failed(&self, server: &Server) {
         self.roster.lock().failed(server, env::monotonic());
+        self.is_cut_off.store(true, Ordering::Release);
         self.doubt.notify_one();
     }
 

@@ -39,6 +39,8 @@ pub const EVENTS_AHEAD_MAX: usize = 256;
 pub const DRIFT: Duration = Duration::from_secs(60);
 /// The first pause after a stream ended, and its bound. Each is drawn from between nothing and that.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// Within what time streams are opened again once a master answers something else.
+const BACK_SPREAD: Duration = Duration::from_secs(1);
 /// See [`PAUSE_MIN`].
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
@@ -244,7 +246,12 @@ impl Watcher {
         let bound_ms = self.backoff.next_delay().as_millis() as u64;
         let pause = Duration::from_millis(env::random_u64() % bound_ms.max(1));
         tracing::debug!(selection = ?self.selection, "a watch goes on in {} ms: {why}", pause.as_millis());
-        env::sleep(pause).await;
+        let mut back = self.client.0.back.subscribe();
+        // Masters that are there again are not kept waiting for long.
+        if let Ok(Ok(())) = env::timeout(pause, back.changed()).await {
+            let spread = pause.min(BACK_SPREAD).as_millis() as u64;
+            env::sleep(Duration::from_millis(env::random_u64() % spread.max(1))).await;
+        }
     }
 }
 

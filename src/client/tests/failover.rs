@@ -10,7 +10,7 @@ use kube::api::{Api, PostParams};
 
 use super::{name, numbered, path};
 use crate::fake::{Act, Fake};
-use crate::{Lease, Options, PATIENCE, Repeat};
+use crate::{Event, Lease, Options, PATIENCE, Repeat, Selection};
 
 const COLLECTION: &str = "/api/v1/namespaces/default/configmaps";
 const BODY: &str = r#"{"metadata":{"name":"a"}}"#;
@@ -150,4 +150,30 @@ fn options_without_servers_are_refused() {
         let refused = crate::Client::new(Options::default()).err().map(|error| error.to_string());
         assert_eq!(refused.as_deref(), Some("the client's options name no server"));
     });
+}
+
+#[test]
+fn a_watch_goes_on_soon_after_masters_are_there_again() {
+    for seed in 0..20 {
+        env::simulate(seed, async {
+            let fake = Fake::new(3);
+            let client = fake.client().expect("a client");
+            let mut watch = client.watch::<ConfigMap>(Selection::default());
+            assert!(matches!(watch.next().await, Some(Event::Restarted(_))), "seed {seed}");
+            (0..3).for_each(|master| fake.set_alive(master, false));
+            // As an agent renews its lease.
+            let renewing = env::spawn(async move {
+                loop {
+                    let _ = env::timeout(Duration::from_secs(2), client.get("/api/v1/nodes/n")).await;
+                    env::sleep(Duration::from_secs(1)).await;
+                }
+            });
+            env::sleep(Duration::from_secs(600)).await;
+            (0..3).for_each(|master| fake.set_alive(master, true));
+            fake.put(&path("late"), numbered(1));
+            let told = env::timeout(Duration::from_secs(6), watch.next()).await;
+            assert!(matches!(told, Ok(Some(Event::Applied(_)))), "seed {seed}: {told:?}");
+            renewing.abort();
+        });
+    }
 }
