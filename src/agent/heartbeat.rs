@@ -10,6 +10,7 @@ use kubelet::engine::docker::Docker;
 use serde_json::Value;
 
 use crate::node::{self, Facts, Machine};
+use crate::store::Store;
 
 /// How often the lease is renewed: a node is taken for dead after three of these without.
 const LEASE_INTERVAL: Duration = Duration::from_secs(3);
@@ -20,11 +21,17 @@ const LEASE_SECONDS: i32 = 9;
 /// How often the status is written though nothing changed: Kubernetes' `nodeStatusReportFrequency`.
 const STATUS_INTERVAL: Duration = Duration::from_secs(300);
 
-/// How often it is looked whether somebody else changed what the status says: Kubernetes' `nodeStatusUpdateFrequency`.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long after a write of the status somebody else's is not looked for: until then the watch may tell of what was.
+const LOOK_AFTER: Duration = Duration::from_secs(3);
 
 /// How long a renewal may take before the next is tried.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the engine may take to say that it is there.
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the engine may be away before the node is not ready: one that is restarted costs no pod its node.
+const ENGINE_AWAY_MAX: Duration = Duration::from_secs(10);
 
 /// Creates the Node, or finds it; returns its uid.
 ///
@@ -57,13 +64,41 @@ async fn report(
 }
 
 /// Whether the Node says of its readiness what the agent does: the masters say something else of a node that was
-/// silent. One that cannot be read is looked at again.
-async fn says(client: &Client, facts: &Facts, is_ready: bool) -> bool {
-    let Ok(read) = client.get(&format!("/api/v1/nodes/{}", facts.name)).await else { return true };
-    let found: Value = serde_json::from_slice(&read).unwrap_or_default();
-    let conditions = found["status"]["conditions"].as_array().into_iter().flatten();
-    let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
-    ready.any(|condition| condition["status"] == if is_ready { "True" } else { "False" })
+/// silent. One that nobody was told of is asked for: it may have been deleted.
+fn says(nodes: &Store<Node>, name: &str, is_ready: bool) -> bool {
+    if !nodes.is_synced() {
+        return true;
+    }
+    let status = nodes.get("", name).and_then(|node| node.status.clone());
+    let conditions = status.and_then(|status| status.conditions).unwrap_or_default();
+    let mut ready = conditions.iter().filter(|condition| condition.type_ == "Ready");
+    ready.any(|condition| condition.status == if is_ready { "True" } else { "False" })
+}
+
+/// Whether the engine answers; if not, what to say.
+async fn answer(engine: &Docker) -> Result<(), String> {
+    let why = match env::timeout(ENGINE_TIMEOUT, engine.version()).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", ENGINE_TIMEOUT.as_secs()),
+    };
+    Err(format!("container runtime is down: {why}"))
+}
+
+/// Since when the engine is away.
+#[derive(Default)]
+struct Outage(Option<env::Instant>);
+
+impl Outage {
+    /// What is wrong with the node, if it is by now.
+    fn look(&mut self, answer: Result<(), String>) -> Option<String> {
+        let Err(why) = answer else {
+            self.0 = None;
+            return None;
+        };
+        let since = *self.0.get_or_insert_with(env::monotonic);
+        (since.elapsed() >= ENGINE_AWAY_MAX).then_some(why)
+    }
 }
 
 /// Renews the lease, and writes the status when it changes or is old.
@@ -75,7 +110,7 @@ pub async fn keep(
     facts: &Facts,
     machine: &Machine,
     uid: String,
-    engine: &Docker,
+    (engine, nodes): (&Docker, &Store<Node>),
 ) -> anyhow::Result<()> {
     let lease = Lease {
         namespace: "kube-node-lease".to_owned(),
@@ -84,7 +119,8 @@ pub async fn keep(
         duration_seconds: LEASE_SECONDS,
         owner: Some(["v1".to_owned(), "Node".to_owned(), facts.name.clone(), uid]),
     };
-    let (mut trouble, mut reported, mut looked) = (None, env::monotonic(), env::monotonic());
+    let mut outage = Outage::default();
+    let (mut trouble, mut reported) = (None, env::monotonic());
     loop {
         let began = env::monotonic();
         match env::timeout(RENEWAL_TIMEOUT, client.renew(&lease)).await {
@@ -92,11 +128,10 @@ pub async fn keep(
             Ok(Err(error)) => tracing::debug!(%error, "the lease was not renewed"),
             Err(_) => tracing::debug!("the lease was not renewed in time"),
         }
-        let now = engine.version().await.err().map(|error| format!("container runtime is down: {error}"));
+        let now = outage.look(answer(engine).await);
         let mut is_due = now.is_some() != trouble.is_some() || reported.elapsed() >= STATUS_INTERVAL;
-        if !is_due && looked.elapsed() >= LOOK_INTERVAL {
-            looked = env::monotonic();
-            is_due = !says(client, facts, now.is_none()).await;
+        if !is_due && reported.elapsed() >= LOOK_AFTER {
+            is_due = !says(nodes, &facts.name, now.is_none());
         }
         if is_due {
             match report(client, facts, machine, now.as_deref()).await {
@@ -109,5 +144,49 @@ pub async fn keep(
             }
         }
         env::sleep_until(began + LEASE_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use client::Event;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_away_for_long_makes_the_node_not_ready() {
+        env::simulate(1, async {
+            let mut outage = Outage::default();
+            let away = || Err("down".to_owned());
+            for answer in [away(), Ok(()), away()] {
+                assert_eq!(outage.look(answer), None);
+                env::sleep(ENGINE_AWAY_MAX / 2).await;
+            }
+            assert_eq!(outage.look(away()), None);
+            env::sleep(ENGINE_AWAY_MAX / 2).await;
+            assert_eq!(outage.look(away()).as_deref(), Some("down"));
+            assert_eq!(outage.look(Ok(())), None);
+        });
+    }
+
+    #[test]
+    fn what_the_masters_say_of_a_node_is_seen_without_asking() {
+        let nodes = Store::<Node>::default();
+        let node = |status: &str| {
+            let conditions = json!([{"type": "Ready", "status": status}]);
+            let object = json!({"metadata": {"name": "n"}, "status": {"conditions": conditions}});
+            Arc::new(serde_json::from_value::<Node>(object).expect("a node"))
+        };
+        // Before anything was told, nothing is wrong.
+        assert!(says(&nodes, "n", true));
+        nodes.take(Event::Restarted(vec![node("True")]));
+        assert!(says(&nodes, "n", true) && !says(&nodes, "n", false));
+        nodes.take(Event::Applied(node("Unknown")));
+        assert!(!says(&nodes, "n", true) && !says(&nodes, "n", false));
+        nodes.take(Event::Deleted(node("Unknown")));
+        assert!(!says(&nodes, "n", true));
     }
 }

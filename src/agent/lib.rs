@@ -16,6 +16,7 @@ mod given;
 mod heartbeat;
 mod node;
 mod pod_network;
+mod referenced;
 mod server;
 mod store;
 
@@ -29,7 +30,7 @@ use base::env;
 use base::shutdown::Shutdown;
 use client::{Client, Server};
 use ipnet::Ipv4Net;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Node, Service};
 use kubelet::engine::ContainerEngine;
 use kubelet::engine::docker::Docker;
 use kubelet::{Kubelet, NodeFacts};
@@ -95,7 +96,8 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     let node = heartbeat::register(&client, &facts, &machine).await.context("registering the node")?;
     let services = Arc::new(Store::<Service>::default());
     let control = Arc::new(control::Masters::new(client.clone(), &options.name, Arc::clone(&services)));
-    let network = pod_network::start(options, &client).await?;
+    let nodes = Arc::new(Store::<Node>::default());
+    let network = pod_network::start(options, &client, Arc::clone(&nodes)).await?;
     let node_facts = inputs::NodeFacts {
         allocatable: machine
             .capacity()
@@ -130,11 +132,11 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         () = kubelet.run(shutdown.clone()) => Ok(()),
-        ended = heartbeat::keep(&client, &facts, &machine, node, &engine) => ended,
+        ended = heartbeat::keep(&client, &facts, &machine, node, (&engine, &nodes)) => ended,
         ended = feeds::pods(&client, &options.name, &handle) => ended,
         ended = feeds::services(&client, services, &network) => ended,
         ended = network.run(&client, shutdown) => ended,
-        () = given.follow() => Ok(()),
+        () = given.run() => Ok(()),
         () = credentials.keep(&client, Purpose::Client, |identity| {
             if let Err(error) = client.set_identity(Some(identity)) {
                 tracing::error!(%error, "the new certificate cannot be used");

@@ -1,5 +1,6 @@
 //! The network of a node's pods: addresses and routes, the service proxy, DNS, and what each is told.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,14 +42,15 @@ pub struct Network {
     links: Arc<network::Network>,
     proxy: proxy::Handle,
     names: Dns,
+    nodes: Arc<Store<Node>>,
     running: Mutex<Option<(Proxy, dns::Server)>>,
 }
 
-/// Waits for the node's CIDR, and brings the network in place.
+/// Waits for the node's CIDR, and brings the network in place. It keeps `nodes` up to date while it runs.
 ///
 /// # Errors
 /// When the control plane gives the node no addresses, or the host refuses.
-pub async fn start(options: &Options, client: &Client) -> anyhow::Result<Network> {
+pub async fn start(options: &Options, client: &Client, nodes: Arc<Store<Node>>) -> anyhow::Result<Network> {
     let pod_cidr = pod_cidr(client, &options.name).await?;
     let links = network::Network::start(
         network::Options {
@@ -81,6 +83,7 @@ pub async fn start(options: &Options, client: &Client) -> anyhow::Result<Network
         links,
         proxy: proxy_handle,
         names,
+        nodes,
         running: Mutex::new(Some((proxy, server))),
     })
 }
@@ -118,12 +121,11 @@ impl Network {
     }
 
     async fn follow_nodes(&self, client: &Client) -> anyhow::Result<()> {
-        let nodes = Store::<Node>::default();
         let mut watch = client.watch::<Node>(Selection::default());
         let mut routed = Vec::new();
         while let Some(event) = watch.next().await {
-            nodes.take(event);
-            let all: Vec<NodeAddress> = nodes.all().iter().filter_map(|node| address(node)).collect();
+            self.nodes.take(event);
+            let all: Vec<NodeAddress> = self.nodes.all().iter().filter_map(|node| address(node)).collect();
             if all == routed {
                 continue;
             }
@@ -200,6 +202,10 @@ impl PodNetwork for Pods {
 
     async fn detach(&self, pod: &PodKey) -> Result<(), NetworkError> {
         self.0.detach(&pod.uid).await.map_err(|error| NetworkError(error.to_string()))
+    }
+
+    async fn pods(&self) -> BTreeSet<String> {
+        self.0.pods().await
     }
 }
 

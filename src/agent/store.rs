@@ -65,6 +65,11 @@ impl<K: Metadata<Ty = ObjectMeta>> Store<K> {
         self.synced.load(Ordering::Acquire)
     }
 
+    /// The object of this namespace and name.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.objects.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
     /// All objects, in order.
     pub fn all(&self) -> Vec<Arc<K>> {
         self.objects.lock().values().cloned().collect()

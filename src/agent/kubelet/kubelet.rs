@@ -285,6 +285,14 @@ impl Kubelet {
             self.finished.remove(&orphan.key.uid);
             self.start(orphan);
         }
+        // Of some there is not even a container: an agent was killed at the end of their end.
+        let mut left = self.shared.network.pods().await;
+        left.extend(self.shared.inputs.pods().await);
+        left.retain(|uid| !self.workers.contains_key(uid) && !self.finished.contains(uid));
+        for remains in left.into_iter().map(orphans::remains) {
+            info!(pod = remains.key.uid, "what is left of a pod that is not wanted any more is taken back");
+            self.start(remains);
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Whom the kubelet asks besides the engine: the control plane, the pod network, and who makes up what a container
 //! is given. Each is a trait, with its fake in `outside/fake.rs`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{ConfigMap, PodStatus, Secret, Service};
@@ -78,6 +80,8 @@ pub trait PodNetwork: Send + Sync {
     async fn attach(&self, pod: &PodKey, pid: u32, ports: &[HostPort]) -> Result<Vec<IpAddr>, NetworkError>;
     /// Takes back addresses and ports; fine when there are none.
     async fn detach(&self, pod: &PodKey) -> Result<(), NetworkError>;
+    /// The uids of all pods that have some.
+    async fn pods(&self) -> BTreeSet<String>;
 }
 
 /// What one container is given, resolved.
@@ -114,6 +118,8 @@ pub struct InputsError(pub String);
 pub trait Inputs: Send + Sync {
     /// Prepares the volumes of a pod; may be called again. The error is the text of a `FailedMount` event.
     async fn prepare(&self, pod: &DesiredPod) -> Result<(), InputsError>;
+    /// The pod runs with its volumes, and is so now: what volumes show follows it until they are taken back. Never waits.
+    fn follow(&self, pod: &Arc<DesiredPod>);
     /// What this container is given. The error is the text of a `CreateContainerConfigError`.
     async fn resolve(
         &self,
@@ -123,4 +129,6 @@ pub trait Inputs: Send + Sync {
     ) -> Result<ContainerInputs, InputsError>;
     /// Takes back the volumes of a pod that ended; fine when there are none.
     async fn release(&self, pod: &PodKey) -> Result<(), InputsError>;
+    /// The uids of all pods that have some.
+    async fn pods(&self) -> BTreeSet<String>;
 }

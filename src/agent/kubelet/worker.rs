@@ -24,6 +24,7 @@ use crate::plan::{Observed, plan};
 use crate::pod::{DesiredPod, Member, PodKey};
 use crate::reach::Reach;
 use crate::records::{Records, Refusal};
+use crate::status;
 use outcomes::Outcome;
 
 mod outcomes;
@@ -59,6 +60,8 @@ pub(crate) struct Worker {
     wake: Arc<Notify>,
     key: PodKey,
     desired: Arc<DesiredPod>,
+    /// The pod as its volumes show it.
+    followed: Option<Arc<DesiredPod>>,
     records: Records,
     outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
     tasks: Vec<Task<()>>,
@@ -92,6 +95,7 @@ impl Worker {
             mailbox,
             wake,
             desired,
+            followed: None,
             records,
             outcomes: mpsc::channel(OUTCOMES_MAX),
             tasks: Vec::new(),
@@ -121,6 +125,7 @@ impl Worker {
                 self.tell(event);
             }
             self.records.status.clone_from(&plan.status);
+            self.follow(&plan.status);
             self.report(plan.status);
             if plan.is_finished {
                 return;
@@ -204,6 +209,18 @@ impl Worker {
         }
         let from = end.len().saturating_sub(TERMINATION_LOG_BYTES_MAX);
         String::from_utf8_lossy(&end[from..]).into_owned()
+    }
+
+    /// Has volumes show the pod as it is now, while it runs.
+    fn follow(&mut self, status: &PodStatus) {
+        let is_ending = self.desired.is_deleted() || status::is_terminal(status);
+        if self.records.network.is_none() || is_ending {
+            return;
+        }
+        if self.followed.as_ref().is_none_or(|followed| !Arc::ptr_eq(followed, &self.desired)) {
+            self.shared.inputs.follow(&self.desired);
+            self.followed = Some(Arc::clone(&self.desired));
+        }
     }
 
     /// Has the control plane show this status, unless it does or a report is on its way.

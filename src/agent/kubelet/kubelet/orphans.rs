@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::engine::Container;
 use crate::names::label;
-use crate::pod::DesiredPod;
+use crate::pod::{DesiredPod, PodKey};
 
 /// The pods among `listed` that have no worker, as pods that are gone.
 pub(super) fn of(listed: &[Container], has_worker: impl Fn(&str) -> bool) -> Vec<DesiredPod> {
@@ -20,6 +20,13 @@ pub(super) fn of(listed: &[Container], has_worker: impl Fn(&str) -> bool) -> Vec
         }
     }
     orphans.into_values().filter_map(|containers| gone(&containers)).collect()
+}
+
+/// A pod of which nothing is known but its uid.
+pub(super) fn remains(uid: String) -> DesiredPod {
+    let key = PodKey { namespace: String::new(), name: String::new(), uid };
+    let pod = Pod { spec: Some(PodSpec::default()), ..Pod::default() };
+    DesiredPod { key, pod, members: Vec::new(), is_gone: true }
 }
 
 /// A pod made from what the labels of its containers say.

@@ -1,6 +1,6 @@
 //! A control plane, a network and inputs in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -147,6 +147,10 @@ impl PodNetwork for FakeNetwork {
         self.cut.passed().await;
         Ok(())
     }
+
+    async fn pods(&self) -> BTreeSet<String> {
+        self.given.lock().keys().cloned().collect()
+    }
 }
 
 /// Gives what stands in the object, literally; or errors that were ordered.
@@ -154,12 +158,24 @@ impl PodNetwork for FakeNetwork {
 pub struct FakeInputs {
     volumes: Mutex<Option<String>>,
     config: Mutex<Option<String>>,
+    followed: Mutex<Vec<Arc<DesiredPod>>>,
+    leftovers: Mutex<BTreeSet<String>>,
 }
 
 impl FakeInputs {
     /// From now on volumes cannot be prepared; `None` ends that.
     pub fn fail_volumes(&self, text: Option<&str>) {
         *self.volumes.lock() = text.map(str::to_owned);
+    }
+
+    /// Every pod that volumes were told to follow, in order.
+    pub fn followed(&self) -> Vec<Arc<DesiredPod>> {
+        self.followed.lock().clone()
+    }
+
+    /// An agent that is gone left volumes of a pod behind.
+    pub fn leave(&self, uid: &str) {
+        self.leftovers.lock().insert(uid.to_owned());
     }
 
     /// From now on nothing can be resolved; `None` ends that.
@@ -194,7 +210,16 @@ impl Inputs for FakeInputs {
         })
     }
 
-    async fn release(&self, _pod: &PodKey) -> Result<(), InputsError> {
+    fn follow(&self, pod: &Arc<DesiredPod>) {
+        self.followed.lock().push(Arc::clone(pod));
+    }
+
+    async fn release(&self, pod: &PodKey) -> Result<(), InputsError> {
+        self.leftovers.lock().remove(&pod.uid);
         Ok(())
+    }
+
+    async fn pods(&self) -> BTreeSet<String> {
+        self.leftovers.lock().clone()
     }
 }

@@ -11,7 +11,8 @@ use super::{check, lines, seconds};
 use crate::engine::ContainerEngine;
 use crate::engine::fake::Script;
 use crate::limits::PODS_MAX;
-use crate::testing::{World, deleted, named_pod, pod, simple, status_line};
+use crate::outside::{Inputs, PodNetwork};
+use crate::testing::{World, deleted, key, named_pod, pod, simple, status_line};
 
 #[test]
 fn a_kubelet_that_comes_back_adopts_what_runs() {
@@ -240,4 +241,64 @@ async fn cut_life(mut pod: Pod, cuts: usize) -> (bool, String) {
     let left = world.engine.list("n1", None).await.expect("listed").len();
     let once = if is_once { "once each" } else { "SOME TWICE" };
     (was_cut, format!("[{}] {once}; {phase}; {left} left", names.join(", ")))
+}
+
+#[test]
+fn volumes_follow_a_pod_that_was_adopted_and_one_that_changes() {
+    let life = async |world: &World| {
+        let node = world.start();
+        let mut pod = pod(simple());
+        node.handle.desired(pod.clone()).await.expect("a pod");
+        world.until_phase("u1", "Running").await;
+        drop(node);
+        let before = world.inputs.followed().len();
+        let node = world.start();
+        node.handle.desired(pod.clone()).await.expect("a pod");
+        seconds(5).await;
+        pod.metadata.labels = Some([("color".to_owned(), "blue".to_owned())].into());
+        node.handle.desired(pod.clone()).await.expect("a pod");
+        seconds(5).await;
+        node.handle.desired(deleted(pod, 1)).await.expect("a pod");
+        world.until_confirmed("u1").await;
+        let followed = world.inputs.followed();
+        let labels = followed[before..].iter().map(|pod| pod.pod.metadata.labels.clone().unwrap_or_default());
+        labels.map(|labels| format!("{labels:?}\n")).collect()
+    };
+    check(
+        1,
+        life,
+        &expect![[r#"
+            {}
+            {"color": "blue"}
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_left_of_pods_that_went_while_no_kubelet_ran_is_taken_back() {
+    let life = async |world: &World| {
+        let node = world.start();
+        node.handle.desired(pod(simple())).await.expect("a pod");
+        world.until_phase("u1", "Running").await;
+        drop(node);
+        // Killed between the last container of a pod and its addresses, and of another its volumes.
+        world.network.attach(&key("lost", "u2"), 1, &[]).await.expect("an address");
+        world.inputs.leave("u3");
+        let node = world.start();
+        node.handle.desired(pod(simple())).await.expect("a pod");
+        seconds(60).await;
+        let before = (world.network.pods().await, world.inputs.pods().await);
+        node.handle.synced().await;
+        seconds(5).await;
+        let after = (world.network.pods().await, world.inputs.pods().await);
+        format!("{before:?}\n{after:?}\n")
+    };
+    check(
+        1,
+        life,
+        &expect![[r#"
+            ({"u1", "u2"}, {"u3"})
+            ({"u1"}, {})
+        "#]],
+    );
 }
