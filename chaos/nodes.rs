@@ -115,13 +115,15 @@ impl Cluster {
         process::run(&mut command, ENGINE_TIMEOUT).await
     }
 
-    /// Cuts a node off, or lets it back in.
+    /// Cuts a node or a master off, or lets it back in.
     ///
     /// # Errors
     /// When `ip` refuses.
-    pub async fn link(&self, node: &str, is_up: bool) -> Result<()> {
-        let number = node.strip_prefix("node-").context("a node's name")?;
-        let link = format!("kl{}n{number}", self.short()?);
+    pub async fn link(&self, host: &str, is_up: bool) -> Result<()> {
+        let node = host.strip_prefix("node-").map(|number| format!("n{number}"));
+        let master = || host.strip_prefix("master-").map(|number| format!("v{number}"));
+        let end = node.or_else(master).context("the name of a node or a master")?;
+        let link = format!("kl{}{end}", self.short()?);
         let mut command = Command::new("ip");
         command.args(["link", "set", &link, if is_up { "up" } else { "down" }]);
         process::run(&mut command, ENGINE_TIMEOUT).await.map(drop)

@@ -1,0 +1,279 @@
+//! Agents that are killed, and nodes and masters that are cut off: what runs goes on, and nothing is lost.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base::env;
+use chaos::client::{Client, Method};
+use chaos::nodes::{Pod, page, pods, wait_for_pods};
+use chaos::process::{self, Signal};
+use chaos::{Cluster, Need, Options};
+use serde_json::{Value, json};
+
+/// How long pods may take to be as they should.
+const SOON: Duration = Duration::from_secs(60);
+
+/// How long a node stays cut off: its pods are given up long before.
+const ISOLATION: Duration = Duration::from_secs(30);
+
+/// How long all masters stay out of reach.
+const OUTAGE: Duration = Duration::from_secs(45);
+
+/// For how long after an outage nobody may be evicted: silence would count up to it.
+const AFTER_OUTAGE: Duration = Duration::from_secs(12);
+
+/// Pods that are at different steps when their agent dies.
+const PODS: usize = 6;
+
+/// Between one pod and the next.
+const STAGGER: Duration = Duration::from_millis(120);
+
+/// The sample's image: busybox alone.
+const IMAGE: &str = "keelson/hello:1";
+
+/// Runs until it is asked to end.
+const UNTIL_ASKED: &str = "trap 'exit 7' TERM; while :; do /bin/busybox sleep 0.1; done";
+
+fn with_nodes() -> Options {
+    Options { nodes: 2, ..Options::default() }
+}
+
+/// A pod of node-1 that nothing but its owner takes away.
+fn pod(name: &str, policy: &str, script: &str) -> Value {
+    let shell = |script: &str| json!(["/bin/busybox", "sh", "-c", script]);
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {
+            "nodeName": "node-1",
+            "restartPolicy": policy,
+            "tolerations": [{"operator": "Exists"}],
+            "initContainers": [{"name": "init", "image": IMAGE, "command": shell("exit 0")}],
+            "containers": [{"name": "main", "image": IMAGE, "command": shell(script)}],
+        },
+    })
+}
+
+const PLACE: &str = "/api/v1/namespaces/default/pods";
+
+async fn create(client: &Client, object: &Value) -> Result<()> {
+    client.request(Method::POST, PLACE, Some(object)).await?;
+    Ok(())
+}
+
+async fn kill(cluster: &Cluster, name: &str) -> Result<()> {
+    let pid = cluster.pid(name)?;
+    process::signal(pid, Signal::KILL)?;
+    process::wait_gone(pid, SOON).await
+}
+
+/// Names of containers on a node, running or not, of pods whose names begin so.
+async fn containers(cluster: &Cluster, node: &str, prefix: &str) -> Result<BTreeSet<String>> {
+    let listed = cluster.docker(node, &["ps", "--all", "--format", "{{.Names}}"]).await?;
+    let is_of = |name: &&str| name.split('_').nth(2).is_some_and(|pod| pod.starts_with(prefix));
+    Ok(listed.lines().filter(is_of).map(str::to_owned).collect())
+}
+
+/// Waits for something that is looked at again and again.
+async fn until(what: &str, limit: Duration, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    let deadline = env::monotonic() + limit;
+    while !holds().await? {
+        ensure!(env::monotonic() < deadline, "{what}: not within {limit:?}");
+        env::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+fn named<'f>(found: &'f [Pod], prefix: &str) -> Vec<&'f Pod> {
+    found.iter().filter(|pod| pod.name.starts_with(prefix)).collect()
+}
+
+/// What the agent of a node keeps for each pod: folders with files and mounts, and addresses.
+fn kept(cluster: &Cluster) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+    let directory: PathBuf = cluster.data("node-1");
+    let entries = std::fs::read_dir(directory.join("pods"))?;
+    let folders = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let text = std::fs::read_to_string(directory.join("addresses.json"))?;
+    let addresses: Value = serde_json::from_str(&text)?;
+    let addresses = addresses["pods"].as_object().context("addresses of pods")?;
+    Ok((folders.collect::<Result<_>>()?, addresses.keys().cloned().collect()))
+}
+
+/// The uids of the pods of node-1.
+async fn uids(client: &Client) -> Result<BTreeSet<String>> {
+    let list = client.request(Method::GET, PLACE, None).await?;
+    let items = list["items"].as_array().context("a list")?.iter();
+    let own = items.filter(|pod| pod["spec"]["nodeName"] == "node-1");
+    Ok(own.filter_map(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned)).collect())
+}
+
+#[test]
+fn an_agent_killed_at_any_step_of_a_pods_life_loses_nothing() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, with_nodes()).await?;
+        let client = cluster.any_client()?;
+
+        // Each pod is at another step of its start when the agent dies: each is started once.
+        for number in 0..PODS {
+            create(&client, &pod(&format!("p{number}-life"), "Always", UNTIL_ASKED)).await?;
+            env::sleep(STAGGER).await;
+        }
+        kill(&cluster, "node-1").await?;
+        cluster.up().await?;
+        let run = |found: &[Pod]| named(found, "p").iter().filter(|pod| pod.is_ready).count() == PODS;
+        let found = wait_for_pods(&client, SOON, "pods whose start was cut", run).await?;
+        ensure!(named(&found, "p").iter().all(|pod| pod.restarts == 0), "restarted: {found:?}");
+        let made = containers(&cluster, "node-1", "p").await?;
+        ensure!(made.len() == 3 * PODS && made.iter().all(|name| name.ends_with("_0")), "twice: {made:?}");
+
+        // One ends while nobody looks: its exit code is told.
+        create(&client, &pod("ends", "Never", "/bin/busybox sleep 6; exit 5")).await?;
+        let runs = |found: &[Pod]| named(found, "ends").iter().any(|pod| pod.is_ready);
+        wait_for_pods(&client, SOON, "a pod that ends", runs).await?;
+        kill(&cluster, "node-1").await?;
+        let exited = ["ps", "--all", "--quiet", "--filter", "status=exited", "--filter"];
+        let exited = [&exited[..], &["label=io.kubernetes.pod.name=ends"]].concat();
+        until("the end of a container", SOON, async || {
+            Ok(cluster.docker("node-1", &exited).await?.lines().count() == 2)
+        })
+        .await?;
+        cluster.up().await?;
+        until("an exit code", SOON, async || {
+            let ended = client.request(Method::GET, &format!("{PLACE}/ends"), None).await?;
+            let code = &ended["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"];
+            Ok(ended["status"]["phase"] == "Failed" && *code == 5)
+        })
+        .await?;
+
+        // Each is at another step of its end.
+        for number in 0..PODS {
+            client.request(Method::DELETE, &format!("{PLACE}/p{number}-life"), None).await?;
+            env::sleep(STAGGER).await;
+        }
+        kill(&cluster, "node-1").await?;
+        cluster.up().await?;
+        let gone = |found: &[Pod]| named(found, "p").is_empty();
+        wait_for_pods(&client, SOON, "pods whose end was cut", gone).await?;
+        until("containers, folders and addresses of pods that are gone", SOON, async || {
+            let (folders, addresses) = kept(&cluster)?;
+            let there = uids(&client).await?;
+            let left = containers(&cluster, "node-1", "p").await?;
+            Ok(left.is_empty() && folders.is_subset(&there) && addresses.is_subset(&there))
+        })
+        .await
+    });
+}
+
+/// How many addresses of a Service take traffic.
+async fn endpoints(client: &Client, service: &str) -> Result<usize> {
+    let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    let list = client.request(Method::GET, path, None).await?;
+    let slices = list["items"].as_array().context("a list")?.iter();
+    let of_it = slices.filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service);
+    let endpoints = of_it.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+    Ok(endpoints.filter(|one| one["conditions"]["ready"] == true).count())
+}
+
+/// One pod behind a Service.
+async fn run_solo(client: &Client) -> Result<Pod> {
+    let labels = json!({"app": "solo"});
+    let mut template = pod("solo", "Always", UNTIL_ASKED);
+    template["metadata"] = json!({"labels": labels});
+    for field in ["nodeName", "tolerations"] {
+        template["spec"].as_object_mut().context("a spec")?.remove(field);
+    }
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "solo"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {
+            "metadata": template["metadata"], "spec": template["spec"],
+        }},
+    });
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "solo"},
+        "spec": {"selector": labels, "ports": [{"port": 80}]},
+    });
+    client.request(Method::POST, "/apis/apps/v1/namespaces/default/deployments", Some(&deployment)).await?;
+    client.request(Method::POST, "/api/v1/namespaces/default/services", Some(&service)).await?;
+    let is_one = |found: &[Pod]| named(found, "solo").iter().any(|pod| pod.is_ready);
+    let found = wait_for_pods(client, SOON, "a pod behind a Service", is_one).await?;
+    named(&found, "solo").first().map(|pod| Pod::clone(pod)).context("a pod")
+}
+
+#[test]
+fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, with_nodes()).await?;
+        let client = cluster.any_client()?;
+        let old = run_solo(&client).await?;
+        cluster.link(&old.node, false).await?;
+        let returns = env::monotonic() + ISOLATION;
+        while env::monotonic() < returns {
+            ensure!(endpoints(&client, "solo").await? <= 1, "two pods are endpoints");
+            ensure!(
+                containers(&cluster, &old.node, &old.name).await?.len() == 3,
+                "its containers do not run on"
+            );
+            env::sleep(Duration::from_millis(200)).await;
+        }
+        let is_replaced = |pod: &Pod| pod.is_ready && pod.node != old.node;
+        let found = pods(&client).await?;
+        ensure!(named(&found, "solo").into_iter().any(is_replaced), "not replaced: {found:?}");
+
+        cluster.link(&old.node, true).await?;
+        until("the containers of a pod that was replaced", SOON, async || {
+            ensure!(endpoints(&client, "solo").await? <= 1, "two pods are endpoints");
+            Ok(containers(&cluster, &old.node, &old.name).await?.is_empty())
+        })
+        .await?;
+        wait_for_pods(&client, SOON, "one pod", |found| named(found, "solo").len() == 1).await.map(drop)
+    });
+}
+
+#[test]
+fn pods_and_services_do_without_masters() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, with_nodes()).await?;
+        let client = cluster.any_client()?;
+        let two = |found: &[Pod]| found.iter().filter(|pod| pod.is_ready).count() == 2;
+        let before = wait_for_pods(&client, SOON, "the sample", two).await?;
+        let file: Value =
+            serde_json::from_str(&std::fs::read_to_string(cluster.directory().join("cluster.json"))?)?;
+        let nodes = file["nodes"].as_array().context("nodes")?;
+        let pages: Vec<String> = nodes
+            .iter()
+            .map(|node| format!("http://{}:30080", node["address"].as_str().unwrap_or("")))
+            .collect();
+
+        for master in cluster.masters() {
+            cluster.link(&master, false).await?;
+        }
+        let returns = env::monotonic() + OUTAGE;
+        while env::monotonic() < returns {
+            for url in &pages {
+                ensure!(page(url).await?.starts_with("hello"), "{url}");
+            }
+            let ask = ["/bin/busybox", "wget", "-qO-", "http://hello"];
+            for pod in &before {
+                let said =
+                    cluster.docker(&pod.node, &[&["exec", &*pod.container], &ask[..]].concat()).await?;
+                ensure!(said.starts_with("hello"), "from {}: {said}", pod.name);
+            }
+            env::sleep(Duration::from_millis(500)).await;
+        }
+        for master in cluster.masters() {
+            cluster.link(&master, true).await?;
+        }
+        let same = |found: &[Pod]| found == before;
+        wait_for_pods(&client, SOON, "the pods that were there", same).await?;
+        let judged = env::monotonic() + AFTER_OUTAGE;
+        while env::monotonic() < judged {
+            // A new leader may be found meanwhile.
+            if let Ok(found) = pods(&client).await {
+                ensure!(found == before, "{before:?} became {found:?}");
+            }
+            env::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
+    });
+}
