@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::Status;
 use projection::{Done, Intent, NotDone, Submit};
-use replica::{Moment, ProposeError};
+use replica::ProposeError;
 use state::{Guard, Outcome};
 
 use crate::backend::Backend;
@@ -40,7 +40,7 @@ impl Submit for Submitter {
             match intent::decide(intent, &acting, &moment, &self.definitions) {
                 Ok(decided) => decided,
                 Err(Undecided::Refused(status)) => return Err(NotDone::Refused(Box::new(status))),
-                Err(Undecided::Stale) => return Err(stale(&moment)),
+                Err(Undecided::Stale) => return Err(NotDone::Stale(moment.revision())),
             };
         // Nothing would change; an intent without operations wants an entry for its own sake.
         if writes.is_empty() && !intent.ops.is_empty() {
@@ -51,14 +51,10 @@ impl Submit for Submitter {
             self.backend.propose(transaction(actor, guards, writes)).await.map_err(not_proposed)?;
         match committed.outcome {
             Outcome::Committed { revision } => Ok(Done { revision, names }),
-            Outcome::Refused(_) => Err(stale(&committed.moment)),
+            Outcome::Refused(_) => Err(NotDone::Stale(committed.moment.revision())),
             Outcome::Invalid { reason } => Err(NotDone::Refused(Box::new(Status::internal(&reason)))),
         }
     }
-}
-
-fn stale(moment: &Moment) -> NotDone {
-    NotDone::Stale(Arc::new(moment.state.clone()))
 }
 
 fn not_proposed(error: ProposeError) -> NotDone {

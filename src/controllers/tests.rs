@@ -42,6 +42,12 @@ fn the_table_is_in_order_and_names_are_unique() {
 }
 
 #[test]
+fn what_if_leaves_out_controllers_that_there_are() {
+    let is_one = |name: &&str| CONTROLLERS.iter().any(|controller| controller.name == *name);
+    assert!(projection::whatif::LEFT_OUT.iter().all(is_one));
+}
+
+#[test]
 fn all_controllers_together_come_to_rest_and_clean_up_behind_a_namespace() {
     let mut world = world([namespace("default"), namespace("kube-system"), node(), deployment(), service()]);
     settle(&mut world, CONTROLLERS, run_pods);

@@ -378,9 +378,9 @@ impl Runner {
                     self.metrics.refused(controller.name);
                     ended.last.refused.push(Refused { intent, status: (**status).clone() });
                 }
-                Err(NotDone::Stale(state)) => {
+                Err(NotDone::Stale(revision)) => {
                     self.metrics.stale(controller.name);
-                    ended.revision = ended.revision.max(state.revision());
+                    ended.revision = ended.revision.max(*revision);
                     ended.is_stale = true;
                 }
                 Err(NotDone::Unknown(why)) => {

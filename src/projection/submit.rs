@@ -1,16 +1,13 @@
 //! Where intents go.
 
-use std::sync::Arc;
-
 use api::Status;
-use state::State;
 
 use crate::intent::Intent;
 
 /// The way of intents into the log, through the same admission as any request.
 ///
 /// # Guarantees
-/// - [`Done::state`] includes what was done.
+/// - At [`Done::revision`], State includes what was done.
 /// - Refused and stale intents changed nothing. What came of [`NotDone::Unknown`] is told by later States, or, after a
 ///   change of leaders, by the guard of the term: it is then never applied.
 #[async_trait::async_trait]
@@ -37,8 +34,8 @@ pub struct Done {
 pub enum NotDone {
     /// Admission refused it: the next plan is told.
     Refused(Box<Status>),
-    /// Something that it relied on had changed by then; this State shows it.
-    Stale(Arc<State>),
+    /// Something that it relied on had changed by then; at this revision State shows it.
+    Stale(u64),
     /// The log took nothing, or nobody knows whether it did.
     Unknown(String),
 }

@@ -23,6 +23,10 @@ pub const PLANS_MAX: usize = 100_000;
 /// How far time jumps at most, altogether: the progress deadline of a Deployment, by default.
 pub const JUMP_MAX_MS: u64 = 600_000;
 
+/// Controllers that would only tell of the time that passes here in jumps: by it nodes would fall silent, for nobody
+/// speaks in a fork, and Events would grow old.
+pub const LEFT_OUT: &[&str] = &["event-ttl", "node-lifecycle"];
+
 /// How often in a row refused intents of a key are tried again.
 const FAILURES_MAX: u32 = 2;
 
@@ -62,7 +66,8 @@ pub struct Consequences {
 
 /// Follows the changes that are in the fork but not in World.
 pub async fn follow(world: World, controllers: &[Controller], fork: &dyn Forked) -> Consequences {
-    let mut controllers = controllers.to_vec();
+    let takes_part = |controller: &&Controller| !LEFT_OUT.contains(&controller.name);
+    let mut controllers: Vec<_> = controllers.iter().filter(takes_part).copied().collect();
     controllers.push(kubelet::KUBELET);
     let mut following = Following {
         controllers,
