@@ -6,14 +6,21 @@ use std::time::Duration;
 /// deciding them does not hold up the folding of Changes.
 pub const SUBMISSIONS_MAX: usize = 64;
 
+/// Keys whose intents are on their way at a time: those of more would only wait for a place, while what they were planned
+/// from changes.
+pub const KEYS_SUBMITTING_MAX: usize = 64;
+
 /// How long a key whose intents were refused waits before it is planned again; doubled each time.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 
 /// The longest such wait: Kubernetes' controllers go up to 1,000 s, too long for what a person mends meanwhile.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// How long a key whose plan panicked is left alone. Nothing but a change of the program mends it, but a change of what
-/// it looks at may avoid it.
+/// How long such a key waits after its failure at most once something about it changed.
+pub const RELEASE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a key whose plan panicked is left alone, whatever changes: mostly nothing but a change of the program mends
+/// it, and each time it is told in the log.
 pub const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 
 /// How often every key of every controller is planned again, in the background: the repair of whatever a wake missed.

@@ -2,13 +2,19 @@
 //!
 //! A key is in one [`Stage`]. What is woken while its own writes are on their way is planned again after they are
 //! applied; what fails waits, longer each time.
+//!
+//! A change may be what a failed key waits for: an account that was made, room that became free. So it shortens the
+//! wait, to [`RELEASE_AFTER`] since the failure, and the waits grow from there again, for what was changed may count
+//! only a little later. It does not end the wait: the change may be the key's own doing (a status that tells of the
+//! refusal), and plan, refusal and status would follow each other as fast as the log takes them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use api::Key;
 
 use crate::controller::LastOutcomes;
-use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX};
+use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, PANIC_BACKOFF, RELEASE_AFTER};
 
 /// A key of the controller with this index in the table.
 pub(crate) type Work = (usize, Key);
@@ -30,9 +36,42 @@ struct Entry {
     stage: Stage,
     /// When it is looked at without a wake.
     timer: Option<u64>,
-    /// Not before this time, woken or not.
+    /// Not before this time.
     held_until_ms: u64,
+    /// Not before this time either, though something changed.
+    release_ms: u64,
+    /// How long it is held when it fails the next time.
+    backoff: Duration,
     last: LastOutcomes,
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            stage: Stage::Idle,
+            timer: None,
+            held_until_ms: 0,
+            release_ms: 0,
+            backoff: BACKOFF_FIRST,
+            last: LastOutcomes::default(),
+        }
+    }
+}
+
+impl Entry {
+    /// It failed.
+    fn hold(&mut self, now_ms: u64) {
+        let wait_ms = |wait: Duration| now_ms + wait.as_millis() as u64;
+        self.held_until_ms = wait_ms(self.backoff);
+        self.release_ms = wait_ms(self.backoff.min(RELEASE_AFTER));
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+    }
+
+    /// Something about it changed.
+    fn release(&mut self) {
+        self.held_until_ms = self.held_until_ms.min(self.release_ms);
+        self.backoff = self.backoff.min(RELEASE_AFTER);
+    }
 }
 
 /// What became of a key's intents.
@@ -62,6 +101,9 @@ pub(crate) struct Queue {
 impl Queue {
     /// Something about the key changed.
     pub fn wake(&mut self, work: Work, now_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(&work) {
+            entry.release();
+        }
         self.enter(work, now_ms, true);
     }
 
@@ -71,12 +113,7 @@ impl Queue {
     }
 
     fn enter(&mut self, work: Work, now_ms: u64, is_hot: bool) {
-        let entry = self.entries.entry(work.clone()).or_insert_with(|| Entry {
-            stage: Stage::Idle,
-            timer: None,
-            held_until_ms: 0,
-            last: LastOutcomes::default(),
-        });
+        let entry = self.entries.entry(work.clone()).or_default();
         match &mut entry.stage {
             Stage::Idle if entry.held_until_ms > now_ms => {
                 let at = entry.held_until_ms;
@@ -112,11 +149,12 @@ impl Queue {
         let failed = !ended.last.refused.is_empty() || ended.is_unknown;
         entry.last = ended.last;
         if failed {
-            let doublings = entry.last.failures.saturating_sub(1).min(20);
-            let wait = (BACKOFF_FIRST * (1 << doublings)).min(BACKOFF_MAX);
-            entry.held_until_ms = now_ms + wait.as_millis() as u64;
+            entry.hold(now_ms);
+            if again {
+                entry.release();
+            }
         } else {
-            entry.held_until_ms = 0;
+            (entry.held_until_ms, entry.release_ms, entry.backoff) = (0, 0, BACKOFF_FIRST);
         }
         let again = again || ended.is_stale || failed;
         entry.stage = Stage::Settling { revision: ended.revision, again };
@@ -128,11 +166,13 @@ impl Queue {
         }
     }
 
-    /// Leaves a key alone for some time.
-    pub fn hold(&mut self, work: &Work, until_ms: u64) {
+    /// The plan of a key panicked: it is left alone for [`PANIC_BACKOFF`], whatever changes meanwhile.
+    pub fn panicked(&mut self, work: &Work, now_ms: u64) {
+        let until_ms = now_ms + PANIC_BACKOFF.as_millis() as u64;
         if let Some(entry) = self.entries.get_mut(work) {
-            entry.held_until_ms = until_ms;
+            (entry.held_until_ms, entry.release_ms) = (until_ms, until_ms);
             entry.stage = Stage::Idle;
+            self.set_timer(work, Some(until_ms));
         }
     }
 
@@ -153,10 +193,15 @@ impl Queue {
         entry.stage = Stage::Idle;
         let is_done = entry.timer.is_none() && entry.last.failures == 0;
         if again {
-            self.wake(work.clone(), now_ms);
+            self.enter(work.clone(), now_ms, true);
         } else if is_done {
             self.entries.remove(work);
         }
+    }
+
+    /// When the next timer is due.
+    pub fn next_timer(&self) -> Option<u64> {
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// Wakes what is due; returns when the next is.
@@ -169,7 +214,7 @@ impl Queue {
             if let Some(entry) = self.entries.get_mut(&work) {
                 entry.timer = None;
             }
-            self.wake(work, now_ms);
+            self.enter(work, now_ms, true);
         }
         None
     }
@@ -233,25 +278,76 @@ mod tests {
         assert!(queue.entries.is_empty(), "nothing is left of it");
     }
 
-    #[test]
-    fn what_is_refused_waits_longer_each_time_though_it_is_woken() {
-        let mut queue = Queue::default();
-        let (mut now, mut waits) = (0, Vec::new());
-        queue.wake(work("a"), now);
-        for failures in 1..=20 {
-            assert!(next(&mut queue).is_some());
-            let refused = crate::controller::Refused { intent: 0, status: api::Status::bad_request("no") };
-            let last = LastOutcomes { refused: vec![refused], failures };
-            queue.ended(&work("a"), Ended { last, ..done(0) }, 0, now);
-            queue.wake(work("a"), now);
-            assert_eq!(next(&mut queue), None, "it is held");
-            let at = queue.tick(now).expect("it will be tried again");
-            waits.push(at - now);
-            now = at;
-            queue.tick(now);
+    fn refused(failures: u32) -> Ended {
+        let refused = crate::controller::Refused { intent: 0, status: api::Status::bad_request("no") };
+        Ended { last: LastOutcomes { refused: vec![refused], failures }, ..done(0) }
+    }
+
+    /// How long `a` waits after each of so many failures; `meanwhile` is what happens while it is held.
+    fn waits(
+        queue: &mut Queue,
+        now: &mut u64,
+        count: usize,
+        mut meanwhile: impl FnMut(&mut Queue, u64),
+    ) -> Vec<u64> {
+        let mut waits = Vec::new();
+        for failures in 1..=count {
+            assert!(next(queue).is_some());
+            queue.ended(&work("a"), refused(failures as u32), 0, *now);
+            meanwhile(queue, *now);
+            assert_eq!(next(queue), None, "it is held");
+            let at = queue.next_timer().expect("it will be tried again");
+            waits.push(at - *now);
+            *now = at;
+            queue.tick(at);
         }
+        waits
+    }
+
+    #[test]
+    fn what_is_refused_waits_longer_each_time() {
+        let (mut queue, mut now) = (Queue::default(), 0);
+        queue.wake(work("a"), now);
+        let waits = waits(&mut queue, &mut now, 20, |queue, now| queue.sweep(work("a"), now));
         assert_eq!(waits[..4], [20, 40, 80, 160]);
         assert_eq!(waits[19], BACKOFF_MAX.as_millis() as u64);
+    }
+
+    #[test]
+    fn a_change_ends_a_long_wait_soon_and_never_at_once() {
+        let (mut queue, mut now) = (Queue::default(), 0);
+        let second = RELEASE_AFTER.as_millis() as u64;
+        queue.wake(work("a"), now);
+        let woken = waits(&mut queue, &mut now, 20, |queue, now| queue.wake(work("a"), now));
+        assert_eq!((woken[..3].to_vec(), woken[19]), (vec![20, 40, 80], second), "however often it is woken");
+        let after = waits(&mut queue, &mut now, 9, |_, _| {});
+        assert_eq!(after[..3], [second, 2 * second, 4 * second], "what was changed may count a little later");
+        assert!(next(&mut queue).is_some());
+        queue.ended(&work("a"), refused(1), 0, now);
+        queue.tick(now + 10 * second);
+        queue.wake(work("a"), now + 10 * second);
+        assert_eq!(next(&mut queue).as_deref(), Some("a"), "it has waited long enough");
+        queue.wake(work("a"), now + 10 * second);
+        queue.ended(&work("a"), refused(1), 0, now + 10 * second);
+        assert_eq!(
+            queue.next_timer(),
+            Some(now + 11 * second),
+            "it was woken while its intents were on their way"
+        );
+    }
+
+    #[test]
+    fn a_key_whose_plan_panicked_is_tried_again_much_later_though_it_is_woken() {
+        let mut queue = Queue::default();
+        queue.wake(work("a"), 0);
+        assert!(next(&mut queue).is_some());
+        queue.panicked(&work("a"), 0);
+        queue.wake(work("a"), 5);
+        assert_eq!(next(&mut queue), None);
+        let until_ms = PANIC_BACKOFF.as_millis() as u64;
+        assert_eq!(queue.next_timer(), Some(until_ms));
+        queue.tick(until_ms);
+        assert_eq!(next(&mut queue).as_deref(), Some("a"));
     }
 
     #[test]

@@ -10,6 +10,10 @@
 //! - After a proposal of unknown outcome nothing of that key is planned before a later entry of this leader was applied:
 //!   the proposal is in World then, or will never be applied.
 
+mod submission;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::controller::{Controller, LastOutcomes, Plan, Reason, Refused, Wakes};
 use crate::intent::{Intent, Told};
 use crate::limits::{
-    EVENTS_PAUSE, OFFICE_GAP_MAX, OFFICE_INTERVAL, PANIC_BACKOFF, RECENT_WAKES_MAX, SUBMISSIONS_MAX,
+    EVENTS_PAUSE, KEYS_SUBMITTING_MAX, OFFICE_GAP_MAX, OFFICE_INTERVAL, RECENT_WAKES_MAX, SUBMISSIONS_MAX,
     SWEEP_INTERVAL, SWEEP_STEP,
 };
 use crate::metrics::RunnerMetrics;
@@ -33,6 +37,7 @@ use crate::recorder::Recorder;
 use crate::rules::Rules;
 use crate::submit::{Done, NotDone, Submit};
 use crate::world::World;
+use submission::Submission;
 
 /// What was applied on this master.
 #[derive(Debug)]
@@ -112,6 +117,8 @@ pub struct Runner {
     /// When everything is planned again.
     sweep_at: Instant,
     places: Arc<Semaphore>,
+    /// Keys whose intents are on their way, those of an office that ended included.
+    submitting: usize,
     reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
 }
 
@@ -136,7 +143,8 @@ impl Runner {
             recent: VecDeque::new(),
             sweep_at: env::monotonic(),
             places: Arc::new(Semaphore::new(SUBMISSIONS_MAX)),
-            // Bounded by the keys that are planned: each has one report on its way at most.
+            submitting: 0,
+            // Bounded by the keys that are submitting: each has one report on its way.
             reports: mpsc::unbounded_channel(),
         };
         (runner, seen)
@@ -161,7 +169,7 @@ impl Runner {
     }
 
     /// When the loop looks again though nothing happens.
-    fn next_wake(&mut self, more: bool) -> Instant {
+    fn next_wake(&self, more: bool) -> Instant {
         let now = env::monotonic();
         if more {
             return now;
@@ -170,7 +178,7 @@ impl Runner {
         if self.acting.is_none() {
             return at.max(now + OFFICE_INTERVAL);
         }
-        if let Some(timer_ms) = self.queue.tick(env::wall_ms()) {
+        if let Some(timer_ms) = self.queue.next_timer() {
             at = at.min(now + Duration::from_millis(timer_ms.saturating_sub(env::wall_ms()).max(1)));
         }
         if self.recorder.has_some() && !self.is_recording {
@@ -250,7 +258,7 @@ impl Runner {
         }
         self.queue.tick(now_ms);
         for _ in 0..SWEEP_STEP {
-            if self.places.available_permits() == 0 {
+            if !self.has_places() {
                 break;
             }
             let Some((work, last)) = self.queue.next() else { break };
@@ -260,7 +268,12 @@ impl Runner {
             self.record(term);
         }
         self.metrics.waiting.set(self.queue.len() as i64);
-        self.queue.len() > 0 && self.places.available_permits() > 0
+        self.queue.len() > 0 && self.has_places()
+    }
+
+    /// Whether another key may be planned.
+    fn has_places(&self) -> bool {
+        self.submitting < KEYS_SUBMITTING_MAX && self.places.available_permits() > 0
     }
 
     fn sweep(&mut self, now_ms: u64) {
@@ -281,8 +294,7 @@ impl Runner {
         let Ok(Plan { intents, requeue_ms, reasons }) = catch_unwind(AssertUnwindSafe(plan)) else {
             self.metrics.panicked(controller.name);
             tracing::error!(controller = controller.name, key = %work.1, "a plan panicked: this key is left alone for a while");
-            let until_ms = now_ms + PANIC_BACKOFF.as_millis() as u64;
-            return self.queue.hold(&work, until_ms);
+            return self.queue.panicked(&work, now_ms);
         };
         self.metrics.planned(controller.name, intents.len(), started.elapsed());
         for reason in reasons {
@@ -306,6 +318,7 @@ impl Runner {
         };
         let reports = self.reports.0.clone();
         let failures = last.failures;
+        self.submitting += 1;
         env::spawn(async move {
             let outcomes = submission.run(intents).await;
             let _ = reports.send(Report::Ended { term, work, outcomes, requeue_ms, failures });
@@ -339,6 +352,9 @@ impl Runner {
 
     fn hear(&mut self, report: Report) {
         let now_ms = env::wall_ms();
+        if matches!(report, Report::Ended { .. }) {
+            self.submitting -= 1;
+        }
         match report {
             Report::Ended { term, work, outcomes, requeue_ms, failures } if self.acting == Some(term) => {
                 let ended = self.judge(&work, outcomes, requeue_ms, failures, now_ms);
@@ -418,40 +434,6 @@ fn reason(told: Told, outcome: &Result<Done, NotDone>) -> Option<Reason> {
             Some(Reason { about: told.about, is_warning: true, reason, message })
         }
         Err(NotDone::Stale(_) | NotDone::Unknown(_)) => None,
-    }
-}
-
-/// The intents of one plan on their way.
-struct Submission {
-    submit: Arc<dyn Submit>,
-    places: Arc<Semaphore>,
-    actor: &'static str,
-    term: u64,
-}
-
-impl Submission {
-    async fn run(&self, intents: Vec<Intent>) -> Vec<(Option<Told>, Result<Done, NotDone>)> {
-        let all = intents.into_iter().map(|intent| self.one(intent));
-        let outcomes = futures::future::join_all(all).await;
-        if outcomes.iter().any(|(_, outcome)| matches!(outcome, Err(NotDone::Unknown(_)))) {
-            self.settle().await;
-        }
-        outcomes
-    }
-
-    async fn one(&self, mut intent: Intent) -> (Option<Told>, Result<Done, NotDone>) {
-        // Never closed.
-        let _place = self.places.acquire().await;
-        let told = intent.told.take();
-        (told, self.submit.submit(self.actor, self.term, &intent).await)
-    }
-
-    /// Waits until an entry of this leader was applied that came after all of them, or there can be none.
-    async fn settle(&self) {
-        let nothing = Intent { ops: Vec::new(), guards: Vec::new(), told: None };
-        while let Err(NotDone::Unknown(_)) = self.submit.submit(self.actor, self.term, &nothing).await {
-            env::sleep(OFFICE_INTERVAL).await;
-        }
     }
 }
 

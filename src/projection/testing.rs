@@ -78,7 +78,8 @@ fn apply(world: &mut World, write: Write) {
     let txn =
         Txn { stamp: Stamp { request, actor: "test".to_owned() }, guards: Vec::new(), writes: vec![write] };
     let batch = Batch { time_ms: NOW_MS, txns: vec![txn] };
-    let applied = state::apply(state, &Entry { index: state.index() + 1, term: 1, batch: &batch });
+    let applied =
+        state::apply(state, &Entry { index: state.index() + 1, term: state.term().max(1), batch: &batch });
     assert!(matches!(applied.outcomes[0].1, Outcome::Committed { .. }), "{:?}", applied.outcomes);
     let next: State = applied.state;
     world.fold(next, &applied.changes);

@@ -1,0 +1,170 @@
+//! The runner on virtual time, over a log that answers as it is told.
+
+mod cluster;
+
+use std::time::Duration;
+
+use base::env;
+use serde_json::json;
+use tokio::time::advance;
+
+use crate::limits::{KEYS_SUBMITTING_MAX, PANIC_BACKOFF, RELEASE_AFTER, SUBMISSIONS_MAX, SWEEP_INTERVAL};
+use cluster::{Answer, Cluster, plans};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Longer than a proposal takes, and shorter than anybody waits for something.
+const A_WHILE: Duration = Duration::from_millis(10);
+
+#[test]
+fn a_timer_that_comes_due_between_planning_and_waiting_is_not_lost() {
+    env::simulate(1, async {
+        let cluster = Cluster::leading();
+        cluster.put("a", json!({"again": "10"}));
+        let mut runner = cluster.runner();
+        for _ in 0..3 {
+            let facts = runner.source.next().await;
+            runner.take(facts);
+        }
+        let more = runner.act();
+        assert_eq!(plans(), ["a"]);
+        advance(MS * 10).await;
+        assert!(runner.next_wake(more) <= env::monotonic() + MS, "it is due");
+        runner.act();
+        assert_eq!(plans(), ["a"]);
+    });
+}
+
+#[test]
+fn a_leader_plans_what_changed_of_late_then_everything_and_nobody_else_plans() {
+    env::simulate(1, async {
+        let cluster = Cluster::following();
+        let runner = cluster.run();
+        for name in ["c", "b", "a", "c"] {
+            cluster.put(name, json!({}));
+        }
+        env::sleep(SWEEP_INTERVAL * 2).await;
+        assert_eq!(plans(), [""; 0], "another leads");
+        cluster.lead(1);
+        env::sleep(A_WHILE).await;
+        assert_eq!(plans(), ["c", "b", "a"], "in the order in which they were woken, once each");
+        env::sleep(SWEEP_INTERVAL).await;
+        assert_eq!(plans(), ["a", "b", "c"], "and now and then without a reason");
+        cluster.lose();
+        for name in ["a", "c"] {
+            cluster.put(name, json!({"changed": "yes"}));
+            env::sleep(SWEEP_INTERVAL).await;
+        }
+        assert_eq!(plans(), [""; 0]);
+        cluster.lead(2);
+        env::sleep(A_WHILE).await;
+        assert_eq!(plans(), ["c", "a", "b"], "what changed while another led comes first, then all");
+        drop(runner);
+    });
+}
+
+#[test]
+fn a_key_is_not_planned_before_its_own_writes_are_applied_here() {
+    env::simulate(1, async {
+        let cluster = Cluster::leading();
+        let runner = cluster.run();
+        cluster.answer("a", Some(Answer::Nothing));
+        cluster.put("a", json!({"intents": "2"}));
+        env::sleep(A_WHILE).await;
+        cluster.lag();
+        cluster.answer("a", None);
+        env::sleep(SWEEP_INTERVAL * 2).await;
+        assert_eq!((plans().len(), cluster.proposals()), (1, 2), "World does not show them");
+        cluster.catch_up();
+        env::sleep(A_WHILE).await;
+        assert_eq!((plans().len(), cluster.proposals()), (1, 2), "the second plan wants nothing");
+        drop(runner);
+    });
+}
+
+#[test]
+fn a_change_lets_a_refused_key_go_on_soon_and_no_flood_of_them_faster() {
+    env::simulate(1, async {
+        let cluster = Cluster::leading();
+        let runner = cluster.run();
+        cluster.answer("a", Some(Answer::Refused));
+        cluster.put("a", json!({"intents": "1"}));
+        env::sleep(SWEEP_INTERVAL / 2).await;
+        let waited = plans().len();
+        assert!((10..20).contains(&waited), "{waited} plans in minutes");
+        cluster.answer("a", None);
+        cluster.put("a", json!({"intents": "1", "changed": "yes"}));
+        env::sleep(RELEASE_AFTER).await;
+        assert_eq!(plans().len(), 2, "it is done, and looked at");
+        cluster.answer("b", Some(Answer::Refused));
+        for turn in 0..1_000 {
+            cluster.put("b", json!({"intents": "1", "turn": turn.to_string()}));
+            env::sleep(A_WHILE).await;
+        }
+        let flood = plans().len();
+        assert!((10..20).contains(&flood), "{flood} plans in ten seconds");
+        drop(runner);
+    });
+}
+
+#[test]
+fn a_panic_stops_its_key_alone_and_not_for_ever() {
+    env::simulate(1, async {
+        let cluster = Cluster::leading();
+        let runner = cluster.run();
+        cluster.put("a", json!({"panics": "yes"}));
+        cluster.put("b", json!({"intents": "1"}));
+        env::sleep(A_WHILE).await;
+        assert_eq!(plans(), ["a", "b", "b"]);
+        cluster.put("a", json!({"intents": "1"}));
+        env::sleep(A_WHILE).await;
+        assert_eq!(plans(), [""; 0]);
+        env::sleep(PANIC_BACKOFF).await;
+        assert_eq!(plans(), ["a", "a"]);
+        drop(runner);
+    });
+}
+
+#[test]
+fn nothing_of_a_key_is_planned_while_nobody_knows_what_came_of_it() {
+    env::simulate(1, async {
+        let cluster = Cluster::leading();
+        let runner = cluster.run();
+        cluster.answer("a", Some(Answer::Unknown));
+        cluster.take_entries(false);
+        cluster.put("a", json!({"intents": "1"}));
+        env::sleep(A_WHILE).await;
+        cluster.put("a", json!({"intents": "1", "changed": "yes"}));
+        env::sleep(SWEEP_INTERVAL * 2).await;
+        assert_eq!(plans(), ["a"], "no later entry of this leader was applied");
+        cluster.answer("a", None);
+        cluster.take_entries(true);
+        env::sleep(RELEASE_AFTER).await;
+        assert_eq!(plans(), ["a", "a"], "it is done, and looked at");
+        drop(runner);
+    });
+}
+
+#[test]
+fn only_so_many_intents_and_keys_are_on_their_way_at_a_time() {
+    env::simulate(1, async {
+        let cluster = Cluster::leading();
+        for key in 0..2 * KEYS_SUBMITTING_MAX {
+            let name = format!("k{key:03}");
+            cluster.answer(&name, Some(Answer::Nothing));
+            cluster.put(&name, json!({"intents": "2"}));
+        }
+        let runner = cluster.run();
+        env::sleep(A_WHILE).await;
+        assert!(plans().len() <= KEYS_SUBMITTING_MAX, "the others are planned when they can go on");
+        for key in 0..2 * KEYS_SUBMITTING_MAX {
+            cluster.answer(&format!("k{key:03}"), None);
+        }
+        env::sleep(A_WHILE * 10).await;
+        assert_eq!(
+            (cluster.in_flight_max(), cluster.proposals()),
+            (SUBMISSIONS_MAX, 4 * KEYS_SUBMITTING_MAX)
+        );
+        drop(runner);
+    });
+}
