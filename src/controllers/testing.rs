@@ -59,6 +59,77 @@ pub(crate) fn settle_by_wakes(
     panic!("wakes go on and on");
 }
 
+/// What becomes of wakes on their way.
+pub(crate) struct Unrest(u64);
+
+impl Unrest {
+    /// Drawn from a seed; 0: nothing happens to them.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Happens in one of four cases.
+    fn strikes(&mut self) -> bool {
+        // Knuth's constants; the high bits are the good ones.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(u64::from(self.0 != 0));
+        self.0 >> 62 == 1
+    }
+}
+
+/// The same by wakes of which some are missed, some come twice and some late. When nothing is left to do a sweep finds
+/// what was missed. Returns how many objects were created and deleted.
+pub(crate) fn settle_in_unrest(
+    world: &mut World,
+    controllers: &[Controller],
+    mut act: impl FnMut(&mut World) -> bool,
+    mut unrest: Unrest,
+) -> (usize, usize) {
+    let mut waiting = sweep(world, controllers);
+    let (mut known, mut done, mut is_swept) = (waiting.clone(), (0, 0), true);
+    for _ in 0..ROUNDS_MAX * 10 {
+        let seen = world.clone();
+        if let Some(work) = waiting.pop_first() {
+            // Of a wake long ago, and this one twice.
+            let late = known.iter().find(|_| unrest.strikes()).cloned();
+            let again = unrest.strikes().then(|| work.clone());
+            for (index, key) in [Some(work), again, late].into_iter().flatten() {
+                let plan = (controllers[index].plan)(world, &key, &LastOutcomes::default(), NOW_MS);
+                let ops = || plan.intents.iter().flat_map(|intent| &intent.ops);
+                done.0 += ops().filter(|op| matches!(op, Op::Create { .. })).count();
+                done.1 += ops().filter(|op| matches!(op, Op::Delete { .. })).count();
+                carry_out(world, &plan);
+            }
+        } else if !act(world) {
+            if is_swept {
+                return done;
+            }
+            waiting = sweep(world, controllers);
+            is_swept = true;
+        }
+        let woken = wakes_between(&seen, world, controllers);
+        known.extend(woken.iter().cloned());
+        for work in woken {
+            if unrest.strikes() {
+                is_swept = false;
+            } else {
+                waiting.insert(work);
+            }
+        }
+    }
+    panic!("wakes go on and on");
+}
+
+/// Every key.
+fn sweep(world: &World, controllers: &[Controller]) -> BTreeSet<(usize, Key)> {
+    let mut all = BTreeSet::new();
+    for (index, controller) in controllers.iter().enumerate() {
+        let mut wakes = Wakes::default();
+        (controller.keys)(world, &mut wakes);
+        all.extend(wakes.take().into_iter().map(|key| (index, key)));
+    }
+    all
+}
+
 /// Whom the way from one World to another wakes.
 fn wakes_between(before: &World, after: &World, controllers: &[Controller]) -> BTreeSet<(usize, Key)> {
     let mut changes = Vec::new();

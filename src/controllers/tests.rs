@@ -6,7 +6,7 @@ use projection::testing::{remove, world};
 use serde_json::{Value, json};
 
 use crate::CONTROLLERS;
-use crate::testing::{change, namespace, run_pods, settle, settle_by_wakes};
+use crate::testing::{Unrest, change, namespace, run_pods, settle, settle_by_wakes, settle_in_unrest};
 
 fn node() -> Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"},
@@ -100,6 +100,36 @@ fn wakes_alone_lead_to_the_same_rest() {
         });
     });
     assert_eq!(count(&closed, "core/namespaces/"), 1);
+}
+
+#[test]
+fn wakes_that_are_missed_or_come_twice_or_late_change_nothing() {
+    let run = |seed: u64| {
+        let mut world =
+            world([namespace("default"), namespace("kube-system"), node(), deployment(), service()]);
+        let mut done = Vec::new();
+        let mut rest = |world: &mut World| {
+            done.push(settle_in_unrest(world, CONTROLLERS, run_pods, Unrest::new(seed)));
+            let left =
+                ["core/pods/", "apps/replicasets/", "core/endpoints/", "discovery.k8s.io/endpointslices/"];
+            done.extend(left.map(|collection| (0, count(world, collection) as usize)));
+        };
+        let web = Key::object("apps", "deployments", "default", "web");
+        rest(&mut world);
+        change(&mut world, &web, |web| {
+            web["spec"]["template"]["spec"]["containers"][0]["image"] = "other".into();
+            web["metadata"]["generation"] = 2.into();
+        });
+        rest(&mut world);
+        remove(&mut world, &web);
+        rest(&mut world);
+        done
+    };
+    let undisturbed = run(0);
+    assert_eq!((undisturbed[1], undisturbed[6]), ((0, 3), (0, 3)), "pods before and after the update");
+    for seed in 1..=20 {
+        assert_eq!(run(seed), undisturbed, "seed {seed}");
+    }
 }
 
 #[test]
