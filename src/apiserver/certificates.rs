@@ -20,9 +20,8 @@ use serde_json::{Value, json};
 use state::{Guard, State};
 
 use crate::backend::Backend;
-use crate::leader::{Chore, again_and_again, take};
+use crate::leader::{Chore, Step, again_and_again, take};
 use crate::limits::CERTIFICATES_INTERVAL;
-use crate::namespaces::Step;
 use crate::verbs::write::put;
 pub use order::{Order, Usage};
 pub use plan::{Decision, plan};

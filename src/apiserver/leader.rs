@@ -1,15 +1,25 @@
 //! What the leader does by itself: woken by changes, and by time for what was missed.
+//!
+//! No controllers: what they write is drawn at random or signed with the cluster's key, and a plan is pure.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use base::env;
 use replica::ProposeError;
-use state::{Guard, Outcome};
+use state::{Guard, Outcome, Write};
 
 use crate::backend::Backend;
-use crate::namespaces::Step;
 use crate::verbs::write::transaction;
+
+/// One step of it: these writes, if the guards hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What was read.
+    pub guards: Vec<Guard>,
+    /// What to do.
+    pub writes: Vec<Write>,
+}
 
 /// Something that is done again and again, each time from State alone: a new leader just goes on.
 #[async_trait::async_trait]

@@ -18,7 +18,6 @@ mod issuer;
 mod leader;
 pub mod limits;
 mod metrics;
-pub mod namespaces;
 pub mod negotiate;
 mod openapi;
 mod present;

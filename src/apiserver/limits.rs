@@ -138,15 +138,5 @@ pub const WATCH_CHUNK_BYTES: usize = 64 << 10;
 /// How long a health check may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often the leader looks for namespaces that are going, besides being woken by their changes.
-pub const NAMESPACE_SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Objects of a going namespace that one transaction deletes or marks.
-pub const NAMESPACE_SWEEP_OBJECTS: usize = 500;
-
-/// Bytes of marked objects from which on one transaction takes no more. With one object beyond and the
-/// names of all it stays far below state's `TXN_BYTES_MAX`: a step above that would be refused for ever.
-pub const NAMESPACE_SWEEP_BYTES: usize = 1 << 20;
-
 /// Objects that the deletion of a collection deletes at a time: as many entries share a sync of the log.
 pub const DELETES_AT_A_TIME: usize = 16;

@@ -104,11 +104,6 @@ pub(crate) fn unhold(state: &State, resource: &Resource, object: &mut Object) ->
     is_of(resource, &CIDRS).then(|| addresses::free_cidr(state, object)).flatten()
 }
 
-/// Whether objects of a resource hold anything beside themselves.
-pub(crate) fn holds(resource: &Resource) -> bool {
-    is_of(resource, &SERVICES)
-}
-
 /// Refuses to take an address from a Service that lives.
 ///
 /// # Errors

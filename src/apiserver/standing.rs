@@ -12,9 +12,8 @@ use state::{Guard, State, Txn};
 
 use crate::backend::Backend;
 use crate::bootstrap::{ACTOR, created};
-use crate::leader::{Chore, again_and_again, take};
+use crate::leader::{Chore, Step, again_and_again, take};
 use crate::limits::STANDING_INTERVAL;
-use crate::namespaces::Step;
 use crate::tokens::keys::{self, SignError};
 use crate::verbs::write::transaction;
 

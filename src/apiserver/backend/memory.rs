@@ -41,17 +41,13 @@ struct Shared {
     intruders: VecDeque<Txn>,
     /// How often somebody proposed, whatever came of it.
     proposals: usize,
-    /// After how many proposals this master leads no longer.
-    leads_for: Option<usize>,
-    /// Whether proposals get no answer.
-    stalled: bool,
     /// What it lacks since its start.
     behind: Option<Behind>,
 }
 
 impl Shared {
-    /// What happens to a proposal: who gets in before it, and whether it is left without an answer.
-    fn proposed(&mut self) -> Result<(Option<Txn>, bool), ProposeError> {
+    /// What happens to a proposal: who gets in before it.
+    fn proposed(&mut self) -> Result<Option<Txn>, ProposeError> {
         self.proposals += 1;
         if std::mem::take(&mut self.catches_up) {
             self.stale = None;
@@ -62,13 +58,19 @@ impl Shared {
         if self.without_quorum {
             return Err(ProposeError::Unavailable { reason: "no master leads".into() });
         }
-        Ok((self.intruders.pop_front(), self.stalled))
+        Ok(self.intruders.pop_front())
     }
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        let first = Arc::new(Moment { state: State::default(), index: 0, term: 1 });
+        Self::of(State::default())
+    }
+
+    /// One that begins with a State, and without its history.
+    pub(crate) fn of(state: State) -> Self {
+        let index = state.index();
+        let first = Arc::new(Moment { state, index, term: 1 });
         Self { moments: watch::Sender::new(first), shared: Arc::default() }
     }
 
@@ -107,15 +109,19 @@ impl Memory {
         self.shared.lock().proposals
     }
 
-    /// Takes leadership away once `more` proposals were made.
-    pub(crate) fn depose_after(&self, more: usize) {
-        let mut shared = self.shared.lock();
-        shared.leads_for = Some(shared.proposals + more);
-    }
-
-    /// Leaves every proposal from now on without an answer.
-    pub(crate) fn stall(&self) {
-        self.shared.lock().stalled = true;
+    /// Every State after a revision, and what led to it from the one before.
+    pub(crate) fn steps(&self, revision: u64) -> Vec<(State, Vec<state::Change>)> {
+        let shared = self.shared.lock();
+        let mut before = revision;
+        let moments = shared.moments.iter().filter(|moment| moment.revision() > revision);
+        let steps = moments.map(|moment| {
+            let (from, to) = (before, moment.revision());
+            before = to;
+            let is_within = |change: &&state::Change| change.revision > from && change.revision <= to;
+            let changes = shared.events.iter().map(|event| &event.change).filter(is_within).cloned();
+            (moment.state.clone(), changes.collect())
+        });
+        steps.collect()
     }
 
     /// Forgets history up to now.
@@ -189,10 +195,7 @@ impl Backend for Memory {
     }
 
     async fn propose(&self, txn: Txn) -> Result<Committed, ProposeError> {
-        let (intruder, stalled) = self.shared.lock().proposed()?;
-        if stalled {
-            return std::future::pending().await;
-        }
+        let intruder = self.shared.lock().proposed()?;
         if let Some(intruder) = intruder {
             self.apply(intruder);
         }
@@ -222,8 +225,7 @@ impl Backend for Memory {
     }
 
     fn leading_term(&self) -> Option<u64> {
-        let shared = self.shared.lock();
-        shared.leads_for.is_none_or(|proposals| shared.proposals < proposals).then_some(1)
+        Some(1)
     }
 }
 

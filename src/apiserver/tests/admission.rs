@@ -1,8 +1,10 @@
 //! What admission does to objects on their way in.
 
+use base::env;
 use serde_json::{Value, json};
 
-use super::namespaces::sweep;
+use super::crashes::node;
+use super::table::settle;
 use super::{Answer, Api};
 use crate::chain::admission::Settings;
 
@@ -160,38 +162,41 @@ async fn a_new_node_is_not_ready() {
     assert_eq!((updated.code, &updated.body["spec"]["taints"]), (200, &Value::Null));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_claim_stays_while_a_pod_on_a_node_uses_it() {
-    let api = Api::whole();
-    let claim = json!({
-        "metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    });
-    let made = api.post(CLAIMS, claim).await;
-    assert_eq!(made.body["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
-    let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
-    let used = pod(&api, "user", json!({"nodeName": "n", "volumes": volumes})).await;
-    assert_eq!(used.code, 201, "{used:?}");
-    let path = format!("{CLAIMS}/data");
-    assert_eq!(api.delete(&path).await.code, 200);
-    sweep(&api).await;
-    let kept = api.get(&path).await;
-    assert!(kept.body["metadata"]["deletionTimestamp"].is_string(), "{kept:?}");
-    assert_eq!(api.delete(&format!("{PODS}/user?gracePeriodSeconds=0")).await.code, 200);
-    sweep(&api).await;
-    assert_eq!(api.get(&path).await.code, 404);
+#[test]
+fn a_claim_stays_while_a_pod_on_a_node_uses_it() {
+    env::simulate(1, async {
+        let api = Api::whole();
+        assert_eq!(api.post("/api/v1/nodes", node("n")).await.code, 201);
+        let claim = json!({
+            "metadata": {"name": "data"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        });
+        let made = api.post(CLAIMS, claim).await;
+        assert_eq!(made.body["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
+        let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+        let used = pod(&api, "user", json!({"nodeName": "n", "volumes": volumes})).await;
+        assert_eq!(used.code, 201, "{used:?}");
+        let path = format!("{CLAIMS}/data");
+        assert_eq!(api.delete(&path).await.code, 200);
+        settle(&api.memory, &["n"]).await;
+        let kept = api.get(&path).await;
+        assert!(kept.body["metadata"]["deletionTimestamp"].is_string(), "{kept:?}");
+        assert_eq!(api.delete(&format!("{PODS}/user?gracePeriodSeconds=0")).await.code, 200);
+        settle(&api.memory, &["n"]).await;
+        assert_eq!(api.get(&path).await.code, 404);
 
-    let volume = json!({
-        "metadata": {"name": "disk"},
-        "spec": {
-            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/disk"},
-        },
+        let volume = json!({
+            "metadata": {"name": "disk"},
+            "spec": {
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/disk"},
+            },
+        });
+        let made = api.post("/api/v1/persistentvolumes", volume).await;
+        assert_eq!(made.body["metadata"]["finalizers"], json!(["kubernetes.io/pv-protection"]));
+        assert_eq!(api.delete("/api/v1/persistentvolumes/disk").await.code, 200);
+        settle(&api.memory, &["n"]).await;
+        assert_eq!(api.get("/api/v1/persistentvolumes/disk").await.code, 404);
     });
-    let made = api.post("/api/v1/persistentvolumes", volume).await;
-    assert_eq!(made.body["metadata"]["finalizers"], json!(["kubernetes.io/pv-protection"]));
-    assert_eq!(api.delete("/api/v1/persistentvolumes/disk").await.code, 200);
-    sweep(&api).await;
-    assert_eq!(api.get("/api/v1/persistentvolumes/disk").await.code, 404);
 }
 
 #[tokio::test(start_paused = true)]

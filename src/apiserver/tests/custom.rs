@@ -1,15 +1,12 @@
 //! Resources that definitions make: served at once, kept by their schema, and gone with their definition.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use base::env;
-use base::shutdown;
 use serde_json::{Value, json};
 
 use super::apply::owners;
+use super::table::settle;
 use super::{Answer, Api};
-use crate::{Backend, namespaces};
+use crate::Backend;
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const FOOS: &str = "/apis/example.com/v1/namespaces/default/foos";
@@ -365,24 +362,15 @@ fn a_definition_that_goes_takes_its_objects_along() {
                 "foos.example.com is forbidden: create not allowed while custom resource definition is terminating"
             )
         );
-        sweep(&api).await;
+        settle(&api.memory, &[]).await;
         assert_eq!(api.get(FOOS).await.names(), ["held"]);
         let released = [("content-type", "application/merge-patch+json")];
         let body = json!({"metadata": {"finalizers": null}}).to_string();
         assert_eq!(api.ask("PATCH", &format!("{FOOS}/held"), &released, body).await.code, 200);
-        sweep(&api).await;
+        settle(&api.memory, &[]).await;
         assert_eq!(api.get(&path).await.code, 404);
         assert_eq!(api.get(FOOS).await.code, 404);
     });
-}
-
-/// One sweep of the leader.
-async fn sweep(api: &Api) {
-    let (trigger, shutdown) = shutdown::channel();
-    let running = env::spawn(namespaces::run(Arc::new(api.memory.clone()), shutdown));
-    env::sleep(Duration::from_millis(1)).await;
-    trigger.fire();
-    running.await.expect("the loop does not panic");
 }
 
 #[test]
@@ -393,7 +381,7 @@ fn a_namespace_that_goes_takes_objects_of_definitions_along() {
         let within = FOOS.replace("default", "n");
         api.post(&within, foo("a", "red")).await;
         api.delete("/api/v1/namespaces/n").await;
-        sweep(&api).await;
+        settle(&api.memory, &[]).await;
         assert_eq!(api.get(&format!("{within}/a")).await.code, 404);
         assert_eq!(api.get("/api/v1/namespaces/n").await.code, 404);
     });
@@ -409,7 +397,7 @@ fn a_name_that_is_free_again_goes_to_who_waits_for_it() {
             json!({"plural": "foes", "kind": "Foo", "listKind": "FoeList", "singular": "foe"});
         api.post(DEFINITIONS, other).await;
         api.delete(&format!("{DEFINITIONS}/foos.example.com")).await;
-        sweep(&api).await;
+        settle(&api.memory, &[]).await;
         let waited = api.get(&format!("{DEFINITIONS}/foes.example.com")).await;
         assert_eq!(condition(&waited, "Established"), ("True", "InitialNamesAccepted"));
         assert_eq!(api.get("/apis/example.com/v1/foes").await.code, 200);

@@ -1,8 +1,9 @@
 //! Addresses and node ports of Services.
 
+use base::env;
 use serde_json::{Value, json};
 
-use super::namespaces::sweep;
+use super::table::settle;
 use super::{Answer, Api};
 use crate::Backend;
 
@@ -158,17 +159,19 @@ async fn a_service_becomes_external_and_comes_back() {
     assert_eq!(api.get(ADDRESSES).await.names(), [address(&back)]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_namespace_that_goes_frees_what_its_services_held() {
-    let api = Api::whole();
-    assert_eq!(api.post("/api/v1/namespaces", json!({"metadata": {"name": "n"}})).await.code, 201);
-    let spec = json!({"type": "NodePort"});
-    assert_eq!(api.post("/api/v1/namespaces/n/services", service("a", spec)).await.code, 201);
-    assert_eq!((api.get(ADDRESSES).await.names().len(), taken_ports(&api).len()), (1, 1));
-    api.delete("/api/v1/namespaces/n").await;
-    sweep(&api).await;
-    assert_eq!(api.get("/api/v1/namespaces/n").await.code, 404);
-    assert_eq!((api.get(ADDRESSES).await.names().len(), taken_ports(&api).len()), (0, 0));
+#[test]
+fn a_namespace_that_goes_frees_what_its_services_held() {
+    env::simulate(1, async {
+        let api = Api::whole();
+        assert_eq!(api.post("/api/v1/namespaces", json!({"metadata": {"name": "n"}})).await.code, 201);
+        let spec = json!({"type": "NodePort"});
+        assert_eq!(api.post("/api/v1/namespaces/n/services", service("a", spec)).await.code, 201);
+        assert_eq!((api.get(ADDRESSES).await.names().len(), taken_ports(&api).len()), (1, 1));
+        api.delete("/api/v1/namespaces/n").await;
+        settle(&api.memory, &[]).await;
+        assert_eq!(api.get("/api/v1/namespaces/n").await.code, 404);
+        assert_eq!((api.get(ADDRESSES).await.names().len(), taken_ports(&api).len()), (0, 0));
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,155 @@
+//! What happens while leaders crash: a scenario for each thing that controllers do in several writes.
+
+use serde_json::{Value, json};
+
+use super::{Request, Scenario, check};
+
+pub(super) const NODES: &str = "/api/v1/nodes";
+const APPS: &str = "/apis/apps/v1/namespaces/default/deployments";
+const WEB: &str = "/apis/apps/v1/namespaces/default/deployments/web";
+const CONTROLLERS: &str = "/api/v1/namespaces/default/replicationcontrollers";
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+
+pub(in crate::tests) fn node(name: &str) -> Value {
+    let allocatable = json!({"cpu": "4", "memory": "8Gi", "pods": "110"});
+    let ready = json!({"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "it is",
+        "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    json!({"metadata": {"name": name}, "status": {"capacity": allocatable, "allocatable": allocatable, "conditions": [ready]}})
+}
+
+fn template(image: &str) -> Value {
+    json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}})
+}
+
+pub(in crate::tests) fn deployment(replicas: u32) -> Value {
+    json!({"metadata": {"name": "web"}, "spec": {"replicas": replicas,
+        "selector": {"matchLabels": {"app": "web"}}, "template": template("one")}})
+}
+
+fn service() -> Value {
+    json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}})
+}
+
+fn image(image: &str) -> Request {
+    let body = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
+    Request { method: "PATCH", path: WEB, body }
+}
+
+fn post(path: &'static str, body: Value) -> Request {
+    Request { method: "POST", path, body }
+}
+
+fn delete(path: &'static str, propagation: &str) -> Request {
+    Request { method: "DELETE", path, body: json!({"propagationPolicy": propagation}) }
+}
+
+/// On one node that lives.
+fn at(given: Vec<(&'static str, Value)>, when: Vec<Request>) {
+    after(given, Vec::new(), when);
+}
+
+/// The same, when something came to rest before.
+fn after(given: Vec<(&'static str, Value)>, earlier: Vec<Request>, when: Vec<Request>) {
+    let given = [(NODES, node("n"))].into_iter().chain(given).collect();
+    check(&Scenario { given, alive: &["n"], earlier, when });
+}
+
+#[test]
+fn a_replication_controller_gets_its_pods() {
+    let body = json!({"metadata": {"name": "web"}, "spec": {"replicas": 3, "selector": {"app": "web"}, "template": template("one")}});
+    at(vec![(SERVICES, service())], vec![post(CONTROLLERS, body)]);
+}
+
+#[test]
+fn a_deployment_gets_its_pods_behind_a_service() {
+    at(vec![(SERVICES, service())], vec![post(APPS, deployment(3))]);
+}
+
+#[test]
+fn a_deployment_is_scaled_down() {
+    let fewer = Request { method: "PATCH", path: WEB, body: json!({"spec": {"replicas": 1}}) };
+    at(vec![(APPS, deployment(3)), (SERVICES, service())], vec![fewer]);
+}
+
+#[test]
+fn a_rolling_update_reaches_its_end() {
+    at(vec![(APPS, deployment(2)), (SERVICES, service())], vec![image("two")]);
+}
+
+#[test]
+fn a_rolling_update_is_rolled_back() {
+    after(vec![(APPS, deployment(2))], vec![image("two")], vec![image("one")]);
+}
+
+#[test]
+fn a_namespace_goes_with_all_that_it_holds() {
+    const MAPS: &str = "/api/v1/namespaces/going/configmaps";
+    const THERE: &str = "/apis/apps/v1/namespaces/going/deployments";
+    let given = vec![
+        ("/api/v1/namespaces", json!({"metadata": {"name": "going"}})),
+        (MAPS, json!({"metadata": {"name": "a"}})),
+        (THERE, deployment(2)),
+        ("/api/v1/namespaces/going/services", service()),
+    ];
+    at(given, vec![Request { method: "DELETE", path: "/api/v1/namespaces/going", body: json!({}) }]);
+}
+
+#[test]
+fn a_namespace_gets_what_every_namespace_has() {
+    at(vec![], vec![post("/api/v1/namespaces", json!({"metadata": {"name": "new"}}))]);
+}
+
+#[test]
+fn what_belonged_to_a_deployment_goes_in_the_background() {
+    at(vec![(APPS, deployment(2))], vec![delete(WEB, "Background")]);
+}
+
+#[test]
+fn what_belongs_to_a_deployment_goes_before_it() {
+    at(vec![(APPS, deployment(2))], vec![delete(WEB, "Foreground")]);
+}
+
+#[test]
+fn what_belonged_to_a_deployment_stays() {
+    at(vec![(APPS, deployment(2))], vec![delete(WEB, "Orphan")]);
+}
+
+#[test]
+fn the_pods_of_a_silent_node_come_up_on_another() {
+    let given = vec![(NODES, node("m")), (APPS, deployment(2)), (SERVICES, service()), (NODES, node("n"))];
+    check(&Scenario { given, alive: &["m"], earlier: Vec::new(), when: Vec::new() });
+}
+
+#[test]
+fn a_claim_goes_with_the_last_pod_that_uses_it() {
+    const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
+    let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}});
+    let pod = json!({"metadata": {"name": "user"}, "spec": {"nodeName": "n", "automountServiceAccountToken": false,
+        "containers": [{"name": "c", "image": "i"}],
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}});
+    let user = "/api/v1/namespaces/default/pods/user";
+    let gone = [
+        Request {
+            method: "DELETE",
+            path: "/api/v1/namespaces/default/persistentvolumeclaims/data",
+            body: json!({}),
+        },
+        Request { method: "DELETE", path: user, body: json!({}) },
+    ];
+    at(vec![(CLAIMS, claim), ("/api/v1/namespaces/default/pods", pod)], gone.into());
+}
+
+#[test]
+fn a_definition_goes_with_its_objects() {
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    const FOOS: &str = "/apis/example.com/v1/namespaces/default/foos";
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let definition = json!({"metadata": {"name": "foos.example.com"}, "spec": {"group": "example.com",
+        "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
+    let foo = |name: &str| json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": name}});
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/foos.example.com";
+    let gone = Request { method: "DELETE", path, body: json!({}) };
+    at(vec![(DEFINITIONS, definition), (FOOS, foo("a")), (FOOS, foo("b"))], vec![gone]);
+}
