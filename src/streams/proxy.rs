@@ -47,7 +47,7 @@ pub async fn proxy_upgrade<S>(mut head: Parts, client: OnUpgrade, backend: S) ->
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    upgrade::wanted(&head.headers).map_err(|refusal| Error::Protocol(refusal.message))?;
+    upgrade::asked(&head.headers).map_err(|refusal| Error::Protocol(refusal.message))?;
     // There is no body: a backend that waits for one would take it from what follows the upgrade.
     for name in [CONTENT_LENGTH, TRANSFER_ENCODING] {
         head.headers.remove(name);

@@ -56,6 +56,13 @@ pub(crate) enum Wanted {
     WebSocket,
 }
 
+/// Whether a request asks for an upgrade, to whatever.
+pub(crate) fn asked(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_upgrade = list(headers, &CONNECTION).iter().any(|word| word.eq_ignore_ascii_case("upgrade"));
+    let is_asked = is_upgrade && !list(headers, &UPGRADE).is_empty();
+    is_asked.then_some(()).ok_or_else(|| Refusal::bad_request("Upgrade request required"))
+}
+
 pub(crate) fn wanted(headers: &HeaderMap) -> Result<Wanted, Refusal> {
     let upgrade = list(headers, &UPGRADE);
     let is_upgrade = list(headers, &CONNECTION).iter().any(|word| word.eq_ignore_ascii_case("upgrade"));

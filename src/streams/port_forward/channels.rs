@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::{Connect, Ends, Pod, forward};
+use super::{Connect, Pod, forward};
 use crate::driver::Role;
 use crate::error::Error;
 use crate::pipe::Pipe;
@@ -36,6 +36,6 @@ async fn begin<C: Connect>(connect: &C, pod: &Pod, port: u16, (mut data, error):
     let (_, mut error) = error.into_split();
     let number = port.to_le_bytes();
     if data.write_all(&number).await.is_ok() && error.write_all(&number).await.is_ok() {
-        forward(connect, pod, port, (data, error), Ends::Both).await;
+        forward(connect, pod, port, (data, error)).await;
     }
 }

@@ -146,28 +146,13 @@ fn parse_port(text: &str) -> Result<u16, String> {
     Err(format!("unable to parse {text:?} as a port: strconv.ParseUint: parsing {text:?}: {why}"))
 }
 
-/// What both sides of a connection can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ends {
-    /// That one direction has ended.
-    Each,
-    /// Only that all has: the client has no way to say that it sends no more.
-    Both,
-}
-
 /// Forwards one connection, from the opening to its end.
-async fn forward<C: Connect>(
-    connect: &C,
-    pod: &Pod,
-    port: u16,
-    (data, mut error): (Pipe, PipeWriter),
-    ends: Ends,
-) {
+async fn forward<C: Connect>(connect: &C, pod: &Pod, port: u16, (data, mut error): (Pipe, PipeWriter)) {
     match connect.connect(port).await {
         Ok(connection) => {
             // A client takes whatever stands on the error stream for the end of all connections, so what
             // breaks one in the middle is not told there.
-            if let Err(error) = copy(data, connection, ends).await {
+            if let Err(error) = copy(data, connection).await {
                 tracing::debug!(%error, port, "a forwarded connection broke");
             }
         }
@@ -180,7 +165,9 @@ async fn forward<C: Connect>(
     }
 }
 
-async fn copy<S>(data: Pipe, connection: S, ends: Ends) -> std::io::Result<()>
+/// Copies until the pod's side has ended: kubectl goes on reading until its streams are closed, and a client of its that
+/// waits for the end would never send its own. What the client still sends then, nobody reads.
+async fn copy<S>(data: Pipe, connection: S) -> std::io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -194,13 +181,10 @@ where
         tokio::io::copy(&mut from_pod, &mut to_client).await?;
         to_client.shutdown().await
     };
-    match ends {
-        Ends::Each => tokio::try_join!(inwards, outwards).map(|_| ()),
-        Ends::Both => tokio::select! {
-            biased;
-            ended = outwards => ended,
-            Err(error) = inwards => Err(error),
-        },
+    tokio::select! {
+        biased;
+        ended = outwards => ended,
+        Err(error) = inwards => Err(error),
     }
 }
 

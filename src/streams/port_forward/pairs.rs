@@ -7,7 +7,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Connect, DATA, ERROR, Ends, PORT, Pod, REQUEST_ID, forward, parse_port};
+use super::{Connect, DATA, ERROR, PORT, Pod, REQUEST_ID, forward, parse_port};
 use crate::error::Error;
 use crate::limits::STREAM_CREATION_TIMEOUT;
 use crate::pipe::{Pipe, PipeWriter};
@@ -52,7 +52,7 @@ async fn forward_all<C: Connect>(mut incoming: UnboundedReceiver<Incoming>, pod:
             arrived = incoming.recv() => {
                 let Some(stream) = arrived else { break };
                 if let Some(Pair { port, data, error }) = match_up(&mut halves, stream) {
-                    connections.push(forward(connect, pod, port, (data, error), Ends::Each));
+                    connections.push(forward(connect, pod, port, (data, error)));
                 }
             }
             Some(()) = connections.next() => {}

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use base::env;
 use streams::remote_command::{Options, RemoteCommand};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdout, Command};
 
 mod common;
 
@@ -74,12 +74,17 @@ impl common::Node for Machine {
         status.map_err(|error| error.to_string())?.code().ok_or_else(|| "it was killed".to_owned())
     }
 
-    /// Port 8080 echoes; nothing else listens.
+    /// Port 8080 echoes, and port 8082 says something and closes; nothing else listens.
     async fn connect(&self, port: u16) -> Result<DuplexStream, String> {
-        if port != 8080 {
-            return Err("connection refused".to_owned());
+        let (near, mut far) = tokio::io::duplex(4096);
+        match port {
+            8080 => {}
+            8082 => far.write_all(b"bye").await.map_err(|error| error.to_string())?,
+            _ => return Err("connection refused".to_owned()),
         }
-        let (near, far) = tokio::io::duplex(4096);
+        if port == 8082 {
+            return Ok(near);
+        }
         env::spawn(async move {
             let (mut reader, mut writer) = tokio::io::split(far);
             tokio::io::copy(&mut reader, &mut writer).await?;
@@ -246,21 +251,40 @@ async fn read(path: &Path) -> Vec<u8> {
     tokio::fs::read(path).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A kubectl that forwards, what it prints, and where it listens.
+async fn forwarding(kubectl: &Kubectl, port: &str) -> (Child, Lines<BufReader<ChildStdout>>, u16) {
+    let mut child = kubectl.command(&["port-forward", "web", port]).spawn().expect("kubectl starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let port = env::timeout(PATIENCE, async {
+        while let Some(line) = lines.next_line().await.expect("readable") {
+            let address = line.strip_prefix("Forwarding from 127.0.0.1:");
+            if let Some(port) = address.and_then(|rest| rest.split(' ').next()) {
+                return port.parse::<u16>().expect("a port");
+            }
+        }
+        panic!("{kubectl:?} ended without forwarding");
+    });
+    let port = port.await.expect("it forwards");
+    (child, lines, port)
+}
+
+#[tokio::test]
+async fn port_forward_ends_connections_that_the_pod_ended() {
+    with_each(|kubectl| async move {
+        let (_child, _lines, port) = forwarding(&kubectl, ":8082").await;
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("kubectl listens");
+        let mut said = Vec::new();
+        let read = env::timeout(PATIENCE, stream.read_to_end(&mut said)).await;
+        read.expect("it ends though the client says nothing").expect("in order");
+        assert_eq!(said, b"bye", "{kubectl:?}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn port_forward_carries_connections_side_by_side() {
     with_each(|kubectl| async move {
-        let mut child = kubectl.command(&["port-forward", "web", ":8080"]).spawn().expect("kubectl starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let port = env::timeout(PATIENCE, async {
-            while let Some(line) = lines.next_line().await.expect("readable") {
-                let address = line.strip_prefix("Forwarding from 127.0.0.1:");
-                if let Some(port) = address.and_then(|rest| rest.split(' ').next()) {
-                    return port.parse::<u16>().expect("a port");
-                }
-            }
-            panic!("{kubectl:?} ended without forwarding");
-        });
-        let port = port.await.expect("it forwards");
+        let (mut child, _lines, port) = forwarding(&kubectl, ":8080").await;
         let idle = TcpStream::connect(("127.0.0.1", port)).await.expect("kubectl listens");
         for count in [5, 1_000_000, 0, 70_000] {
             let sent = bytes(count);
