@@ -126,7 +126,13 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
         Arc::clone(&network.pods) as _,
         Arc::clone(&given) as _,
     );
-    let serving = server::start(options, &credentials, &client, Arc::clone(&engine) as _).await?;
+    let served = server::Node {
+        name: options.name.clone(),
+        address: options.address.into(),
+        engine: Arc::clone(&engine) as _,
+        pods: Arc::clone(&network.pods),
+    };
+    let serving = server::start(options, &credentials, &client, served).await?;
     tracing::info!(node = options.name, address = %options.address, "the agent runs");
     // Nothing of this is taken up again: the first that ends, ends the agent.
     tokio::select! {

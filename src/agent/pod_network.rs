@@ -19,6 +19,7 @@ use kubelet::outside::{HostPort, NetworkError, PodNetwork};
 use network::NodeAddress;
 use parking_lot::Mutex;
 use proxy::{Proxy, ProxyEvent};
+use serde_json::{Value, json};
 
 use crate::Options;
 use crate::store::{Change, Store};
@@ -76,6 +77,8 @@ pub async fn start(options: &Options, client: &Client, nodes: Arc<Store<Node>>) 
     let resolvers = dns::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
     let bound = Dns::bind(SocketAddr::from((gateway, DNS_PORT)), zone, resolvers).await;
     let (names, server) = bound.with_context(|| format!("listening for DNS on {gateway}"))?;
+    let own = serde_json::from_value(own_dns(&options.name, gateway)).context("making DNS an endpoint")?;
+    proxy_handle.handle(ProxyEvent::EndpointSlice(Box::new(own))).await;
     Ok(Network {
         dns: gateway,
         pods: Arc::new(Pods(Arc::clone(&links))),
@@ -85,6 +88,23 @@ pub async fn start(options: &Options, client: &Client, nodes: Arc<Store<Node>>) 
         names,
         nodes,
         running: Mutex::new(Some((proxy, server))),
+    })
+}
+
+/// What Service `kube-dns` leads to on this node. It stands in no slice of the cluster's: each node answers for itself.
+fn own_dns(node: &str, address: Ipv4Addr) -> Value {
+    let port = |name: &str, protocol: &str| json!({"name": name, "protocol": protocol, "port": DNS_PORT});
+    json!({
+        "metadata": {
+            "name": "kube-dns-of-this-node",
+            "namespace": "kube-system",
+            "labels": {"kubernetes.io/service-name": "kube-dns"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{
+            "addresses": [address.to_string()], "conditions": {"ready": true}, "nodeName": node,
+        }],
+        "ports": [port("dns", "UDP"), port("dns-tcp", "TCP")],
     })
 }
 
@@ -191,6 +211,18 @@ fn address(node: &Node) -> Option<NodeAddress> {
 
 /// The pod network as the kubelet sees it.
 pub struct Pods(Arc<network::Network>);
+
+impl Pods {
+    /// Whether an address is a pod's of this node.
+    pub async fn is_pods(&self, address: IpAddr) -> bool {
+        matches!(address, IpAddr::V4(address) if self.0.is_pods(address).await)
+    }
+
+    /// The uids of pods that have an address of their own.
+    pub async fn with_address(&self) -> BTreeSet<String> {
+        self.0.pods().await
+    }
+}
 
 #[async_trait]
 impl PodNetwork for Pods {

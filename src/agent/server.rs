@@ -16,7 +16,7 @@ mod processes;
 mod tls;
 mod tunnel;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::Options;
 use crate::credentials::{Credentials, Purpose};
 use crate::node::PORT;
+use crate::pod_network::Pods;
 
 /// Connections at a time; further ones wait. Each exec, log or tunnel has one of its own.
 const CONNECTIONS_MAX: usize = 1_000;
@@ -65,7 +66,9 @@ pub struct Serving {
 /// What requests are about.
 pub struct Node {
     pub name: String,
+    pub address: IpAddr,
     pub engine: Arc<dyn ContainerEngine>,
+    pub pods: Arc<Pods>,
 }
 
 /// Gets a certificate and listens.
@@ -76,7 +79,7 @@ pub async fn start(
     options: &Options,
     credentials: &Credentials,
     client: &Client,
-    engine: Arc<dyn ContainerEngine>,
+    node: Node,
 ) -> anyhow::Result<Serving> {
     let identity = match credentials.load(Purpose::Serving)? {
         Some(identity) => identity,
@@ -94,7 +97,7 @@ pub async fn start(
         acceptor: TlsAcceptor::from(config),
         credentials: credentials.clone(),
         client: client.clone(),
-        node: Arc::new(Node { name: options.name.clone(), engine }),
+        node: Arc::new(node),
     })
 }
 
@@ -162,7 +165,7 @@ async fn answer(node: &Arc<Node>, is_master: bool, mut request: Request<Incoming
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, _) = request.into_parts();
     if head.method == Method::CONNECT {
-        return tunnel::serve(&head, upgrade).await;
+        return tunnel::serve(node, &head, upgrade).await;
     }
     let path = head.uri.path().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();

@@ -94,18 +94,22 @@ fn create(row: &Resource, name: &str, fields: Value) -> Txn {
 
 /// The write that makes an object, and its key.
 pub(crate) fn created(row: &Resource, namespace: &str, name: &str, fields: Value) -> (Key, Write) {
+    let meta = ObjectMeta { name: name.to_owned(), namespace: namespace.to_owned(), ..ObjectMeta::default() };
+    made(row, meta, fields)
+}
+
+/// The same with more of its metadata.
+pub(crate) fn made(row: &Resource, meta: ObjectMeta, fields: Value) -> (Key, Write) {
+    let key = row.key(&meta.namespace, &meta.name);
     let meta = ObjectMeta {
-        name: name.to_owned(),
-        namespace: namespace.to_owned(),
         uid: uid(env::random_u128()),
         creation_timestamp: time::rfc3339(env::wall_ms()),
-        ..ObjectMeta::default()
+        ..meta
     };
     let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
     let mut object = Object { meta, fields };
     object.default(row);
     write::create(&mut object, row);
-    let key = row.key(namespace, name);
     let write = put(key.clone(), &object.prepare(row));
     (key, write)
 }

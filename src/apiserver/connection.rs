@@ -8,6 +8,7 @@
 //! that has nothing to read, as with a watch of something that does not change, may stay.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,7 +40,13 @@ pub(crate) struct Connection {
     pub(crate) acceptor: TlsAcceptor,
     pub(crate) router: Router,
     pub(crate) shutdown: Shutdown,
+    /// Where the client is, if that is known.
+    pub(crate) client: Option<IpAddr>,
 }
+
+/// In the extensions of a request: where its client is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl Connection {
     /// Serves it to its end.
@@ -60,6 +67,9 @@ impl Connection {
         let router = self.router.clone().map_request(move |mut request: http::Request<_>| {
             asked.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(peer.clone());
+            if let Some(client) = self.client {
+                request.extensions_mut().insert(ClientAddress(client));
+            }
             request
         });
         let service = router.map_response(|response: Response| response.map(Told::new));

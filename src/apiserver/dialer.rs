@@ -7,6 +7,9 @@
 //! # Guarantees
 //! - An agent is believed only with a certificate of the cluster's authority that names its address.
 //! - No redirect is followed.
+//! - Pods prove nothing to the masters: what they show over TLS is not verified, as in Kubernetes.
+
+mod unverified;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,6 +27,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use state::State;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -48,9 +52,31 @@ pub enum DialError {
     Failed(String),
 }
 
+impl DialError {
+    /// What it was, without the words for what was tried.
+    pub fn reason(&self) -> &str {
+        let (Self::Unknown(why) | Self::Failed(why)) = self;
+        why
+    }
+}
+
 /// An agent's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agent(SocketAddr);
+
+/// The other end of a connection into the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An agent itself.
+    Agent(Agent),
+    /// What the agent's node reaches, over TLS or not.
+    Behind(Agent, SocketAddr, bool),
+}
+
+/// A connection.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// Opens connections into the cluster.
 #[derive(Clone)]
@@ -87,6 +113,26 @@ impl Dialer {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(DialError::Failed(format!("dial tcp {address}: {error}"))),
             Err(_) => Err(DialError::Failed(format!("dial tcp {address}: i/o timeout"))),
+        }
+    }
+
+    /// Connects to wherever it is.
+    ///
+    /// # Errors
+    /// When that does not answer in time.
+    pub async fn open(&self, place: Place) -> Result<Box<dyn Duplex>, DialError> {
+        let (agent, to) = match place {
+            Place::Agent(agent) => return Ok(Box::new(self.agent(agent).await?)),
+            Place::Behind(agent, to, false) => return Ok(Box::new(self.tunnel(agent, to).await?)),
+            Place::Behind(agent, to, true) => (agent, to),
+        };
+        let tunnel = self.tunnel(agent, to).await?;
+        let config = unverified::config().map_err(|error| DialError::Failed(error.to_string()))?;
+        let shaken = TlsConnector::from(config).connect(ServerName::from(to.ip()), tunnel);
+        match env::timeout(CONNECT_TIMEOUT, shaken).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(error)) => Err(DialError::Failed(format!("tls: {error}"))),
+            Err(_) => Err(DialError::Failed("net/http: TLS handshake timeout".to_owned())),
         }
     }
 
@@ -133,6 +179,17 @@ impl Dialer {
 }
 
 impl Agent {
+    /// One that listens there.
+    #[cfg(test)]
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
+    /// Where it listens.
+    pub fn address(self) -> SocketAddr {
+        self.0
+    }
+
     /// The agent of a node.
     ///
     /// # Errors

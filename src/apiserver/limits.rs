@@ -20,6 +20,16 @@ pub const PLAN_REQUESTS_MAX: usize = 1_000;
 /// Bytes of an agent's refusal that are told on.
 pub const AGENT_REFUSAL_BYTES_MAX: usize = 4 << 10;
 
+/// Proxied requests at a time, from their head to that of their answer: each has a connection to a node, and may wait
+/// long for what its pod does. One further is refused with 429.
+pub const PROXIED_MAX: usize = 1_000;
+
+/// How long a pod may take to the head of its answer: longer than applications' own long polls.
+pub const PROXIED_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Bytes of a tag of HTML whose links are rewritten in a proxied page; of a longer one they stay.
+pub const PROXY_TAG_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes of the name of who manages fields: Kubernetes' own bound.
 pub const MANAGER_BYTES_MAX: usize = 128;
 
@@ -47,6 +57,12 @@ pub const KEY_SET_AGE_SECONDS: u32 = 3_600;
 
 /// How often the leader looks whether something is missing that every cluster has.
 pub const STANDING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a master says that it lives. Each time is an entry of the log.
+pub const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long that is good for, as its Lease says, seconds: two renewals may be missed.
+pub const PRESENCE_SECONDS: u32 = 15;
 
 /// How often the leader looks for requests for certificates, besides being woken by their changes: a node may have
 /// told its addresses since.

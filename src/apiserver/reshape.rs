@@ -9,11 +9,16 @@ use http_body_util::BodyExt;
 use crate::negotiate::{Encoding, PROTOBUF, YAML, encoding};
 use crate::present;
 
+/// In the extensions of an answer that was not made here: it is not touched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsItIs;
+
 /// Writes the body anew where need be: all of it in YAML, failures in protobuf. Objects are in protobuf by now.
 pub(crate) async fn reshape(response: Response, accept: &str) -> Response {
     let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     let is_failure = response.status() >= StatusCode::BAD_REQUEST;
     match encoding(accept) {
+        _ if response.extensions().get::<AsItIs>().is_some() => response,
         Encoding::Yaml if is_json => rewrite(response, YAML, api::yaml::from_json).await,
         Encoding::Protobuf if is_json && is_failure => {
             rewrite(response, PROTOBUF, |json| Some(present::status_message(json).to_vec())).await

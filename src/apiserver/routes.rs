@@ -17,13 +17,17 @@ use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, UPGRADE, USE
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 use replica::Moment;
 
 use crate::chain::{Incoming, admit_request};
+use crate::connection::ClientAddress;
 use crate::errors::{Failure, json};
 use crate::limits::{
-    ATTEMPTS_MAX, BODY_BYTES_MAX, EXCESS_BYTES_MAX, EXCESS_TIMEOUT, REQUEST_TIMEOUT, REQUESTS_MAX,
+    ATTEMPTS_MAX, BODY_BYTES_MAX, EXCESS_BYTES_MAX, EXCESS_TIMEOUT, PROXIED_MAX, PROXIED_TIMEOUT,
+    REQUEST_TIMEOUT, REQUESTS_MAX,
 };
+use crate::proxy::{self, Asked};
 use crate::request::{Query, Target};
 use crate::reshape::reshape;
 use crate::server::{Context, with_warnings};
@@ -54,8 +58,17 @@ async fn bound(State(context): State<Arc<Context>>, request: Request, next: Next
 async fn bounded(context: &Context, request: Request, next: Next) -> Response {
     match context.requests.try_acquire() {
         Ok(_place) => in_time(request, next).await,
-        Err(_) => Failure::from(too_busy()).into_response(),
+        Err(_) => Failure::from(too_busy(REQUESTS_MAX)).into_response(),
     }
+}
+
+/// Runs a request that is passed on as one of [`PROXIED_MAX`], for at most [`PROXIED_TIMEOUT`].
+async fn proxied(context: &Context, request: Request, next: Next) -> Response {
+    let Ok(_place) = context.proxied.try_acquire() else {
+        return Failure::from(too_busy(PROXIED_MAX)).into_response();
+    };
+    let timeout = env::timeout(PROXIED_TIMEOUT, next.run(request)).await;
+    timeout.unwrap_or_else(|_| Failure::from(too_slow()).into_response())
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
@@ -78,9 +91,14 @@ async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: 
             request.extensions_mut().insert(user);
             request.extensions_mut().insert(query);
             let is_resource = target.resource.is_some();
+            let is_proxied = target.resource.as_ref().is_some_and(proxy::is_one);
             request.extensions_mut().insert(target);
             // What is no resource is small and asks for little: a busy master still tells how it is.
-            if is_resource { bounded(&context, request, next).await } else { in_time(request, next).await }
+            match is_resource {
+                true if is_proxied => proxied(&context, request, next).await,
+                true => bounded(&context, request, next).await,
+                false => in_time(request, next).await,
+            }
         }
         Err(refusal) => refusal.into_response(),
     };
@@ -110,8 +128,8 @@ async fn admit(
     admitted.map_err(|refused| refused.status.into())
 }
 
-fn too_busy() -> Status {
-    let why = format!("{REQUESTS_MAX} requests are in work on this master, as many as it takes; try again");
+fn too_busy(max: usize) -> Status {
+    let why = format!("{max} requests are in work on this master, as many as it takes; try again");
     Status::too_many_requests(&why, 1)
 }
 
@@ -144,6 +162,12 @@ async fn resource(context: Arc<Context>, parts: Parts, body: Body) -> Result<Res
             }
         }
     };
+    if proxy::is_one(&path) {
+        let client = extensions.remove::<ClientAddress>().map(|ClientAddress(client)| client);
+        let upgrade = extensions.remove::<OnUpgrade>();
+        let head = Head { method: parts.method, uri: parts.uri, headers: parts.headers };
+        return proxy::run(&context, &row, &path, Asked { head, body, upgrade, client }).await;
+    }
     let mut call = Call {
         user: extensions.remove::<User>().unwrap_or_else(User::anonymous),
         lens: Lens::of(&row, &path.subresource),

@@ -23,7 +23,7 @@ use crate::chain::admission::Settings;
 use crate::connection::Connection;
 use crate::definitions::Registry;
 use crate::dialer::Dialer;
-use crate::limits::{ACCEPT_RETRY, DRAIN_TIMEOUT, REQUESTS_MAX};
+use crate::limits::{ACCEPT_RETRY, DRAIN_TIMEOUT, PROXIED_MAX, REQUESTS_MAX};
 use crate::metrics::ServerMetrics;
 use crate::request::ResourcePath;
 use crate::routes;
@@ -87,6 +87,8 @@ pub struct Context {
     pub(crate) tokens: Tokens,
     /// Places of requests in work.
     pub(crate) requests: Semaphore,
+    /// Places of requests that are passed on.
+    pub(crate) proxied: Semaphore,
 }
 
 impl Context {
@@ -113,6 +115,7 @@ impl Context {
             definitions: Registry::default(),
             tokens: Tokens::default(),
             requests: Semaphore::new(REQUESTS_MAX),
+            proxied: Semaphore::new(PROXIED_MAX),
         })
     }
 }
@@ -150,6 +153,7 @@ impl Service {
                 acceptor: self.acceptor.clone(),
                 router: self.router.clone(),
                 shutdown: shutdown.clone(),
+                client: stream.peer_addr().ok().map(|address| address.ip()),
             };
             env::spawn(async move {
                 // Small answers: waiting to fill a packet would only add delay.

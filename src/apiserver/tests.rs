@@ -10,6 +10,7 @@ mod kinds;
 mod namespaces;
 mod nodes;
 mod owners;
+mod proxies;
 mod reads;
 mod requests;
 mod services;

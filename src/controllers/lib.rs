@@ -5,6 +5,7 @@
 
 mod definition;
 mod deployment;
+mod dns;
 mod endpoints;
 mod endpointslice;
 mod eventttl;
@@ -31,6 +32,7 @@ use projection::Controller;
 pub const CONTROLLERS: &[Controller] = &[
     definition::DEFINITION,
     deployment::DEPLOYMENT,
+    dns::DNS,
     endpoints::ENDPOINTS_OF_SERVICES,
     endpointslice::ENDPOINT_SLICE,
     eventttl::EVENT_TTL,

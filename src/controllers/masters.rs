@@ -1,12 +1,12 @@
 //! The masters as Service `kubernetes` in namespace `default`: how pods reach the API. Kubernetes' own masters write
-//! it themselves; here the records of the members say where they are.
+//! it themselves; here the records of the members say where they are, and their leases that they live.
 
 mod plan;
 #[cfg(test)]
 mod tests;
 
 use api::Key;
-use projection::{Controller, Wakes, World};
+use projection::{Controller, Wakes, World, office};
 use state::Change;
 
 /// What the keys of the masters' records begin with.
@@ -29,7 +29,7 @@ pub const MASTERS: Controller = Controller {
 
 fn wakes(_: &World, change: &Change, wakes: &mut Wakes) {
     let changed = &change.object.key;
-    let is_record = changed.collection() == MEMBERS;
+    let is_record = changed.collection() == MEMBERS || changed.as_str().starts_with(office::MASTERS);
     let is_ours = changed.namespace() == "default"
         && ["core/services/", "core/endpoints/", "discovery.k8s.io/endpointslices/"]
             .contains(&changed.collection())

@@ -264,6 +264,8 @@ impl Master {
             connections_max,
             ..api_options(&identity, &cluster, api, metrics, &acting)?
         };
+        // Who does not keep Service `kubernetes` needs nobody's word.
+        let is_heard = acting.table.iter().any(|controller| controller.name == "masters");
         let running = controllers::start(
             acting.table.clone(),
             acting.rules,
@@ -280,6 +282,11 @@ impl Master {
             settings: Arc::clone(&acting.settings),
             backend: Arc::clone(&backend),
         }));
+        if is_heard {
+            let presence =
+                apiserver::presence::run(Arc::clone(&backend), identity.name.clone(), stopping.clone());
+            env::spawn(presence);
+        }
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
         let mut certifying = env::spawn(certify(backend, Arc::clone(&cluster), stopping.clone()));
         let mut serving = env::spawn(service.run(stopping));

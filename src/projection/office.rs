@@ -1,4 +1,4 @@
-//! What only the leader knows: for how long nodes have been silent while it could hear them.
+//! What only the leader knows: for how long nodes and masters have been silent while it could hear them.
 //!
 //! Wall time says nothing about silence: a master that was paused, or could not commit, heard nobody. So the leader
 //! keeps a clock of its own, which advances only while it holds office and its log goes on, and notes by it when each
@@ -7,6 +7,10 @@
 use std::sync::Arc;
 
 use imbl::OrdMap;
+
+/// What the keys of the leases begin with by which masters say that they live; the master's name follows. Their keys
+/// stand for them here, so that a node may have a master's name.
+pub const MASTERS: &str = "coordination.k8s.io/leases/kube-system/apiserver-";
 
 /// The clock of an office, and when each node was heard of.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::definitions::{DEFINITIONS, Definitions};
 use crate::labels::ByLabel;
 use crate::nodes::{LEASES, NODES, Nodes};
-use crate::office::Office;
+use crate::office::{MASTERS, Office};
 use crate::owners::Owners;
 use crate::pods::{PODS, Pods};
 use crate::rules::Rules;
@@ -110,6 +110,7 @@ impl World {
                 }
             }
             _ if key.as_str().starts_with(LEASES) => self.office.hear(key.name()),
+            _ if key.as_str().starts_with(MASTERS) => self.office.hear(key.as_str()),
             EVENTS => self.events.fold(change),
             collection => {
                 if collection == REPLICA_SETS {

@@ -138,6 +138,11 @@ impl Network {
         self.state.lock().await.leases.pods.keys().cloned().collect()
     }
 
+    /// Whether an address is a pod's of this node.
+    pub async fn is_pods(&self, address: Ipv4Addr) -> bool {
+        self.state.lock().await.leases.pods.values().any(|lease| lease.address == address)
+    }
+
     /// Makes the pods of the other nodes reachable. `nodes` are all there are; this one may be among them.
     ///
     /// # Errors

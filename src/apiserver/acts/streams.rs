@@ -74,7 +74,7 @@ pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, F
 }
 
 fn failed(error: &DialError) -> Failure {
-    Status::internal(&error.to_string()).into()
+    Status::unexplained(error.to_string()).into()
 }
 
 /// Where the agent has it: `/exec/NAMESPACE/POD/CONTAINER?...`.
@@ -131,16 +131,22 @@ async fn upgraded(
     head.headers.remove(AUTHORIZATION);
     head.headers.insert(HOST, HeaderValue::from_static("agent"));
     let proxied = streams::proxy_upgrade(head, upgrade, backend).await;
-    match proxied.map_err(|error| Status::internal(&format!("error dialing backend: {error}")))? {
+    let proxied = proxied.map_err(|error| Status::unexplained(format!("error dialing backend: {error}")))?;
+    Ok(passed(proxied))
+}
+
+/// The answer to a client whose upgrade was passed on; carries what follows.
+pub(crate) fn passed(proxied: Proxied) -> Response {
+    match proxied {
         Proxied::Switched(response, passage) => {
             env::spawn(async move {
                 if let Err(error) = passage.run().await {
                     tracing::debug!(%error, "a stream through this master ended");
                 }
             });
-            Ok(response.map(Body::from))
+            response.map(Body::from)
         }
-        Proxied::Refused(response) => Ok(response.map(Body::from)),
+        Proxied::Refused(response) => response.map(Body::from),
     }
 }
 

@@ -41,8 +41,12 @@ impl Client {
         let (certificate, key) = authority.sign("master", "");
         let config = tls::config(vec![certificate], key, authority.certificate.clone()).expect("a config");
         let (trigger, shutdown) = shutdown::channel();
-        let connection =
-            Connection { acceptor: TlsAcceptor::from(config), router: api.router.clone(), shutdown };
+        let connection = Connection {
+            acceptor: TlsAcceptor::from(config),
+            router: api.router.clone(),
+            shutdown,
+            client: None,
+        };
         let (near, far) = tokio::io::duplex(SOCKET_BYTES);
         let served = env::spawn(connection.serve(far));
         let config = authority.client(Some(authority.sign("admin", "system:masters")), alpn);

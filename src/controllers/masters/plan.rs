@@ -1,18 +1,21 @@
 //! What Service `kubernetes` and its endpoints should be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use api::view::View;
 use api::{Key, Resource};
-use projection::{Intent, LastOutcomes, Plan, World};
+use projection::{Intent, LastOutcomes, Plan, World, office};
 use serde_json::{Value, json};
 
 use super::MEMBERS;
-use crate::shared::stored;
+use crate::shared::{service_range, stored};
 
 const NAMESPACE: &str = "default";
 const NAME: &str = "kubernetes";
+
+/// How long a master may be silent: it renews its lease every five seconds.
+const GRACE_MS: u64 = 12_000;
 
 /// The port of the Service, whatever the masters' own is.
 const PORT: u16 = 443;
@@ -21,15 +24,16 @@ const PORT: u16 = 443;
 type Masters = BTreeMap<u16, BTreeSet<IpAddr>>;
 
 /// Plans all of it.
-pub(super) fn plan(world: &World, service: &Key, _: &LastOutcomes, _: u64) -> Plan {
+pub(super) fn plan(world: &World, service: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
     let mut plan = Plan::default();
-    let masters = masters(world);
+    leases_of_others(world, &mut plan);
+    let masters = masters(world, now_ms, &mut plan);
     let Some((first_port, _)) = masters.first_key_value() else { return plan };
     if stored::is_closed(world, NAMESPACE) {
         return plan;
     }
     if world.state.get(service.as_str()).is_none() {
-        let object = new_service(*first_port, service_address(world));
+        let object = new_service(*first_port, service_range::nth(world, 1));
         plan.intents.push(Intent::create(&Resource::builtin("", "v1", "services"), NAMESPACE, object));
     }
     endpoints(world, &masters, &mut plan);
@@ -53,18 +57,37 @@ fn slice_name(port: u16, first: u16) -> String {
     if port == first { NAME.to_owned() } else { format!("{NAME}-{port}") }
 }
 
-/// The masters that can be reached from elsewhere: endpoints on a loopback address lead nowhere.
-fn masters(world: &World) -> Masters {
-    let mut masters = Masters::new();
+/// The leases of masters that are members no more say nothing.
+fn leases_of_others(world: &World, plan: &mut Plan) {
+    let is_member = |name: &str| world.state.get(&format!("{MEMBERS}{name}")).is_some();
+    let all = world.state.range(office::MASTERS);
+    let left = all.filter(|lease| !is_member(lease.key.as_str().trim_start_matches(office::MASTERS)));
+    plan.intents.extend(left.map(|lease| Intent::delete(lease)));
+}
+
+/// The masters that can be reached from elsewhere: endpoints on a loopback address lead nowhere, and silent masters are
+/// dead.
+fn masters(world: &World, now_ms: u64, plan: &mut Plan) -> Masters {
+    let (mut alive, mut silent) = (Masters::new(), Masters::new());
     for record in world.state.range(MEMBERS) {
         let bytes = record.bytes.to_bytes();
         let api = View::new(&bytes).get("api");
         let Some((host, port)) = address(api) else { continue };
-        if !host.is_loopback() && !host.is_unspecified() {
-            masters.entry(port).or_default().insert(host);
+        if host.is_loopback() || host.is_unspecified() {
+            continue;
         }
+        let lease = format!("{}{}", office::MASTERS, record.key.name());
+        let which = match GRACE_MS.checked_sub(world.office.silent_ms(&lease)) {
+            Some(left) => {
+                plan.requeue_at(now_ms + left + 1);
+                &mut alive
+            }
+            None => &mut silent,
+        };
+        which.entry(port).or_default().insert(host);
     }
-    masters
+    // Somebody leads, whatever the leases say.
+    if alive.is_empty() { silent } else { alive }
 }
 
 /// `HOST:PORT`, of which the host may be a name: then it is none of ours.
@@ -72,17 +95,6 @@ fn address(api: View<'_>) -> Option<(IpAddr, u16)> {
     let text = api.text();
     let (host, port) = text.rsplit_once(':')?;
     Some((host.trim_matches(['[', ']']).parse().ok()?, port.parse().ok()?))
-}
-
-/// The first address of the range of Services: certificates of masters name it.
-fn service_address(world: &World) -> Option<IpAddr> {
-    let range = world.state.get("networking.k8s.io/servicecidrs/kubernetes")?;
-    let cidrs = stored::list(range, &["spec", "cidrs"]);
-    let (first, _) = cidrs.first()?.as_str()?.split_once('/')?;
-    Some(match first.parse().ok()? {
-        IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() + 1).into(),
-        IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() + 1).into(),
-    })
 }
 
 fn new_service(target: u16, address: Option<IpAddr>) -> Value {

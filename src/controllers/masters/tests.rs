@@ -47,3 +47,31 @@ fn a_master_that_left_is_taken_out() {
     "#]]
     .assert_eq(&shown(&testing::plan(&world, &key(), MASTERS.plan)));
 }
+
+#[test]
+fn a_master_that_is_silent_is_taken_out_and_comes_back() {
+    let mut world = testing::world([
+        json!({"kind": "Namespace", "metadata": {"name": "default"}}),
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "apiserver-gone", "namespace": "kube-system"}}),
+    ]);
+    member(&mut world, "master-1", "10.0.0.1:6443");
+    member(&mut world, "master-2", "10.0.0.2:6443");
+    let heard = |world: &mut World, name: &str| world.office.hear(&format!("{}{name}", office::MASTERS));
+    let endpoints = |world: &World| {
+        let plan = testing::plan(world, &key(), MASTERS.plan);
+        let shown = shown(&plan);
+        let at = |address: &str| shown.contains(&format!(r#"{{"ip":"{address}"}}"#));
+        assert!(shown.contains("delete coordination.k8s.io/leases/kube-system/apiserver-gone"), "{shown}");
+        (at("10.0.0.1"), at("10.0.0.2"), plan.requeue_ms.map(|at| at - testing::NOW_MS))
+    };
+    world.office.advance(12_000);
+    assert_eq!(endpoints(&world), (true, true, Some(1)), "as long as it may take");
+    heard(&mut world, "master-1");
+    world.office.advance(1);
+    assert_eq!(endpoints(&world), (true, false, Some(12_000)));
+    heard(&mut world, "master-2");
+    assert_eq!(endpoints(&world), (true, true, Some(12_000)));
+    world.office.advance(60_000);
+    assert_eq!(endpoints(&world), (true, true, None), "somebody leads");
+}
