@@ -145,3 +145,42 @@ fn kubectl_makes_a_token_and_is_known_by_it() {
         Ok(())
     });
 }
+
+#[test]
+fn an_agent_by_hand_joins_with_the_command_that_is_printed() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, Options { nodes: 1, ..Options::default() }).await?;
+        // The engine of node-1 goes on; its agent gives way to another one, which knows the cluster by its token alone.
+        process::signal(cluster.pid("node-1")?, process::Signal::KILL)?;
+        let text = process::run(cluster.kctl().args(["cluster", "token"]), COMMAND_TIMEOUT).await?;
+        let printed = text.lines().find(|line| line.starts_with("keelson agent ")).context("a command")?;
+        let arguments: Vec<&str> = printed.split_whitespace().skip(1).collect();
+        let directory = cluster.directory().join("by-hand");
+        let socket = cluster.engine_directory("node-1")?.join("docker.sock");
+        let mut agent = process::Command::new("ip");
+        agent.args(["netns", "exec", &format!("kl-{}-node-1", cluster.short()?)]);
+        agent
+            .arg(&machine.programs.keelson)
+            .args(arguments)
+            .args(["--name", "by-hand", "--dir"])
+            .arg(&directory);
+        agent.arg("--engine").arg(format!("unix://{}", socket.display()));
+        agent.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut agent = agent.kill_on_drop(true).spawn().context("starting an agent")?;
+        let client = cluster.any_client()?;
+        let deadline = env::monotonic() + SIGNED_TIMEOUT;
+        loop {
+            let found = client.request(Method::GET, &format!("{NODES}/by-hand"), None).await;
+            let conditions =
+                found.as_ref().map(|node| node["status"]["conditions"].clone()).unwrap_or_default();
+            let mut all = conditions.as_array().into_iter().flatten();
+            if all.any(|one| one["type"] == "Ready" && one["status"] == "True") {
+                break;
+            }
+            ensure!(agent.try_wait()?.is_none(), "the agent ended");
+            ensure!(env::monotonic() < deadline, "the node is not ready: {found:?}");
+            env::sleep(GLANCE).await;
+        }
+        Ok(())
+    });
+}

@@ -1,7 +1,7 @@
 //! An agent's process: who the masters are, then [`agent::run`].
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use base::env;
 use base::shutdown::Shutdown;
 use bytes::Bytes;
 use http::Method;
+use tokio::net::UdpSocket;
 
 use crate::address::HostPort;
 use crate::https::Https;
@@ -40,9 +41,9 @@ pub struct Args {
     /// The node's name [default: the host's].
     #[arg(long)]
     name: Option<String>,
-    /// The node's address: masters and other nodes must reach it there.
+    /// The node's address: masters and other nodes must reach it there [default: the one that leads to the masters].
     #[arg(long)]
-    address: Ipv4Addr,
+    address: Option<Ipv4Addr>,
     /// A master; repeat for several. The others are learned from it.
     #[arg(long = "server", value_name = "https://HOST:PORT", required = true)]
     servers: Vec<String>,
@@ -79,11 +80,15 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     for server in &args.servers {
         servers.push(server.parse().with_context(|| format!("reading --server {server}"))?);
     }
+    let address = match args.address {
+        Some(address) => address,
+        None => own_address(&args.servers).await?,
+    };
     files::make_directory(&args.dir)?;
     let authority = authority(&args, token.as_ref()).await?;
     let options = agent::Options {
         name: args.name.clone().map_or_else(hostname, Ok)?,
-        address: args.address,
+        address,
         directory: args.dir.clone(),
         servers,
         authority,
@@ -115,6 +120,25 @@ impl Args {
         };
         self.labels.iter().map(pair).collect()
     }
+}
+
+/// The address from which this host reaches a master. Nothing is sent.
+async fn own_address(servers: &[String]) -> anyhow::Result<Ipv4Addr> {
+    let mut reasons = Vec::new();
+    for server in servers {
+        let to = HostPort::from_url(server).with_context(|| format!("reading --server {server}"))?;
+        let found = async {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+            socket.connect((to.host.as_str(), to.port)).await?;
+            socket.local_addr()
+        };
+        match found.await.map(|found| found.ip()) {
+            Ok(IpAddr::V4(address)) if !address.is_loopback() => return Ok(address),
+            Ok(address) => reasons.push(format!("{server} is reached from {address}")),
+            Err(error) => reasons.push(format!("{server}: {error}")),
+        }
+    }
+    bail!("this node's address is not known ({}): give it --address", reasons.join("; "))
 }
 
 fn hostname() -> anyhow::Result<String> {
