@@ -165,6 +165,32 @@ async fn pods_end_gracefully() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_ends_stays_while_its_node_reports_how() {
+    let api = with_running_pod("Running").await;
+    let path = format!("{PODS}/x");
+    let report = async |phase: &str| {
+        let mut pod = api.get(&path).await.body;
+        pod["status"]["phase"] = phase.into();
+        api.put(&format!("{path}/status"), pod).await
+    };
+    assert_eq!(api.delete(&format!("{path}?gracePeriodSeconds=20")).await.code, 200);
+    assert_eq!(report("Failed").await.code, 200);
+    assert_eq!(api.get(&path).await.body["status"]["phase"], "Failed", "it has its time, whoever writes");
+    api.delete(&format!("{path}?gracePeriodSeconds=0")).await;
+    assert_eq!(api.get(&path).await.code, 404);
+
+    let api = with_running_pod("Running").await;
+    let mut held = api.get(&path).await.body;
+    held["metadata"]["finalizers"] = json!(["a.example/b"]);
+    assert_eq!(api.put(&path, held).await.code, 200);
+    assert_eq!(api.delete(&format!("{path}?gracePeriodSeconds=0")).await.code, 200);
+    let mut free = api.get(&path).await.body;
+    free["metadata"]["finalizers"] = Value::Null;
+    assert_eq!(api.put(&path, free).await.code, 200);
+    assert_eq!(api.get(&path).await.code, 404, "without time the last finalizer lets it go");
+}
+
+#[tokio::test(start_paused = true)]
 async fn parts_of_pods_are_written_apart() {
     let (api, created) = with(PODS, pod()).await;
     let change = |edit: fn(&mut Value)| {

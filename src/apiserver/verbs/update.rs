@@ -169,8 +169,10 @@ pub(super) fn decide(
     if found.has_body(&prepared.body) {
         return Ok(Decision::Answer(Answer::Stored(bytes)));
     }
-    // The last finalizer is gone: nothing keeps an object that was deleted.
-    let is_released = prepared.deleting && !prepared.finalizers && !(row.stored().strategy().is_held)(&new);
+    // The last finalizer is gone: nothing keeps an object that was deleted, but the time that it has to end by itself.
+    let has_time = old.meta.deletion_grace_period_seconds.unwrap_or(0) > 0;
+    let is_released =
+        prepared.deleting && !prepared.finalizers && !has_time && !(row.stored().strategy().is_held)(&new);
     if is_released {
         companions = services::release(&moment.state, row.stored(), &old);
     }
