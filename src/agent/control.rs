@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PodStatus, Secret, Service};
 use kubelet::PodKey;
 use kubelet::outside::{ControlError, ControlPlane, Event};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::store::Store;
@@ -54,11 +54,25 @@ fn path(pod: &PodKey) -> String {
     format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name)
 }
 
+/// Lists that masters would merge with what they have, by address. A pod that got another address has one all the same.
+const REPLACED: [&str; 2] = ["hostIPs", "podIPs"];
+
+/// What makes a pod show this status. Conditions are merged by type: others write some of their own.
+fn status_patch(pod: &PodKey, status: &PodStatus) -> Value {
+    let mut status = json!(status);
+    for name in REPLACED {
+        if let Some(list) = status.get_mut(name).and_then(Value::as_array_mut) {
+            list.insert(0, json!({"$patch": "replace"}));
+        }
+    }
+    json!({"metadata": {"uid": pod.uid}, "status": status})
+}
+
 #[async_trait]
 impl ControlPlane for Masters {
     async fn patch_status(&self, pod: &PodKey, status: &PodStatus) -> Result<(), ControlError> {
-        let patch = json!({"metadata": {"uid": pod.uid}, "status": status}).to_string();
         let path = format!("{}/status", path(pod));
+        let patch = status_patch(pod, status).to_string();
         let patched = self.client.patch(&path, Patch::Strategic, patch, Repeat::Unknown).await;
         patched.map(drop).map_err(refused)
     }
@@ -123,5 +137,24 @@ async fn write_events(client: Client, node: String, mut waiting: mpsc::Receiver<
         if let Err(error) = client.create(&path, object.to_string()).await {
             tracing::debug!(%error, %pod, "an event was not written");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_got_another_address_has_one() {
+        let key = PodKey { namespace: "n".to_owned(), name: "p".to_owned(), uid: "u".to_owned() };
+        let status = json!({
+            "podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.2"}], "conditions": [{"type": "Ready", "status": "True"}],
+        });
+        let status: PodStatus = serde_json::from_value(status).expect("a status");
+        let patch = status_patch(&key, &status);
+        assert_eq!(patch["metadata"]["uid"], "u");
+        assert_eq!(patch["status"]["podIPs"], json!([{"$patch": "replace"}, {"ip": "10.0.0.2"}]));
+        assert_eq!(patch["status"]["conditions"][0]["type"], "Ready", "others write conditions too");
+        assert!(patch["status"].get("hostIPs").is_none(), "nothing is known of it: {patch}");
     }
 }
