@@ -68,7 +68,8 @@ pub fn prepare(names: &Names, node: &str) -> anyhow::Result<()> {
     Ok(files::write(&run.join(SETTINGS), b"{}\n")?)
 }
 
-/// The process that is a node's engine.
+/// The process that is a node's engine. Without a pid file of its own: it would not start beside one that was killed,
+/// once another process has that pid. Ours are told from strangers.
 pub fn engine(directory: &ClusterDir, names: &Names, node: &NodeAddress) -> Process {
     let name = engine_name(&node.name);
     let run = run_directory(names, &node.name);
@@ -76,7 +77,7 @@ pub fn engine(directory: &ClusterDir, names: &Names, node: &NodeAddress) -> Proc
     let mut words = command(&format!("nsenter --net=/run/netns/{} dockerd", names.namespace(&node.name)));
     words.extend(["--data-root".to_owned(), data.path().display().to_string()]);
     words.extend(command(&format!(
-        "--exec-root {run} --pidfile {run}/docker.pid --host unix://{socket} --bridge none --iptables=false \
+        "--exec-root {run} --pidfile= --host unix://{socket} --bridge none --iptables=false \
          --ip6tables=false --ip-forward=false --ip-masq=false --userland-proxy=false --log-level warn \
          --shutdown-timeout {ENGINE_SHUTDOWN_S} --config-file {run}/{SETTINGS}",
         run = run.display(),

@@ -28,7 +28,20 @@ const NODE_PORT: u16 = 30_080;
 /// The program in the image: static, so that it needs nothing beside it.
 const PROGRAM: &str = "/bin/busybox";
 
-/// How long the application may take to answer.
+/// Packs the image: nothing but the program `$0`, and a link to it for each of its commands. They lead to where it runs
+/// from, which is `/bin` on some machines and `/usr/bin` on others: in the image these are one.
+const PACK: &str = r#"
+    rm -rf "$1.root"
+    mkdir -p "$1.root/usr/bin" "$1.root/tmp"
+    ln -s usr/bin "$1.root/bin"
+    cp "$0" "$1.root/bin/busybox"
+    "$0" --install -s "$1.root/bin"
+    tar --create --file "$1.part" --directory "$1.root" .
+    mv "$1.part" "$1"
+    rm -rf "$1.root"
+"#;
+
+/// How long the application may take to answer, and an engine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long one answer may take, and how often it is asked for.
@@ -52,28 +65,39 @@ pub fn check() -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When an engine refuses.
-pub fn make_image(
+pub async fn make_image(
     host: &dyn Host,
     directory: &ClusterDir,
     names: &Names,
     file: &ClusterFile,
 ) -> anyhow::Result<()> {
-    let archive = directory.path.join("run").join("hello.tar");
     for node in &file.nodes {
         let engine = format!("docker --host unix://{}", nodes::socket(names, &node.name).display());
+        wait_for_engine(host, &engine, &node.name).await?;
         let is_there = host.run(&command(&format!("{engine} image inspect {IMAGE}"))).is_ok();
         if is_there {
             continue;
         }
+        let archive = directory.path.join("run").join("hello.tar");
         if !archive.exists() {
-            host.run(&command(&format!(
-                "tar --create --file {} --directory / bin/busybox",
-                archive.display()
-            )))
-            .context("packing the sample's image")?;
+            let arguments = ["sh", "-ec", PACK, PROGRAM].map(str::to_owned);
+            let pack = arguments.into_iter().chain([archive.display().to_string()]).collect();
+            host.run(&pack).context("packing the sample's image")?;
         }
         host.run(&command(&format!("{engine} import {} {IMAGE}", archive.display())))
             .with_context(|| format!("giving {} the sample's image", node.name))?;
+    }
+    Ok(())
+}
+
+/// A node that was ready a moment ago, when everything was killed, may have an engine that only starts.
+async fn wait_for_engine(host: &dyn Host, engine: &str, node: &str) -> anyhow::Result<()> {
+    let deadline = env::monotonic() + ANSWER_DEADLINE;
+    while let Err(error) = host.run(&command(&format!("{engine} version"))) {
+        if env::monotonic() >= deadline {
+            return Err(error).with_context(|| format!("the engine of {node} does not answer"));
+        }
+        env::sleep(ASK_INTERVAL).await;
     }
     Ok(())
 }
@@ -90,9 +114,7 @@ pub async fn deploy(api: &Api) -> anyhow::Result<()> {
 }
 
 fn deployment() -> Value {
-    let serve = format!(
-        "mkdir -p /www && echo \"hello from $(hostname)\" > /www/index.html && exec {PROGRAM} httpd -f -p 8080 -h /www"
-    );
+    let serve = "mkdir -p /www && echo \"hello from $(hostname)\" | tee /www/index.html && exec httpd -f -p 8080 -h /www";
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -113,7 +135,7 @@ fn deployment() -> Value {
                     "containers": [{
                         "name": NAME,
                         "image": IMAGE,
-                        "command": [PROGRAM, "sh", "-c", format!("{PROGRAM} --install -s /bin; {serve}")],
+                        "command": ["sh", "-c", serve],
                         "ports": [{"name": "http", "containerPort": 8080}],
                         "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
                     }],

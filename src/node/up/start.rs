@@ -82,7 +82,7 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
     }
     let mut told = summary(&directory.path, &file, Path::new(&starting.program));
     if options.sample {
-        sample::make_image(host, &directory, &starting.names, &file)?;
+        sample::make_image(host, &directory, &starting.names, &file).await?;
         sample::deploy(&api).await?;
         let address = sample::answers(&file).await?;
         progress.step("the sample answers");
