@@ -178,7 +178,7 @@ fn kept_logs() -> PathBuf {
 }
 
 /// The processes of the cluster in `directory` that run.
-fn pids(directory: &Path) -> Vec<u32> {
+pub(crate) fn pids(directory: &Path) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir(directory.join("run")) else { return Vec::new() };
     let paths = entries.flatten().map(|entry| entry.path());
     paths

@@ -1,6 +1,6 @@
 //! Nodes of a cluster, and what runs there: looked at, and hurt.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::client::{Client, Method};
 use crate::cluster::Cluster;
+use crate::machine;
 use crate::process::{self, Signal};
 
 /// How long a command about one container may take.
@@ -138,16 +139,33 @@ impl Cluster {
         for name in [node.to_owned(), format!("{node}-engine")] {
             process::signal(self.pid(&name)?, Signal::KILL)?;
         }
-        let directory = self.engine_directory(node)?;
-        let directory = directory.to_str().context("a path of text")?;
-        let ours = processes_naming(directory)?;
-        let inside: Vec<u32> = ours.iter().copied().map(children).collect::<Result<Vec<_>>>()?.concat();
-        for pid in inside.into_iter().chain(ours) {
-            // One may have ended with another.
-            let _ = process::signal(pid, Signal::KILL);
+        kill_engine(&self.engine_directory(node)?)
+    }
+
+    /// Ends everything in one moment: masters, the balancer, agents, engines and all containers.
+    ///
+    /// # Errors
+    /// When something of it could not be ended.
+    pub async fn kill_everything(&self) -> Result<()> {
+        let killed = machine::pids(self.directory());
+        killed.iter().try_for_each(|pid| process::signal(*pid, Signal::KILL))?;
+        kill_engine(&PathBuf::from("/run/keelson").join(self.short()?))?;
+        for pid in killed {
+            process::wait_gone(pid, ENGINE_TIMEOUT).await?;
         }
         Ok(())
     }
+}
+
+/// Kills what belongs to the engines that work below a directory, their containers with them.
+fn kill_engine(directory: &Path) -> Result<()> {
+    let ours = processes_naming(directory.to_str().context("a path of text")?)?;
+    let inside: Vec<u32> = ours.iter().copied().map(children).collect::<Result<Vec<_>>>()?.concat();
+    for pid in inside.into_iter().chain(ours) {
+        // One may have ended with another.
+        let _ = process::signal(pid, Signal::KILL);
+    }
+    Ok(())
 }
 
 /// Processes whose command line names a path below a directory.
