@@ -85,22 +85,47 @@ pub async fn wait_for_pods(
     }
 }
 
-impl Cluster {
+/// The nodes of the cluster in a directory.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    directory: PathBuf,
+}
+
+impl Nodes {
+    /// Of the cluster that `keelson up --dir` made there.
+    pub fn of(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
     /// What names of this cluster's plumbing begin with.
     ///
     /// # Errors
     /// When the cluster's file cannot be read.
     pub fn short(&self) -> Result<String> {
-        let text = std::fs::read_to_string(self.directory().join("cluster.json"))?;
-        let file: Value = serde_json::from_str(&text)?;
-        let id = file["cluster"].as_str().context("the cluster's id")?;
+        let id = self.file()?["cluster"].as_str().context("the cluster's id")?.to_owned();
         Ok(id.chars().take(6).collect())
+    }
+
+    /// A node's own address.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn address(&self, node: &str) -> Result<String> {
+        let file = self.file()?;
+        let nodes = file["nodes"].as_array().context("nodes")?;
+        let found = nodes.iter().find(|one| one["name"] == node).with_context(|| format!("no {node}"))?;
+        Ok(found["address"].as_str().context("an address")?.to_owned())
+    }
+
+    fn file(&self) -> Result<Value> {
+        let text = std::fs::read_to_string(self.directory.join("cluster.json"))?;
+        Ok(serde_json::from_str(&text)?)
     }
 
     /// Where a node's engine keeps what does not outlive it.
     ///
     /// # Errors
-    /// As [`Cluster::short`].
+    /// As [`Nodes::short`].
     pub fn engine_directory(&self, node: &str) -> Result<PathBuf> {
         Ok(PathBuf::from("/run/keelson").join(self.short()?).join(node))
     }
@@ -134,12 +159,61 @@ impl Cluster {
     ///
     /// # Errors
     /// When something of it could not be ended.
-    pub async fn kill_node(&self, node: &str) -> Result<()> {
+    pub async fn kill(&self, node: &str) -> Result<()> {
         self.link(node, false).await?;
         for name in [node.to_owned(), format!("{node}-engine")] {
-            process::signal(self.pid(&name)?, Signal::KILL)?;
+            let path = self.directory.join("run").join(format!("{name}.pid"));
+            let pid = process::read_pid(&path).with_context(|| format!("{name} does not run"))?;
+            process::signal(pid, Signal::KILL)?;
         }
         kill_engine(&self.engine_directory(node)?)
+    }
+}
+
+impl Cluster {
+    /// What is known of its nodes.
+    pub fn nodes(&self) -> Nodes {
+        Nodes::of(self.directory())
+    }
+
+    /// See [`Nodes::short`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn short(&self) -> Result<String> {
+        self.nodes().short()
+    }
+
+    /// See [`Nodes::engine_directory`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn engine_directory(&self, node: &str) -> Result<PathBuf> {
+        self.nodes().engine_directory(node)
+    }
+
+    /// See [`Nodes::docker`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn docker(&self, node: &str, arguments: &[&str]) -> Result<String> {
+        self.nodes().docker(node, arguments).await
+    }
+
+    /// See [`Nodes::link`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn link(&self, node: &str, is_up: bool) -> Result<()> {
+        self.nodes().link(node, is_up).await
+    }
+
+    /// See [`Nodes::kill`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn kill_node(&self, node: &str) -> Result<()> {
+        self.nodes().kill(node).await
     }
 
     /// Ends everything in one moment: masters, the balancer, agents, engines and all containers.
@@ -169,7 +243,10 @@ fn kill_engine(directory: &Path) -> Result<()> {
 }
 
 /// Processes whose command line names a path below a directory.
-fn processes_naming(directory: &str) -> Result<Vec<u32>> {
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn processes_naming(directory: &str) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -182,7 +259,10 @@ fn processes_naming(directory: &str) -> Result<Vec<u32>> {
 }
 
 /// The children of a process: a container's first process is its shim's.
-fn children(pid: u32) -> Result<Vec<u32>> {
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn children(pid: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     let tasks = match std::fs::read_dir(format!("/proc/{pid}/task")) {
         Ok(tasks) => tasks,

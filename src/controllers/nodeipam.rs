@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use api::Key;
 use api::view::View;
 use projection::intent::Intent;
-use projection::nodes::NODES;
+use projection::nodes::{NODES, Node};
 use projection::{Controller, LastOutcomes, Plan, Reason, Wakes, World};
 use serde_json::json;
 use state::{Change, Object};
@@ -16,6 +17,9 @@ use crate::shared::stored;
 
 /// Where an operator says which ranges to give: `cluster-cidr`, `node-cidr-mask-size`.
 const SETTINGS: &str = "core/configmaps/kube-system/pod-network";
+
+/// Nodes of one plan that are told that there is no range left.
+const REASONS_MAX: usize = 16;
 
 /// The row.
 pub const NODE_IPAM: Controller = Controller {
@@ -33,8 +37,15 @@ fn all() -> Key {
 
 fn wakes(_: &World, change: &Change, wakes: &mut Wakes) {
     let object = &change.object;
-    let is_node = object.key.collection() == NODES;
-    if is_node && (change.deleted || range_of(object).is_empty()) || object.key.as_str() == SETTINGS {
+    if object.key.as_str() == SETTINGS {
+        return wakes.add(&all());
+    }
+    if object.key.collection() != NODES {
+        return;
+    }
+    // One that was found without before is still waited for, whatever else it says.
+    let had = change.previous.as_ref().is_none_or(|before| !range_of(before).is_empty());
+    if change.deleted || had && range_of(object).is_empty() {
         wakes.add(&all());
     }
 }
@@ -92,12 +103,15 @@ fn parse(range: &str) -> Option<(u32, u32)> {
 fn plan(world: &World, _: &Key, _: &LastOutcomes, _: u64) -> Plan {
     let mut plan = Plan::default();
     let network = Network::of(world);
-    let ranges: Vec<_> = world.nodes.iter().map(|node| (node, range_of(&node.object))).collect();
-    let used = ranges.iter().filter_map(|(_, range)| parse(range));
+    let used = world.nodes.iter().filter_map(|node| parse(&node.pod_cidr));
     let used: BTreeSet<u32> = used.flat_map(|range| network.covered(range)).collect();
     let mut free = network.ranges().filter(|first| !used.contains(first));
-    for (node, _) in ranges.iter().filter(|(node, range)| range.is_empty() && !node.object.meta.deleting) {
+    let without = |node: &&Arc<Node>| node.pod_cidr.is_empty() && !node.object.meta.deleting;
+    for node in world.nodes.iter().filter(without) {
         let Some(first) = free.next() else {
+            if plan.reasons.len() == REASONS_MAX {
+                break;
+            }
             plan.reasons.push(Reason {
                 about: node.object.key.clone(),
                 is_warning: false,
@@ -150,8 +164,16 @@ mod tests {
         );
         assert!(woken(&NODE_IPAM, &mut world, node("b", "10.42.1.0/24")).is_empty());
         assert_eq!(woken(&NODE_IPAM, &mut world, node("c", "")), ["~nodeipam/all"]);
+        assert!(woken(&NODE_IPAM, &mut world, node("c", "")).is_empty(), "it waits already");
         settle(&mut world, &[NODE_IPAM], nobody);
         assert_eq!(ranges(&world), ["10.42.1.0/24", "10.42.0.0/24"]);
+    }
+
+    #[test]
+    fn of_many_nodes_without_a_range_only_some_are_told_at_a_time() {
+        let world = world((0..300).map(|number| node(&format!("n-{number:03}"), "")));
+        let plan = plan(&world, &all(), &LastOutcomes::default(), 0);
+        assert_eq!((plan.intents.len(), plan.reasons.len()), (256, REASONS_MAX));
     }
 
     #[test]

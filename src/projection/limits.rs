@@ -29,6 +29,9 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 /// Keys of a sweep that are planned between two looks at what else there is to do.
 pub const SWEEP_STEP: usize = 32;
 
+/// Facts that are folded before the next plan, when so many wait: then outcomes are heard as well.
+pub const FACTS_TOGETHER_MAX: usize = 1_024;
+
 /// Keys woken of late that a master remembers while it does not lead: a new leader looks at these first.
 pub const RECENT_WAKES_MAX: usize = 10_000;
 

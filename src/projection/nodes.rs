@@ -67,6 +67,8 @@ pub struct Node {
     pub zone: Box<str>,
     /// Whether it does not count when it is asked how many nodes fail at a time.
     pub is_excluded_from_disruption: bool,
+    /// `spec.podCIDR`; empty: it has none.
+    pub pod_cidr: Box<str>,
     /// Images that it has, by name, with their sizes in bytes.
     pub images: BTreeMap<Box<str>, i64>,
 }
@@ -76,7 +78,7 @@ impl Node {
     pub fn of(object: &Arc<Object>) -> Self {
         let bytes = object.bytes.to_bytes();
         let [spec, status] = View::new(&bytes).pick(["spec", "status"]);
-        let [unschedulable, taints] = spec.pick(["unschedulable", "taints"]);
+        let [unschedulable, taints, pod_cidr] = spec.pick(["unschedulable", "taints", "podCIDR"]);
         let [allocatable, conditions, images] = status.pick(["allocatable", "conditions", "images"]);
         let ready = conditions.items().find(|condition| condition.get("type").is("Ready"));
         let images = images.items().flat_map(|image| {
@@ -92,6 +94,7 @@ impl Node {
             ready: ready.map_or(Truth::Unknown, |condition| truth(condition.get("status"))),
             zone: zone_of(object.labels()),
             is_excluded_from_disruption: object.labels().get(EXCLUDE_DISRUPTION).is_some(),
+            pod_cidr: pod_cidr.text().into(),
             images: images.collect(),
         }
     }

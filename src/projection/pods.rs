@@ -64,6 +64,8 @@ pub struct Pod {
     pub ports: Box<[HostPort]>,
     /// Whether something of it still gates its scheduling.
     pub is_gated: bool,
+    /// Whether its conditions say so.
+    pub says_gated: bool,
     /// Whether it names pods that it wants near or far.
     pub has_pod_affinity: bool,
     /// Restarts of its containers, the sum.
@@ -100,6 +102,7 @@ impl Pod {
         ]);
         let [phase, conditions, containers] = status.pick(["phase", "conditions", "containerStatuses"]);
         let ready = conditions.items().find(|condition| condition.get("type").is("Ready"));
+        let scheduled = conditions.items().find(|condition| condition.get("type").is("PodScheduled"));
         let (requests, weight) = needs(spec);
         let restarts = containers.items().filter_map(|one| one.get("restartCount").number()).sum::<i64>();
         let [near, far] = affinity.pick(["podAffinity", "podAntiAffinity"]);
@@ -116,6 +119,7 @@ impl Pod {
             weight,
             ports: ports(spec, host_network.is_true()),
             is_gated: gates.count() > 0,
+            says_gated: scheduled.is_some_and(|condition| condition.get("reason").is("SchedulingGated")),
             has_pod_affinity: near.is_there() || far.is_there(),
             restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
         }

@@ -22,14 +22,15 @@ use std::time::Duration;
 use base::env::{self, Instant};
 use base::shutdown::Shutdown;
 use base::telemetry::Metrics;
+use futures::FutureExt;
 use state::{Change, State};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::controller::{Controller, LastOutcomes, Plan, Reason, Refused, Wakes};
 use crate::intent::{Intent, Told};
 use crate::limits::{
-    EVENTS_PAUSE, KEYS_SUBMITTING_MAX, OFFICE_GAP_MAX, OFFICE_INTERVAL, RECENT_WAKES_MAX, SUBMISSIONS_MAX,
-    SWEEP_INTERVAL, SWEEP_STEP,
+    EVENTS_PAUSE, FACTS_TOGETHER_MAX, KEYS_SUBMITTING_MAX, OFFICE_GAP_MAX, OFFICE_INTERVAL, RECENT_WAKES_MAX,
+    SUBMISSIONS_MAX, SWEEP_INTERVAL, SWEEP_STEP,
 };
 use crate::metrics::RunnerMetrics;
 use crate::queue::{Ended, Queue, Work};
@@ -160,7 +161,7 @@ impl Runner {
             tokio::select! {
                 biased;
                 () = shutdown.wait() => break,
-                facts = self.source.next() => self.take(facts),
+                facts = self.source.next() => self.take_all(facts),
                 Some(report) = self.reports.1.recv() => self.hear(report),
                 () = env::sleep_until(wake_at) => {}
             }
@@ -187,6 +188,17 @@ impl Runner {
         at
     }
 
+    /// Takes in what was applied, and what waits behind it: plans on an old World are refused, and take the time in
+    /// which it would catch up.
+    fn take_all(&mut self, first: Facts) {
+        self.take(first);
+        for _ in 1..FACTS_TOGETHER_MAX {
+            let Some(facts) = self.source.next().now_or_never() else { break };
+            self.take(facts);
+        }
+        self.shown.send_replace(self.world.clone());
+    }
+
     /// Takes in what was applied.
     fn take(&mut self, facts: Facts) {
         let now_ms = env::wall_ms();
@@ -201,7 +213,6 @@ impl Runner {
             }
         }
         self.queue.reached(self.world.state.revision(), now_ms);
-        self.shown.send_replace(self.world.clone());
         self.take_office(now_ms);
     }
 

@@ -41,6 +41,8 @@ fn plan(world: &World, _: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
     let mut conditions = 0;
     for (pod, unplaced) in &round.unplaced {
         let (reason, message) = match unplaced {
+            // There may be thousands in every round.
+            Unplaced::Gated if pod.says_gated => continue,
             Unplaced::Gated => ("SchedulingGated", GATED),
             Unplaced::NoNode(message) => ("Unschedulable", &**message),
         };

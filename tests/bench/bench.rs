@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use base::env;
 
 use crate::etcd::reference::References;
-use crate::keelson::cluster::{Binaries, Cluster, Whole};
+use crate::keelson::cluster::{Binaries, Cluster, Parts, Whole};
 use crate::keelson::config_maps::{Creators, ensure_namespace};
 use crate::keelson::http::{Protocol, open_many};
 use crate::procfs;
@@ -19,10 +19,32 @@ pub enum Stage {
     Empty,
     /// A cluster with few objects, shared by all lines of this stage.
     Small,
-    /// A cluster that grows to [`scale::SIZED_PODS`].
+    /// The same, and nothing acts by itself: what is measured are requests alone.
+    Api,
+    /// A cluster that grows to [`scale::SIZED_PODS`], and nothing acts by itself.
     Pods,
     /// A cluster that grows to [`scale::MANY_OBJECTS`], shared by all lines of this stage.
     Large,
+    /// A cluster with [`scale::HOLLOW_NODES`].
+    Hollow,
+    /// A cluster with [`scale::HOLLOW_WORKERS`].
+    Workers,
+    /// A cluster with [`scale::NODES`] that run containers, and the sample application.
+    Nodes,
+}
+
+impl Stage {
+    /// What its cluster is made of.
+    pub fn parts(self) -> Parts {
+        let masters = Parts::MASTERS;
+        match self {
+            Self::Empty | Self::Small | Self::Large => masters,
+            Self::Api | Self::Pods => Parts { api_alone: true, ..masters },
+            Self::Hollow => Parts { hollow_nodes: scale::HOLLOW_NODES, ..masters },
+            Self::Workers => Parts { hollow_nodes: scale::HOLLOW_WORKERS, ..masters },
+            Self::Nodes => Parts { nodes: scale::NODES, ..masters },
+        }
+    }
 }
 
 /// Everything that a line may use.
@@ -67,8 +89,9 @@ impl Bench {
         }
         self.leave();
         if stage != Stage::Empty {
-            let cluster = Cluster::up(&self.binaries).await?;
-            cluster.whole().await?;
+            let cluster = Cluster::up(&self.binaries, stage.parts()).await?;
+            let whole = cluster.whole().await?;
+            cluster.take_pods(&whole.leader).await?;
             self.cluster = Some((stage, cluster));
         }
         Ok(())

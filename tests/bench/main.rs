@@ -8,6 +8,7 @@ mod keelson;
 mod lines;
 mod load;
 mod metrics;
+mod probe;
 mod process;
 mod procfs;
 mod profile;
@@ -69,6 +70,31 @@ enum Helper {
         /// Where its files are
         directory: PathBuf,
     },
+    /// First packets to Services, from inside a node's network
+    #[command(name = probe::FIRST, hide = true)]
+    ProbeFirst {
+        /// Where addresses stand, one a line
+        addresses: PathBuf,
+    },
+    /// What answers at an address, from inside a node's network
+    #[command(name = probe::FOLLOW, hide = true)]
+    ProbeFollow {
+        /// The address
+        address: String,
+    },
+}
+
+impl Helper {
+    fn run(self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            match self {
+                Self::ServeReference { directory } => server::run(directory).await,
+                Self::ProbeFirst { addresses } => probe::first(&addresses).await,
+                Self::ProbeFollow { address } => probe::follow(&address).await,
+            }
+        })
+    }
 }
 
 fn lines_help() -> String {
@@ -98,9 +124,8 @@ fn main() -> ExitCode {
 }
 
 fn start(options: Options) -> Result<ExitCode> {
-    if let Some(Helper::ServeReference { directory }) = options.helper {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        return runtime.block_on(server::run(directory)).map(|()| ExitCode::SUCCESS);
+    if let Some(helper) = options.helper {
+        return helper.run().map(|()| ExitCode::SUCCESS);
     }
     // One thread: the load shares the machine with what it loads, and hands no work between cores.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -16,6 +16,13 @@ pub fn cpu_time(pid: Pid) -> Result<Duration> {
     Ok(ticks_to_time(ticks))
 }
 
+/// The same with its ended children, as far as it has waited for them.
+pub fn cpu_time_with_children(pid: Pid) -> Result<Duration> {
+    let ticks = parse_ticks(&read(pid, "stat")?, 4)
+        .with_context(|| format!("/proc/{pid}/stat has no CPU times where proc(5) puts them"))?;
+    Ok(ticks_to_time(ticks))
+}
+
 /// Bytes that a process caused to be sent to disks (pages made dirty; not what it wrote into caches
 /// that were dirty already).
 pub fn bytes_written(pid: Pid) -> Result<u64> {
@@ -55,12 +62,17 @@ fn parse_name(stat: &str) -> Option<&str> {
     stat.get(stat.find('(')? + 1..stat.rfind(')')?)
 }
 
-/// utime + stime: fields 14 and 15, counted from the end of the name, which may hold spaces.
+/// utime + stime.
 fn parse_cpu_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+    parse_ticks(stat, 2)
+}
+
+/// The first of utime, stime, cutime and cstime: fields 14 to 17, counted from the end of the name, which may hold
+/// spaces.
+fn parse_ticks(stat: &str, count: usize) -> Option<u64> {
+    let fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(11).take(count);
+    let times: Vec<u64> = fields.map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    (times.len() == count).then(|| times.iter().sum())
 }
 
 fn parse_field(text: &str, name: &str) -> Option<u64> {
@@ -116,6 +128,7 @@ mod tests {
     fn cpu_ticks_follow_a_name_with_spaces_and_parentheses() {
         let stat = "42 (a (b) c) S 1 42 42 0 -1 4194560 10 0 0 0 70 5 0 0 20 0 9 0 100 1 2";
         assert_eq!((parse_name(stat), parse_cpu_ticks(stat)), (Some("a (b) c"), Some(75)));
+        assert_eq!(parse_ticks("42 (x) S 1 42 42 0 -1 4194560 10 0 0 0 70 5 3 2 20", 4), Some(80));
     }
 
     #[test]

@@ -66,6 +66,10 @@ pub enum Target {
     RatioAtLeast(f64),
     /// Keelson's number is at most this many times the reference's.
     RatioAtMost(f64),
+    /// Keelson's number is at most this many times the reference's and this much.
+    RatioAtMostPlus(f64, Value),
+    /// Keelson's number itself is at least this, in its unit.
+    AtLeast(Value),
     /// Keelson's number itself is at most this, in its unit.
     AtMost(Value),
     /// Keelson's number itself is exactly this, in its unit.
@@ -79,6 +83,8 @@ impl Target {
         match self {
             Self::RatioAtLeast(ratio) => format!(">= {ratio}x"),
             Self::RatioAtMost(ratio) => format!("<= {ratio}x"),
+            Self::RatioAtMostPlus(ratio, value) => format!("<= {ratio}x + {}", value.text()),
+            Self::AtLeast(value) => format!(">= {}", value.text()),
             Self::AtMost(value) => format!("<= {}", value.text()),
             Self::Exactly(value) => format!("= {}", value.text()),
             Self::Printed => "-".to_owned(),
@@ -174,6 +180,11 @@ impl Row {
         let reached = match self.target {
             Target::RatioAtLeast(least) => finite(self.ratio()).map(|ratio| ratio >= least),
             Target::RatioAtMost(most) => finite(self.ratio()).map(|ratio| ratio <= most),
+            Target::RatioAtMostPlus(ratio, more) => {
+                let most = finite(self.reference.map(|reference| reference.number() * ratio + more.number()));
+                number.zip(most).map(|(number, most)| number <= most)
+            }
+            Target::AtLeast(least) => number.map(|number| number >= least.number()),
             Target::AtMost(most) => number.map(|number| number <= most.number()),
             Target::Exactly(exact) => number.map(|number| number == exact.number()),
             Target::Printed if self.keelson.or(self.reference).is_some() => return Verdict::Printed,
@@ -299,11 +310,22 @@ mod tests {
     }
 
     #[test]
+    fn verdicts_of_ratios_with_something_more() {
+        let target = Target::RatioAtMostPlus(1.5, Value::Ms(100.0));
+        assert_eq!(compared(250.0, 100.0, target), Verdict::Met);
+        assert_eq!(compared(251.0, 100.0, target), Verdict::Missed);
+        assert_eq!(Row::alone("x", Value::Ms(1.0), target).verdict(), Verdict::NotMeasured);
+        assert_eq!(target.text(), "<= 1.5x + 100 ms");
+    }
+
+    #[test]
     fn verdicts_of_numbers_alone() {
         let check = |value: Value, target: Target, expect: Verdict| {
             assert_eq!(Row::alone("x", value, target).verdict(), expect, "{value:?} {target:?}");
         };
         check(Value::Ms(50.0), Target::AtMost(Value::Ms(50.0)), Verdict::Met);
+        check(Value::PerSecond(500.0), Target::AtLeast(Value::PerSecond(500.0)), Verdict::Met);
+        check(Value::PerSecond(499.0), Target::AtLeast(Value::PerSecond(500.0)), Verdict::Missed);
         check(Value::Ms(50.1), Target::AtMost(Value::Ms(50.0)), Verdict::Missed);
         check(Value::Count(3), Target::Exactly(Value::Count(3)), Verdict::Met);
         check(Value::Count(2), Target::Exactly(Value::Count(3)), Verdict::Missed);

@@ -78,3 +78,40 @@ pub const WATCH_STEP: Duration = Duration::from_secs(5);
 pub const WATCH_DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Steps that are tried to find the highest rate.
 pub const WATCH_STEPS_MAX: usize = 6;
+
+/// Nodes that only say that they run pods: as many as Kubernetes promises to bear.
+pub const HOLLOW_NODES: usize = 5_000;
+/// The same where pods matter, not nodes.
+pub const HOLLOW_WORKERS: usize = 100;
+/// Nodes that run containers.
+pub const NODES: usize = 2;
+/// Pods that are created gated and released together.
+pub const GATED_PODS: u64 = 10_000;
+/// Replicas of the Deployment that comes and goes.
+pub const REPLICAS: u64 = 1_000;
+/// Times that it does.
+pub const SCALINGS: usize = 3;
+/// Times that the leader is killed while a pod is deleted.
+pub const REPLACEMENTS: usize = 10;
+/// Times that the whole cluster is started on an empty directory.
+pub const STARTS: usize = 3;
+/// Times that one pod, and one container, is started.
+pub const POD_STARTS: usize = 10;
+/// Pods, and containers, that are started at once.
+pub const BURST_PODS: usize = 30;
+/// Times that they are.
+pub const BURSTS: usize = 3;
+/// Containers that Docker starts at a time.
+pub const DOCKER_AT_A_TIME: usize = 4;
+/// Times that a node is killed.
+pub const NODE_DEATHS: usize = 2;
+/// Services of a small cluster, and of a large one.
+pub const FEW_SERVICES: usize = 10;
+/// See [`FEW_SERVICES`].
+pub const MANY_SERVICES: usize = 10_000;
+/// First packets that are sent to Services.
+pub const FIRST_PACKETS: usize = 2_000;
+/// Times that an endpoint of a Service changes.
+pub const ENDPOINT_CHANGES: usize = 10;
+/// What pods may take to come, and go: more is a failure, not a sample.
+pub const PODS_MAX: Duration = Duration::from_secs(180);

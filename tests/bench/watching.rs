@@ -141,10 +141,11 @@ fn stamp_of(line: &[u8]) -> Option<(u64, Duration)> {
 
 /// Cuts a stream into lines, wherever its pieces end.
 #[derive(Default)]
-struct Lines(Vec<u8>);
+pub struct Lines(Vec<u8>);
 
 impl Lines {
-    fn push(&mut self, mut piece: &[u8], mut each: impl FnMut(&[u8])) {
+    /// Takes in the next piece; `each` gets every line that ends in it.
+    pub fn push(&mut self, mut piece: &[u8], mut each: impl FnMut(&[u8])) {
         while let Some(end) = memchr::memchr(b'\n', piece) {
             let (line, rest) = (&piece[..end], &piece[end + 1..]);
             if self.0.is_empty() {

@@ -1,6 +1,7 @@
 //! What is known of a node that does not speak.
 
 use api::time;
+use api::view::View;
 use projection::World;
 use projection::intent::{Intent, Told};
 use projection::nodes::{LEASES, Node};
@@ -9,15 +10,27 @@ use state::Guard;
 
 use crate::shared::{conditions, stored};
 
+/// A lease that holds for longer counts as this: a node must not be waited for without end.
+const LEASE_MS_MAX: u64 = 60_000;
+
 /// The conditions that a kubelet posts.
 const POSTED: &[&str] = &["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
 /// For how much longer a node may be silent, in milliseconds; `None`: no longer.
 pub(super) fn patience_ms(world: &World, node: &Node, all: &[Value]) -> Option<u64> {
-    let has_spoken = conditions::find(all, "Ready").is_some();
     let rules = &world.rules;
-    let grace = if has_spoken { rules.node_monitor_grace_ms } else { rules.node_startup_grace_ms };
+    let grace = match conditions::find(all, "Ready") {
+        Some(_) => rules.node_monitor_grace_ms.max(lease_ms(world, node)),
+        None => rules.node_startup_grace_ms,
+    };
     grace.checked_sub(world.office.silent_ms(node.name()))
+}
+
+/// For how long a node's lease holds, in milliseconds: it chose how often it speaks; 0: it has none.
+fn lease_ms(world: &World, node: &Node) -> u64 {
+    let Some(lease) = world.state.get(&format!("{LEASES}{}", node.name())) else { return 0 };
+    let seconds = View::new(&lease.bytes.to_bytes()).at(&["spec", "leaseDurationSeconds"]).number();
+    u64::try_from(seconds.unwrap_or(0)).unwrap_or(0).saturating_mul(1000).min(LEASE_MS_MAX)
 }
 
 /// Makes unknown what a silent node said of itself; `None`: it is already.

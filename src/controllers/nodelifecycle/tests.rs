@@ -59,6 +59,22 @@ fn a_node_that_speaks_is_looked_at_when_it_could_have_fallen_silent() {
 }
 
 #[test]
+fn a_node_may_be_silent_for_as_long_as_its_lease_holds() {
+    let with = |seconds: u64| {
+        let mut lease = lease("a");
+        lease["spec"]["leaseDurationSeconds"] = seconds.into();
+        world([node("a", "True"), lease])
+    };
+    for (seconds, patience_ms) in [(3, 9_000), (9, 9_000), (40, 40_000), (86_400, 60_000)] {
+        let mut world = with(seconds);
+        world.office.advance(patience_ms);
+        assert!(plan(&world, &key("a"), NODE_LIFECYCLE.plan).intents.is_empty(), "{seconds}");
+        world.office.advance(1);
+        assert_eq!(plan(&world, &key("a"), NODE_LIFECYCLE.plan).intents.len(), 1, "{seconds}");
+    }
+}
+
+#[test]
 fn a_silent_node_becomes_unknown_then_tainted_and_its_pods_unready() {
     let mut world = silent();
     let first = plan(&world, &key("a"), NODE_LIFECYCLE.plan);

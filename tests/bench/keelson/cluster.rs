@@ -1,5 +1,6 @@
 //! Three masters on this machine, started, looked at and stopped as a user would.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use base::env;
 use chaos::cluster::{Member, Status};
 use chaos::kubeconfig::{Endpoint, Kubeconfig};
+use chaos::nodes::{Nodes, children, processes_naming};
 use chaos::process;
 
 use super::http::{Connection, Protocol};
@@ -20,6 +22,10 @@ const WAIT_MAX: Duration = Duration::from_secs(120);
 const STATUS_MAX: Duration = Duration::from_secs(10);
 /// Between two looks at the cluster.
 const POLL_EVERY: Duration = Duration::from_millis(50);
+/// Nodes that do not take pods by then never will.
+const NODES_MAX: Duration = Duration::from_secs(120);
+/// Between two looks at all nodes, which are many.
+const NODES_EVERY: Duration = Duration::from_millis(500);
 /// Entries that a follower may be behind and count as caught up: lease renewals and the like.
 const LAG_MAX: u64 = 10;
 
@@ -48,6 +54,52 @@ impl Binaries {
         }
         Ok(Self { keelson, kctl })
     }
+
+    /// Whether they are those that `make build` leaves in this directory.
+    pub fn are_made_here(&self) -> bool {
+        std::path::absolute("bin/keelson").is_ok_and(|made| made == self.keelson)
+    }
+}
+
+/// All nodes.
+#[derive(serde::Deserialize)]
+struct List {
+    items: Vec<Node>,
+}
+
+/// Of a node what tells whether it takes pods.
+#[derive(serde::Deserialize)]
+struct Node {
+    #[serde(default)]
+    spec: NodeSpec,
+    #[serde(default)]
+    status: NodeStatus,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct NodeSpec {
+    #[serde(default)]
+    taints: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct NodeStatus {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(serde::Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+impl Node {
+    fn takes_pods(&self) -> bool {
+        let is_ready = |one: &Condition| one.kind == "Ready" && one.status == "True";
+        self.spec.taints.is_empty() && self.status.conditions.iter().any(is_ready)
+    }
 }
 
 /// The leader, when all masters are voters, reachable and caught up.
@@ -71,27 +123,98 @@ pub struct Whole {
     pub term: u64,
 }
 
+/// What a cluster is made of besides its masters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Nodes with an engine each; with any the sample application is deployed.
+    pub nodes: usize,
+    /// Nodes that only say that they run pods.
+    pub hollow_nodes: usize,
+    /// Whether nothing acts by itself but what empties namespaces.
+    pub api_alone: bool,
+}
+
+impl Parts {
+    /// Masters with all that they do by themselves, and nothing beside them.
+    pub const MASTERS: Self = Self { nodes: 0, hollow_nodes: 0, api_alone: false };
+
+    fn arguments(self) -> Vec<String> {
+        let mut all = Vec::new();
+        if self.nodes > 0 {
+            all.extend(["--nodes".to_owned(), self.nodes.to_string(), "--sample".to_owned()]);
+        }
+        if self.hollow_nodes > 0 {
+            all.extend(["--hollow-nodes".to_owned(), self.hollow_nodes.to_string()]);
+        }
+        if self.api_alone {
+            all.extend(chaos::Options::api_alone().flags.iter().map(|flag| (*flag).to_owned()));
+        }
+        all
+    }
+}
+
 /// A running cluster; stopped, and its data gone, when this is dropped.
 pub struct Cluster {
     binaries: Binaries,
     directory: tempfile::TempDir,
+    parts: Parts,
 }
 
 impl Cluster {
-    /// Starts masters on an empty directory; returns when `keelson up` does.
-    pub async fn up(binaries: &Binaries) -> Result<Self> {
+    /// Starts a cluster on an empty directory; returns when `keelson up` does.
+    pub async fn up(binaries: &Binaries, parts: Parts) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("keelson-bench-").tempdir();
         let directory = directory.context("making a directory for a cluster")?;
-        let cluster = Self { binaries: binaries.clone(), directory };
+        let cluster = Self { binaries: binaries.clone(), directory, parts };
         cluster.start_missing().await?;
         Ok(cluster)
     }
 
-    /// Starts the masters that do not run.
+    /// Starts what does not run.
     pub async fn start_missing(&self) -> Result<()> {
         let mut up = tokio::process::Command::new(&self.binaries.keelson);
         up.args(["up", "--masters", &MASTERS.to_string(), "--dir"]).arg(self.directory.path());
-        process::run(&mut up, WAIT_MAX).await.map(drop).context("starting masters")
+        up.args(self.parts.arguments());
+        process::run(&mut up, WAIT_MAX).await.map(drop).context("starting a cluster")
+    }
+
+    /// Its nodes.
+    pub fn nodes(&self) -> Nodes {
+        Nodes::of(self.directory.path())
+    }
+
+    /// Waits until as many nodes as it has take pods.
+    pub async fn take_pods(&self, leader: &str) -> Result<()> {
+        let wanted = self.parts.nodes + self.parts.hollow_nodes;
+        let connection = self.connect(leader, Protocol::Http1).await?;
+        let deadline = env::monotonic() + NODES_MAX;
+        loop {
+            let list: List = serde_json::from_slice(&connection.get("/api/v1/nodes").await?)?;
+            let ready = list.items.iter().filter(|node| node.takes_pods()).count();
+            if ready >= wanted {
+                return Ok(());
+            }
+            if env::monotonic() >= deadline {
+                bail!("of {wanted} nodes only {ready} take pods after {NODES_MAX:?}");
+            }
+            env::sleep(NODES_EVERY).await;
+        }
+    }
+
+    /// Every process of the cluster: masters, agents, engines, and what runs in their containers.
+    pub fn all_processes(&self) -> Result<Vec<(String, Pid)>> {
+        let path = self.directory.path().to_str().context("a path of text")?;
+        let mut pids: BTreeSet<Pid> = processes_naming(path)?.into_iter().collect();
+        if self.parts.nodes > 0 {
+            pids.extend(processes_naming(&format!("/run/keelson/{}/", self.nodes().short()?))?);
+        }
+        // Engines start others, and their shims what is in containers.
+        let mut young: Vec<Pid> = pids.iter().copied().collect();
+        while let Some(pid) = young.pop() {
+            young.extend(children(pid)?.into_iter().filter(|child| pids.insert(*child)));
+        }
+        let name = |pid: &Pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Ok(pids.iter().map(|pid| (name(pid).trim().to_owned(), *pid)).collect())
     }
 
     /// What the cluster says about itself.
@@ -121,7 +244,7 @@ impl Cluster {
         }
     }
 
-    /// A master's process.
+    /// The process of a master, or of a node's agent.
     pub fn pid(&self, name: &str) -> Result<Pid> {
         let path = self.directory.path().join("run").join(format!("{name}.pid"));
         process::read_pid(&path)
@@ -201,6 +324,21 @@ mod tests {
         check("master-0", &[("leader", 0), ("follower", 0), ("follower", LAG_MAX + 1)], false);
         check("master-0", &[("leader", 0), ("follower", 0)], false);
         check("master-0", &[("leader", 0), ("follower", 0), ("unreachable", 0)], false);
+    }
+
+    #[test]
+    fn a_node_takes_pods_when_it_is_ready_and_has_no_taint() {
+        let check = |ready: &str, taints: serde_json::Value, expect: bool| {
+            let status = serde_json::json!({ "conditions": [{ "type": "Ready", "status": ready }] });
+            let node = serde_json::json!({ "spec": { "taints": taints }, "status": status });
+            let node: Node = serde_json::from_value(node).expect("a node");
+            assert_eq!(node.takes_pods(), expect);
+        };
+        check("True", serde_json::json!([]), true);
+        check("True", serde_json::json!([{ "key": "a" }]), false);
+        check("Unknown", serde_json::json!([]), false);
+        let bare: Node = serde_json::from_str("{}").expect("a node");
+        assert!(!bare.takes_pods());
     }
 
     #[test]

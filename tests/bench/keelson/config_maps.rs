@@ -1,11 +1,19 @@
 //! The objects that the benchmark writes.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use base::env;
 use bytes::Bytes;
 use http::Method;
 
 use super::http::Connection;
 use crate::load::Target;
+
+/// A namespace without an account by then never gets one.
+const ACCOUNT_MAX: Duration = Duration::from_secs(10);
+/// Between two looks for it.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A ConfigMap whose JSON is `size_bytes` long (or as short as the name allows).
 pub fn body(name: &str, size_bytes: usize) -> Bytes {
@@ -33,6 +41,21 @@ pub async fn ensure_namespace(connection: &Connection, name: &str) -> Result<()>
     let answer = connection.send(Method::POST, "/api/v1/namespaces", Bytes::from(body)).await?;
     if answer.status() != http::StatusCode::CONFLICT {
         super::http::succeeded(answer).await?;
+    }
+    Ok(())
+}
+
+/// The same, and waits until pods may be created in it.
+///
+/// # Errors
+/// When it has no account for them in time.
+pub async fn ensure_namespace_for_pods(connection: &Connection, name: &str) -> Result<()> {
+    ensure_namespace(connection, name).await?;
+    let path = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
+    let deadline = env::monotonic() + ACCOUNT_MAX;
+    while let Err(absent) = connection.get(&path).await {
+        ensure!(env::monotonic() < deadline, "namespace {name} gets no account: {absent:#}");
+        env::sleep(LOOK_EVERY).await;
     }
     Ok(())
 }

@@ -55,6 +55,9 @@ impl Media {
     pub const JSON: Self = Self { content: "application/json", accept: "application/json" };
 }
 
+/// A merge patch.
+pub const MERGE_PATCH: Media = Media { content: "application/merge-patch+json", ..Media::JSON };
+
 /// Receive windows of HTTP/2, as Go's client (and so kubectl) sets them.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;

@@ -3,4 +3,5 @@
 pub mod cluster;
 pub mod config_maps;
 pub mod http;
+pub mod pod_watch;
 pub mod workloads;

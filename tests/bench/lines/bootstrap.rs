@@ -5,7 +5,7 @@ use base::env;
 
 use crate::bench::Bench;
 use crate::failover;
-use crate::keelson::cluster::{Cluster, MASTERS};
+use crate::keelson::cluster::{Cluster, MASTERS, Parts};
 use crate::keelson::config_maps::Creators;
 use crate::report::{Row, Target, Value};
 use crate::scale;
@@ -17,7 +17,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let (mut until_up, mut until_write) = (Samples::default(), Samples::default());
     for _ in 0..scale::BOOTSTRAPS {
         let started = env::monotonic();
-        let cluster = Cluster::up(&bench.binaries).await?;
+        let cluster = Cluster::up(&bench.binaries, Parts::MASTERS).await?;
         until_up.push(started.elapsed());
         cluster.whole().await?;
         let mut connections = Vec::new();

@@ -1,20 +1,29 @@
 //! The lines of the table: one file each, one signature.
 
 mod bootstrap;
+mod cluster_cpu;
 mod creates;
+mod deployment;
 mod faults;
+mod gated;
+mod hollow_memory;
 mod idle_cpu;
 mod kills;
 mod kubectl;
 mod list;
 mod memory;
+mod node_death;
 mod one_client;
 mod pod_lists;
 mod pod_memory;
+mod pod_starts;
 mod pods;
 mod proposals;
+mod replaced;
 mod restart;
 mod selector;
+mod services;
+mod up;
 mod watchers;
 mod written;
 
@@ -42,7 +51,7 @@ pub struct Line {
 }
 
 /// All lines, in the order in which they run: by stage, so that a cluster is started and filled once.
-pub const LINES: [Line; 18] = [
+pub const LINES: [Line; 29] = [
     Line {
         name: "bootstrap",
         about: "three masters on empty directories, from exec to the first accepted write",
@@ -50,6 +59,14 @@ pub const LINES: [Line; 18] = [
         stage: Stage::Empty,
         provokes_elections: true,
         run: |bench| Box::pin(bootstrap::run(bench)),
+    },
+    Line {
+        name: "up",
+        about: "make up on a finished build, until the sample answers",
+        needs: &[],
+        stage: Stage::Empty,
+        provokes_elections: true,
+        run: |bench| Box::pin(up::run(bench)),
     },
     Line {
         name: "idle-cpu",
@@ -84,38 +101,6 @@ pub const LINES: [Line; 18] = [
         run: |bench| Box::pin(one_client::run(bench)),
     },
     Line {
-        name: "pods",
-        about: "creates, patches, updates and applies of pods and Deployments, 64 clients",
-        needs: &[Need::Load],
-        stage: Stage::Small,
-        provokes_elections: false,
-        run: |bench| Box::pin(pods::run(bench)),
-    },
-    Line {
-        name: "pod-reads",
-        about: "reads of one pod, 64 clients, against the same bytes from memory",
-        needs: &[],
-        stage: Stage::Small,
-        provokes_elections: false,
-        run: |bench| Box::pin(pods::reads(bench)),
-    },
-    Line {
-        name: "pod-lists",
-        about: "LIST of 10,000 pods in protobuf, as a Table and in pages, against the same in JSON",
-        needs: &[],
-        stage: Stage::Small,
-        provokes_elections: false,
-        run: |bench| Box::pin(pod_lists::run(bench)),
-    },
-    Line {
-        name: "kubectl",
-        about: "kubectl get of 1,000 pods, apply of 100 objects, explain",
-        needs: &[],
-        stage: Stage::Small,
-        provokes_elections: false,
-        run: |bench| Box::pin(kubectl::run(bench)),
-    },
-    Line {
         name: "list",
         about: "LIST of 10,000 ConfigMaps of 1 KB, against the same bytes from memory",
         needs: &[],
@@ -146,6 +131,38 @@ pub const LINES: [Line; 18] = [
         stage: Stage::Small,
         provokes_elections: true,
         run: |bench| Box::pin(faults::run(bench)),
+    },
+    Line {
+        name: "pods",
+        about: "creates, patches, updates and applies of pods and Deployments, 64 clients",
+        needs: &[Need::Load],
+        stage: Stage::Api,
+        provokes_elections: false,
+        run: |bench| Box::pin(pods::run(bench)),
+    },
+    Line {
+        name: "pod-reads",
+        about: "reads of one pod, 64 clients, against the same bytes from memory",
+        needs: &[],
+        stage: Stage::Api,
+        provokes_elections: false,
+        run: |bench| Box::pin(pods::reads(bench)),
+    },
+    Line {
+        name: "pod-lists",
+        about: "LIST of 10,000 pods in protobuf, as a Table and in pages, against the same in JSON",
+        needs: &[],
+        stage: Stage::Api,
+        provokes_elections: false,
+        run: |bench| Box::pin(pod_lists::run(bench)),
+    },
+    Line {
+        name: "kubectl",
+        about: "kubectl get of 1,000 pods, apply of 100 objects, explain",
+        needs: &[],
+        stage: Stage::Api,
+        provokes_elections: false,
+        run: |bench| Box::pin(kubectl::run(bench)),
     },
     Line {
         name: "pod-memory",
@@ -187,6 +204,86 @@ pub const LINES: [Line; 18] = [
         provokes_elections: false,
         run: |bench| Box::pin(restart::run(bench)),
     },
+    Line {
+        name: "hollow-cpu",
+        about: "CPU of three masters and 5,000 hollow nodes, idle",
+        needs: &[],
+        stage: Stage::Hollow,
+        provokes_elections: false,
+        run: |bench| Box::pin(cluster_cpu::hollow(bench)),
+    },
+    Line {
+        name: "gated",
+        about: "10,000 pods released at once onto 5,000 hollow nodes",
+        needs: &[],
+        stage: Stage::Hollow,
+        provokes_elections: false,
+        run: |bench| Box::pin(gated::run(bench)),
+    },
+    Line {
+        name: "deployment",
+        about: "a Deployment of 1,000 replicas on 100 hollow nodes comes and goes",
+        needs: &[],
+        stage: Stage::Workers,
+        provokes_elections: false,
+        run: |bench| Box::pin(deployment::run(bench)),
+    },
+    Line {
+        name: "replaced",
+        about: "leader SIGKILL to the replacement of a deleted pod bound",
+        needs: &[],
+        stage: Stage::Workers,
+        provokes_elections: true,
+        run: |bench| Box::pin(replaced::run(bench)),
+    },
+    Line {
+        name: "hollow-memory",
+        about: "resident memory of the leader with 100,000 pods that run on hollow nodes",
+        needs: &[],
+        stage: Stage::Workers,
+        provokes_elections: false,
+        run: |bench| Box::pin(hollow_memory::run(bench)),
+    },
+    Line {
+        name: "cluster-cpu",
+        about: "CPU of three masters, two nodes and the sample, idle",
+        needs: &[],
+        stage: Stage::Nodes,
+        provokes_elections: false,
+        run: |bench| Box::pin(cluster_cpu::nodes(bench)),
+    },
+    Line {
+        name: "pod-start",
+        about: "one pod created to Running, against docker run",
+        needs: &[],
+        stage: Stage::Nodes,
+        provokes_elections: false,
+        run: |bench| Box::pin(pod_starts::one(bench)),
+    },
+    Line {
+        name: "pod-burst",
+        about: "30 pods created at once to Running, against docker run",
+        needs: &[],
+        stage: Stage::Nodes,
+        provokes_elections: false,
+        run: |bench| Box::pin(pod_starts::burst(bench)),
+    },
+    Line {
+        name: "node-death",
+        about: "a node killed to its pods running elsewhere",
+        needs: &[],
+        stage: Stage::Nodes,
+        provokes_elections: false,
+        run: |bench| Box::pin(node_death::run(bench)),
+    },
+    Line {
+        name: "services",
+        about: "first packets among 10,000 Services, and packets that follow a change",
+        needs: &[],
+        stage: Stage::Nodes,
+        provokes_elections: false,
+        run: |bench| Box::pin(services::run(bench)),
+    },
 ];
 
 #[cfg(test)]
@@ -201,6 +298,7 @@ mod tests {
         assert_eq!(names.len(), LINES.len());
         let mut stages: Vec<_> = LINES.iter().map(|line| line.stage).collect();
         stages.dedup();
-        assert_eq!(stages, [Stage::Empty, Stage::Small, Stage::Pods, Stage::Large]);
+        use Stage::{Api, Empty, Hollow, Large, Nodes, Pods, Small, Workers};
+        assert_eq!(stages, [Empty, Small, Api, Pods, Large, Hollow, Workers, Nodes]);
     }
 }
