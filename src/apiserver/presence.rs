@@ -14,8 +14,8 @@ use state::{Guard, State};
 
 use crate::backend::Backend;
 use crate::bootstrap::{ACTOR, made};
+use crate::leader::Step;
 use crate::limits::{PRESENCE_INTERVAL, PRESENCE_SECONDS};
-use crate::namespaces::Step;
 use crate::verbs::write::{put, transaction};
 
 const NAMESPACE: &str = "kube-system";
