@@ -27,6 +27,14 @@ pub struct Running {
     pub ended: oneshot::Receiver<()>,
 }
 
+/// Lets the other masters know that this one lives, where the controller acts that listens.
+pub fn say_alive(table: &[Controller], backend: &Arc<dyn Backend>, master: &str, shutdown: &Shutdown) {
+    if table.iter().any(|controller| controller.name == "masters") {
+        let presence = apiserver::presence::run(Arc::clone(backend), master.to_owned(), shutdown.clone());
+        env::spawn(presence);
+    }
+}
+
 /// Starts the runner.
 ///
 /// # Errors

@@ -259,20 +259,18 @@ impl Master {
         let Self { data, identity, cluster, api, metrics, peers: _peers, connections_max, acting } = self;
         let (stop, stopping) = shutdown::channel();
         let backend: Arc<dyn Backend> = Arc::new(cluster.replica.clone());
-        let telemetry = metrics.clone();
         let mut options = apiserver::Options {
             connections_max,
-            ..api_options(&identity, &cluster, api, metrics, &acting)?
+            ..api_options(&identity, &cluster, api, metrics.clone(), &acting)?
         };
-        // Who does not keep Service `kubernetes` needs nobody's word.
-        let is_heard = acting.table.iter().any(|controller| controller.name == "masters");
+        controllers::say_alive(&acting.table, &backend, &identity.name, &stopping);
         let running = controllers::start(
             acting.table.clone(),
             acting.rules,
             &cluster.replica,
             Arc::clone(&backend),
             Arc::clone(&acting.settings),
-            telemetry,
+            metrics,
             stopping.clone(),
         );
         let mut running = running.context("starting the controllers")?;
@@ -282,11 +280,6 @@ impl Master {
             settings: Arc::clone(&acting.settings),
             backend: Arc::clone(&backend),
         }));
-        if is_heard {
-            let presence =
-                apiserver::presence::run(Arc::clone(&backend), identity.name.clone(), stopping.clone());
-            env::spawn(presence);
-        }
         let service = apiserver::Service::new(options, Arc::clone(&backend), stopping.clone());
         let mut certifying = env::spawn(certify(backend, Arc::clone(&cluster), stopping.clone()));
         let mut serving = env::spawn(service.run(stopping));
