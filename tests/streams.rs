@@ -76,12 +76,13 @@ async fn commands(kubectl: &Kubectl) -> Result<()> {
     let ended = shell(kubectl, "$K exec box -c nobody -- true").await?.failure()?;
     ensure!(ended.contains("container nobody is not valid for pod box"), "{kubectl}: {ended}");
     // A terminal has the size of the client's, and follows it.
-    let inside = r#"stty size; until test \"\$(stty size)\" = \"44 99\"; do sleep 0.1; done; echo resized"#;
-    let resize = format!("(until grep -q '33 77' typed; do sleep 0.1; done; {RESIZED} </dev/tty) &");
+    let until = |size: &str| format!(r#"until test \"\$(stty size)\" = \"{size}\"; do sleep 0.1; done"#);
+    let inside = format!("{}; echo begun; {}; echo resized", until("33 77"), until("44 99"));
+    let resize = format!("(until grep -q '^begun' typed; do sleep 0.1; done; {RESIZED} </dev/tty) &");
     let exec = format!("$K exec -it box -- sh -c '{inside}'");
     let line = format!("rm -f typed; timeout 50 script -qfec \"{TERMINAL}; {resize} {exec}\" typed");
     let said = shell(kubectl, &line).await?;
-    ensure!(said.stdout.contains("33 77") && said.stdout.contains("resized"), "{kubectl}: {said:?}");
+    ensure!(said.stdout.contains("begun") && said.stdout.contains("resized"), "{kubectl}: {said:?}");
     Ok(())
 }
 
