@@ -78,7 +78,7 @@ async fn commands(kubectl: &Kubectl) -> Result<()> {
     // A terminal has the size of the client's, and follows it.
     let until = |size: &str| format!(r#"until test \"\$(stty size)\" = \"{size}\"; do sleep 0.1; done"#);
     let inside = format!("{}; echo begun; {}; echo resized", until("33 77"), until("44 99"));
-    let resize = format!("(until grep -q '^begun' typed; do sleep 0.1; done; {RESIZED} </dev/tty) &");
+    let resize = format!("(until grep -q 'begun.\\$' typed; do sleep 0.1; done; {RESIZED} </dev/tty) &");
     let exec = format!("$K exec -it box -- sh -c '{inside}'");
     let line = format!("rm -f typed; timeout 50 script -qfec \"{TERMINAL}; {resize} {exec}\" typed");
     let said = shell(kubectl, &line).await?;
