@@ -41,7 +41,7 @@ async fn measured(bench: &Bench, name: &str, target: Target) -> Result<Row> {
     }
     let percent = |time: Duration| time.as_secs_f64() / elapsed_s * 100.0;
     let mut listed: Vec<(&String, &Duration)> = by_program.iter().collect();
-    listed.sort_by(|one, other| other.1.cmp(one.1));
+    listed.sort_by_key(|(_, time)| std::cmp::Reverse(**time));
     let listed: Vec<String> = listed
         .into_iter()
         .take(SHOWN_MAX)
