@@ -20,6 +20,9 @@ const ENGINE_SHUTDOWN_S: u32 = 3;
 /// An engine's own settings: none. Those of the user's engine are not for it.
 const SETTINGS: &str = "daemon.json";
 
+/// Where an engine notes the pid of its containerd, below its run directory.
+const CONTAINERD_PID: &str = "containerd/containerd.pid";
+
 /// What nodes need of the host, and the Debian package that brings it.
 const NEEDS: &[(&str, &str)] = &[("dockerd", "docker.io"), ("nsenter", "util-linux"), ("nft", "nftables")];
 
@@ -66,6 +69,24 @@ pub fn prepare(names: &Names, node: &str) -> anyhow::Result<()> {
     let run = run_directory(names, node);
     files::make_directory(&run)?;
     Ok(files::write(&run.join(SETTINGS), b"{}\n")?)
+}
+
+/// Removes the pid of a containerd that is dead: an engine would wait for it in vain, and end, once that pid is another
+/// process's, or nobody has collected the dead one.
+///
+/// # Errors
+/// When the file can be neither read nor removed.
+pub fn forget_dead_containerd(host: &dyn Host, names: &Names, node: &str) -> anyhow::Result<()> {
+    let run = run_directory(names, node);
+    let path = run.join(CONTAINERD_PID);
+    let Some(noted) = files::read(&path)? else { return Ok(()) };
+    let process = noted.trim().parse().ok().and_then(|pid| host.process(pid));
+    // Its configuration lies there.
+    let is_ours = |word: &String| word.starts_with(&run.display().to_string());
+    if !process.is_some_and(|facts| facts.command.iter().any(is_ours)) {
+        files::remove(&path)?;
+    }
+    Ok(())
 }
 
 /// The process that is a node's engine. Without a pid file of its own: it would not start beside one that was killed,

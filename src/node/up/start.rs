@@ -198,6 +198,7 @@ impl<'a> Starting<'a> {
     fn start_engines(&mut self) -> anyhow::Result<()> {
         for node in &self.file.nodes {
             nodes::prepare(&self.names, &node.name)?;
+            nodes::forget_dead_containerd(self.host, &self.names, &node.name)?;
             let engine = nodes::engine(self.directory, &self.names, node);
             self.start_unless_running(engine)?;
         }
