@@ -176,46 +176,6 @@ impl Cluster {
         Nodes::of(self.directory())
     }
 
-    /// See [`Nodes::short`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn short(&self) -> Result<String> {
-        self.nodes().short()
-    }
-
-    /// See [`Nodes::engine_directory`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn engine_directory(&self, node: &str) -> Result<PathBuf> {
-        self.nodes().engine_directory(node)
-    }
-
-    /// See [`Nodes::docker`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn docker(&self, node: &str, arguments: &[&str]) -> Result<String> {
-        self.nodes().docker(node, arguments).await
-    }
-
-    /// See [`Nodes::link`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn link(&self, node: &str, is_up: bool) -> Result<()> {
-        self.nodes().link(node, is_up).await
-    }
-
-    /// See [`Nodes::kill`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn kill_node(&self, node: &str) -> Result<()> {
-        self.nodes().kill(node).await
-    }
-
     /// Ends everything in one moment: masters, the balancer, agents, engines and all containers.
     ///
     /// # Errors
@@ -223,7 +183,7 @@ impl Cluster {
     pub async fn kill_everything(&self) -> Result<()> {
         let killed = machine::pids(self.directory());
         killed.iter().try_for_each(|pid| process::signal(*pid, Signal::KILL))?;
-        kill_engine(&PathBuf::from("/run/keelson").join(self.short()?))?;
+        kill_engine(&PathBuf::from("/run/keelson").join(self.nodes().short()?))?;
         for pid in killed {
             process::wait_gone(pid, ENGINE_TIMEOUT).await?;
         }

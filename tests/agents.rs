@@ -1,4 +1,4 @@
-//! Agents that are killed, and nodes and masters that are cut off: what runs goes on, and nothing is lost.
+//! Agents and engines that are killed, and nodes and masters that are cut off: what runs goes on, and nothing is lost.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 /// How long pods may take to be as they should.
 const SOON: Duration = Duration::from_secs(60);
+
+/// Twice the time within which a node that returns stops pods that were replaced.
+const GIVEN_UP: Duration = Duration::from_secs(30);
 
 /// How long a node stays cut off: its pods are given up long before.
 const ISOLATION: Duration = Duration::from_secs(30);
@@ -70,7 +73,7 @@ async fn kill(cluster: &Cluster, name: &str) -> Result<()> {
 
 /// Names of containers on a node, running or not, of pods whose names begin so.
 async fn containers(cluster: &Cluster, node: &str, prefix: &str) -> Result<BTreeSet<String>> {
-    let listed = cluster.docker(node, &["ps", "--all", "--format", "{{.Names}}"]).await?;
+    let listed = cluster.nodes().docker(node, &["ps", "--all", "--format", "{{.Names}}"]).await?;
     let is_of = |name: &&str| name.split('_').nth(2).is_some_and(|pod| pod.starts_with(prefix));
     Ok(listed.lines().filter(is_of).map(str::to_owned).collect())
 }
@@ -135,7 +138,7 @@ fn an_agent_killed_at_any_step_of_a_pods_life_loses_nothing() {
         let exited = ["ps", "--all", "--quiet", "--filter", "status=exited", "--filter"];
         let exited = [&exited[..], &["label=io.kubernetes.pod.name=ends"]].concat();
         until("the end of a container", SOON, async || {
-            Ok(cluster.docker("node-1", &exited).await?.lines().count() == 2)
+            Ok(cluster.nodes().docker("node-1", &exited).await?.lines().count() == 2)
         })
         .await?;
         cluster.up().await?;
@@ -160,6 +163,45 @@ fn an_agent_killed_at_any_step_of_a_pods_life_loses_nothing() {
             let there = uids(&client).await?;
             let left = containers(&cluster, "node-1", "p").await?;
             Ok(left.is_empty() && folders.is_subset(&there) && addresses.is_subset(&there))
+        })
+        .await
+    });
+}
+
+#[test]
+fn pods_survive_an_engine_that_is_killed() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, with_nodes()).await?;
+        let client = cluster.any_client()?;
+        create(&client, &pod("stays", "Always", UNTIL_ASKED)).await?;
+        create(&client, &pod("once", "Never", UNTIL_ASKED)).await?;
+        let run = |found: &[Pod]| found.iter().filter(|pod| pod.is_ready).count() == 4;
+        wait_for_pods(&client, SOON, "pods", run).await?;
+
+        // Away for long: the node says so.
+        kill(&cluster, "node-1-engine").await?;
+        let ready = async || {
+            let node = client.request(Method::GET, "/api/v1/nodes/node-1", None).await?;
+            let conditions = node["status"]["conditions"].as_array().context("conditions")?.clone();
+            conditions.into_iter().find(|one| one["type"] == "Ready").context("a condition")
+        };
+        until("a node without an engine", SOON, async || {
+            let ready = ready().await?;
+            let says =
+                ready["message"].as_str().is_some_and(|text| text.starts_with("container runtime is down"));
+            Ok(ready["status"] == "False" && says)
+        })
+        .await?;
+        cluster.up().await?;
+        until("a node whose engine is back", SOON, async || Ok(ready().await?["status"] == "True")).await?;
+        let back = |found: &[Pod]| {
+            let is_back = |pod: &&Pod| pod.name == "stays" && pod.is_ready && pod.restarts == 1;
+            found.iter().filter(is_back).count() == 1
+        };
+        wait_for_pods(&client, SOON, "a pod that starts again", back).await?;
+        until("a pod that does not", SOON, async || {
+            let once = client.request(Method::GET, &format!("{PLACE}/once"), None).await?;
+            Ok(once["status"]["phase"] == "Failed")
         })
         .await
     });
@@ -206,7 +248,7 @@ fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
         let cluster = Cluster::start(machine, with_nodes()).await?;
         let client = cluster.any_client()?;
         let old = run_solo(&client).await?;
-        cluster.link(&old.node, false).await?;
+        cluster.nodes().link(&old.node, false).await?;
         let returns = env::monotonic() + ISOLATION;
         while env::monotonic() < returns {
             ensure!(endpoints(&client, "solo").await? <= 1, "two pods are endpoints");
@@ -220,8 +262,8 @@ fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
         let found = pods(&client).await?;
         ensure!(named(&found, "solo").into_iter().any(is_replaced), "not replaced: {found:?}");
 
-        cluster.link(&old.node, true).await?;
-        until("the containers of a pod that was replaced", SOON, async || {
+        cluster.nodes().link(&old.node, true).await?;
+        until("the containers of a pod that was replaced", GIVEN_UP, async || {
             ensure!(endpoints(&client, "solo").await? <= 1, "two pods are endpoints");
             Ok(containers(&cluster, &old.node, &old.name).await?.is_empty())
         })
@@ -246,7 +288,7 @@ fn pods_and_services_do_without_masters() {
             .collect();
 
         for master in cluster.masters() {
-            cluster.link(&master, false).await?;
+            cluster.nodes().link(&master, false).await?;
         }
         let returns = env::monotonic() + OUTAGE;
         while env::monotonic() < returns {
@@ -255,14 +297,16 @@ fn pods_and_services_do_without_masters() {
             }
             let ask = ["/bin/busybox", "wget", "-qO-", "http://hello"];
             for pod in &before {
-                let said =
-                    cluster.docker(&pod.node, &[&["exec", &*pod.container], &ask[..]].concat()).await?;
+                let said = cluster
+                    .nodes()
+                    .docker(&pod.node, &[&["exec", &*pod.container], &ask[..]].concat())
+                    .await?;
                 ensure!(said.starts_with("hello"), "from {}: {said}", pod.name);
             }
             env::sleep(Duration::from_millis(500)).await;
         }
         for master in cluster.masters() {
-            cluster.link(&master, true).await?;
+            cluster.nodes().link(&master, true).await?;
         }
         let same = |found: &[Pod]| found == before;
         wait_for_pods(&client, SOON, "the pods that were there", same).await?;

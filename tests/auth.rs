@@ -156,9 +156,9 @@ fn an_agent_by_hand_joins_with_the_command_that_is_printed() {
         let printed = text.lines().find(|line| line.starts_with("keelson agent ")).context("a command")?;
         let arguments: Vec<&str> = printed.split_whitespace().skip(1).collect();
         let directory = cluster.directory().join("by-hand");
-        let socket = cluster.engine_directory("node-1")?.join("docker.sock");
+        let socket = cluster.nodes().engine_directory("node-1")?.join("docker.sock");
         let mut agent = process::Command::new("ip");
-        agent.args(["netns", "exec", &format!("kl-{}-node-1", cluster.short()?)]);
+        agent.args(["netns", "exec", &format!("kl-{}-node-1", cluster.nodes().short()?)]);
         agent
             .arg(&machine.programs.keelson)
             .args(arguments)

@@ -45,7 +45,7 @@ async fn an_image_that_nobody_has(cluster: &Cluster) -> Result<()> {
     shows(cluster, "describe pods -l app=absent", &told).await?;
     shows(cluster, "get events", &["ErrImagePull", "Back-off pulling image"]).await?;
     for node in ["node-1", "node-2"] {
-        cluster.docker(node, &["tag", "keelson/hello:1", ABSENT]).await?;
+        cluster.nodes().docker(node, &["tag", "keelson/hello:1", ABSENT]).await?;
     }
     kubectl(cluster, "rollout status deployment/absent --timeout=120s").await?;
     kubectl(cluster, "delete deployment absent").await?;
@@ -63,7 +63,7 @@ async fn a_pod_that_does_not_listen(cluster: &Cluster) -> Result<()> {
     ensure!(since.elapsed() >= GRACE, "the pod was gone before its time: after {:?}", since.elapsed());
     for node in ["node-1", "node-2"] {
         let filter = "label=io.kubernetes.pod.name=stubborn";
-        let left = cluster.docker(node, &["ps", "--all", "--quiet", "--filter", filter]).await?;
+        let left = cluster.nodes().docker(node, &["ps", "--all", "--quiet", "--filter", filter]).await?;
         ensure!(left.is_empty(), "containers are left on {node}: {left}");
     }
     Ok(())
@@ -139,7 +139,8 @@ async fn everything_is_killed(cluster: &Cluster) -> Result<()> {
     let mut running = 0;
     for node in ["node-1", "node-2"] {
         let filter = "label=io.kubernetes.container.name=hello";
-        running += cluster.docker(node, &["ps", "--quiet", "--filter", filter]).await?.lines().count();
+        running +=
+            cluster.nodes().docker(node, &["ps", "--quiet", "--filter", filter]).await?.lines().count();
     }
     ensure!(running == SAMPLE, "{running} containers run for {:?}", pods(&client).await?);
     shows(cluster, "get nodes", &["node-1", "node-2", "Ready"]).await?;

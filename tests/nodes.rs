@@ -75,7 +75,7 @@ fn an_application_runs_behind_a_service_and_heals() {
 
         // A container dies: the same pod, once more.
         let victim = ready(&found)[0].clone();
-        cluster.docker(&victim.node, &["kill", &victim.container]).await?;
+        cluster.nodes().docker(&victim.node, &["kill", &victim.container]).await?;
         let restarted = |found: &[Pod]| {
             ready(found).iter().any(|pod| pod.name == victim.name && pod.restarts == victim.restarts + 1)
         };
@@ -98,7 +98,7 @@ fn an_application_runs_behind_a_service_and_heals() {
         cluster.up().await?;
 
         // Nothing is left of it all.
-        let (short, before) = (cluster.short()?, cluster.up().await?);
+        let (short, before) = (cluster.nodes().short()?, cluster.up().await?);
         ensure!(before == cluster.up().await?, "a further up tells something else");
         cluster.down().await?;
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
@@ -117,7 +117,7 @@ fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() 
         let client = cluster.any_client()?;
         let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
         let victim = ready(&found)[0].node.clone();
-        cluster.kill_node(&victim).await?;
+        cluster.nodes().kill(&victim).await?;
         let elsewhere = |found: &[Pod]| {
             let ready = ready(found);
             ready.len() == 2 && ready.iter().all(|pod| pod.node != victim)
@@ -131,14 +131,14 @@ fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() 
         }
 
         // It returns late: what was replaced is not run again.
-        cluster.link(&victim, true).await?;
+        cluster.nodes().link(&victim, true).await?;
         cluster.up().await?;
         let gone = |found: &[Pod]| found.iter().all(|pod| !pod.is_going) && ready(found).len() == 2;
         wait_for_pods(&client, SOON, "the pods that were replaced", gone).await?;
-        let left = cluster
-            .docker(&victim, &["ps", "--quiet", "--filter", "label=io.kubernetes.container.name=hello"]);
+        let filter = "label=io.kubernetes.container.name=hello";
+        let left = cluster.nodes().docker(&victim, &["ps", "--quiet", "--filter", filter]).await?;
         let on_it = pods(&client).await?.iter().filter(|pod| pod.node == victim).count();
-        ensure!(left.await?.lines().count() == on_it, "containers of replaced pods run on");
+        ensure!(left.lines().count() == on_it, "containers of replaced pods run on");
         Ok(())
     });
 }
