@@ -117,6 +117,16 @@ impl Nodes {
         Ok(found["address"].as_str().context("an address")?.to_owned())
     }
 
+    /// The addresses of all nodes, in their order.
+    ///
+    /// # Errors
+    /// When the cluster's file cannot be read.
+    pub fn addresses(&self) -> Result<Vec<String>> {
+        let file = self.file()?;
+        let nodes = file["nodes"].as_array().context("nodes")?;
+        nodes.iter().map(|node| Ok(node["address"].as_str().context("an address")?.to_owned())).collect()
+    }
+
     fn file(&self) -> Result<Value> {
         let text = std::fs::read_to_string(self.directory.join("cluster.json"))?;
         Ok(serde_json::from_str(&text)?)

@@ -279,13 +279,8 @@ fn pods_and_services_do_without_masters() {
         let client = cluster.any_client()?;
         let two = |found: &[Pod]| found.iter().filter(|pod| pod.is_ready).count() == 2;
         let before = wait_for_pods(&client, SOON, "the sample", two).await?;
-        let file: Value =
-            serde_json::from_str(&std::fs::read_to_string(cluster.directory().join("cluster.json"))?)?;
-        let nodes = file["nodes"].as_array().context("nodes")?;
-        let pages: Vec<String> = nodes
-            .iter()
-            .map(|node| format!("http://{}:30080", node["address"].as_str().unwrap_or("")))
-            .collect();
+        let addresses = cluster.nodes().addresses()?;
+        let pages: Vec<String> = addresses.iter().map(|address| format!("http://{address}:30080")).collect();
 
         for master in cluster.masters() {
             cluster.nodes().link(&master, false).await?;

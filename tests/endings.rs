@@ -8,7 +8,7 @@ use chaos::client::Method;
 use chaos::nodes::{Pod, pods, wait_for_pods};
 use chaos::{Cluster, Need, Options};
 use serde_json::{Value, json};
-use tools::{PATIENCE, Traffic, ask, eventually, kubectl, kubectl_with, no_pods, node_ports, nodes, shows};
+use tools::{PATIENCE, Traffic, ask, eventually, kubectl, kubectl_with, no_pods, node_ports, shows};
 
 #[path = "examples/tools.rs"]
 mod tools;
@@ -101,7 +101,7 @@ async fn the_ports_and_the_network_of_a_node(cluster: &Cluster) -> Result<()> {
     for pod in [on_it, through] {
         client.request(Method::POST, "/api/v1/namespaces/default/pods", Some(&pod)).await?;
     }
-    let addresses = nodes(cluster)?;
+    let addresses = cluster.nodes().addresses()?;
     for (place, expected) in
         [(format!("{}:18082", addresses[0]), "on-host"), (format!("{}:18081", addresses[1]), "by-port")]
     {

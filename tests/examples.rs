@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use chaos::client::Method;
 use chaos::{Cluster, Need, Options};
-use tools::{Traffic, ask, eventually, kubectl, kubectl_with, no_pods, node_ports, nodes, shows};
+use tools::{Traffic, ask, eventually, kubectl, kubectl_with, no_pods, node_ports, shows};
 
 #[path = "examples/tools.rs"]
 mod tools;
@@ -154,7 +154,8 @@ const CLIENT: &str =
 async fn a_rolling_update_that_nobody_notices(cluster: &Cluster) -> Result<()> {
     kubectl(cluster, "apply -f docs/examples/rolling-update.yaml").await?;
     kubectl(cluster, "rollout status deployment/rolling --timeout=120s").await?;
-    let places: Vec<String> = nodes(cluster)?.iter().map(|node| format!("{node}:30083")).collect();
+    let places: Vec<String> =
+        cluster.nodes().addresses()?.iter().map(|node| format!("{node}:30083")).collect();
     all_say(&places, "version 1").await?;
     let run = "run client --image=keelson/hello:1 --restart=Never --command -- sh -c";
     kubectl_with(cluster, run, CLIENT).await?;

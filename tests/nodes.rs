@@ -29,12 +29,8 @@ fn ready(found: &[Pod]) -> Vec<&Pod> {
 }
 
 /// Where the sample answers: on every node.
-async fn addresses(cluster: &Cluster) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(cluster.directory().join("cluster.json"))?;
-    let file: serde_json::Value = serde_json::from_str(&text)?;
-    let nodes = file["nodes"].as_array().context("nodes")?;
-    let address = |node: &serde_json::Value| node["address"].as_str().map(|to| format!("http://{to}:30080"));
-    nodes.iter().map(|node| address(node).context("an address")).collect()
+fn addresses(cluster: &Cluster) -> Result<Vec<String>> {
+    Ok(cluster.nodes().addresses()?.iter().map(|address| format!("http://{address}:30080")).collect())
 }
 
 async fn answers(url: &str) -> Result<String> {
@@ -58,7 +54,7 @@ fn an_application_runs_behind_a_service_and_heals() {
         let cluster = Cluster::start(machine, with_nodes()).await?;
         let client = cluster.any_client()?;
         let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
-        for url in addresses(&cluster).await? {
+        for url in addresses(&cluster)? {
             ensure!(answers(&url).await?.starts_with("hello from hello-"), "{url}");
         }
 
@@ -84,7 +80,7 @@ fn an_application_runs_behind_a_service_and_heals() {
         // The agent dies: nothing of the application does.
         let before = pods(&client).await?;
         process::signal(cluster.pid("node-1")?, process::Signal::KILL)?;
-        ensure!(answers(&addresses(&cluster).await?[0]).await?.starts_with("hello"), "while no agent runs");
+        ensure!(answers(&addresses(&cluster)?[0]).await?.starts_with("hello"), "while no agent runs");
         cluster.up().await?;
         ensure!(pods(&client).await? == before, "the pods are not what they were");
 
@@ -123,7 +119,7 @@ fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() 
             ready.len() == 2 && ready.iter().all(|pod| pod.node != victim)
         };
         wait_for_pods(&client, NODE_DEATH, "the pods of a dead node", elsewhere).await?;
-        let alive = addresses(&cluster).await?;
+        let alive = addresses(&cluster)?;
         let alive =
             alive.iter().zip(["node-1", "node-2"]).find(|(_, name)| **name != *victim).context("a node")?;
         for _ in 0..20 {

@@ -6,7 +6,7 @@ use api::time;
 use async_trait::async_trait;
 use base::env;
 use client::{Client, Patch, Repeat};
-use k8s_openapi::api::core::v1::{ConfigMap, PodStatus, Secret, Service};
+use k8s_openapi::api::core::v1::{PodStatus, Secret, Service};
 use kubelet::PodKey;
 use kubelet::outside::{ControlError, ControlPlane, Event};
 use serde::de::DeserializeOwned;
@@ -92,10 +92,6 @@ impl ControlPlane for Masters {
         if self.events.try_send((pod.clone(), event)).is_err() {
             tracing::debug!(%pod, node = self.node, "an event was dropped: too many wait");
         }
-    }
-
-    async fn config_map(&self, namespace: &str, name: &str) -> Result<ConfigMap, ControlError> {
-        self.read(&format!("/api/v1/namespaces/{namespace}/configmaps/{name}")).await
     }
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, ControlError> {

@@ -217,11 +217,6 @@ impl Pods {
     pub async fn is_pods(&self, address: IpAddr) -> bool {
         matches!(address, IpAddr::V4(address) if self.0.is_pods(address).await)
     }
-
-    /// The uids of pods that have an address of their own.
-    pub async fn with_address(&self) -> BTreeSet<String> {
-        self.0.pods().await
-    }
 }
 
 #[async_trait]

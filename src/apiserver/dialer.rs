@@ -9,14 +9,12 @@
 //! - No redirect is followed.
 //! - Pods prove nothing to the masters: what they show over TLS is not verified, as in Kubernetes.
 
-mod unverified;
-
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Object, Resource};
-use base::env;
+use base::{env, unverified};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};

@@ -1,5 +1,5 @@
 //! What every other crate stands on: the environment (time, randomness, spawning), ids, shutdown,
-//! backoff, private files, deadlines of writes and telemetry. Knows nothing of Kubernetes, Raft or storage.
+//! backoff, private files, deadlines of writes, TLS to pods and telemetry. Knows nothing of Kubernetes, Raft or storage.
 
 pub mod backoff;
 pub mod env;
@@ -8,3 +8,4 @@ pub mod ids;
 pub mod shutdown;
 pub mod stall;
 pub mod telemetry;
+pub mod unverified;

@@ -69,14 +69,6 @@ pub async fn shows(cluster: &Cluster, line: &str, expected: &[&str]) -> Result<S
     .await
 }
 
-/// The addresses of the nodes, in order.
-pub fn nodes(cluster: &Cluster) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(cluster.directory().join("cluster.json"))?;
-    let file: serde_json::Value = serde_json::from_str(&text)?;
-    let nodes = file["nodes"].as_array().context("nodes")?;
-    nodes.iter().map(|node| Ok(node["address"].as_str().context("an address")?.to_owned())).collect()
-}
-
 /// The page at `HOST:PORT`; with a body, what is answered to that. An error for anything but 200.
 pub async fn ask(place: &str, body: Option<&str>) -> Result<String> {
     let request = match body {
@@ -102,7 +94,7 @@ pub async fn ask(place: &str, body: Option<&str>) -> Result<String> {
 pub async fn node_ports(cluster: &Cluster, service: &str) -> Result<Vec<String>> {
     let line = format!("get service {service} -o jsonpath={{.spec.ports[0].nodePort}}");
     let port = kubectl(cluster, &line).await?;
-    Ok(nodes(cluster)?.iter().map(|node| format!("{node}:{port}")).collect())
+    Ok(cluster.nodes().addresses()?.iter().map(|node| format!("{node}:{port}")).collect())
 }
 
 /// Answers that were counted, and what failed.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{ConfigMap, PodStatus, Secret, Service};
+use k8s_openapi::api::core::v1::{PodStatus, Secret, Service};
 
 use crate::engine::Mount;
 use crate::pod::{DesiredPod, PodKey};
@@ -46,8 +46,6 @@ pub trait ControlPlane: Send + Sync {
     async fn confirm_deletion(&self, pod: &PodKey) -> Result<(), ControlError>;
     /// Tells of an event. Never waits: what cannot be told is dropped.
     fn record_event(&self, pod: &PodKey, event: Event);
-    /// One ConfigMap.
-    async fn config_map(&self, namespace: &str, name: &str) -> Result<ConfigMap, ControlError>;
     /// One Secret.
     async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, ControlError>;
     /// All Services that a pod of this namespace learns of through its environment.

@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use kubelet::engine::Container;
+use kubelet::outside::PodNetwork;
 use tokio::net::TcpStream;
 
 use super::{Body, Node, text};
@@ -57,7 +58,7 @@ async fn leads_to_a_pod(node: &Node, address: IpAddr) -> bool {
         return false;
     }
     let Ok(containers) = node.engine.list(&node.name, None).await else { return false };
-    let with_address = node.pods.with_address().await;
+    let with_address = node.pods.pods().await;
     let running = containers.iter().filter(|container| container.is_sandbox() && container.is_running());
     running.filter_map(Container::pod_key).any(|pod| !with_address.contains(&pod.uid))
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{ConfigMap, PodStatus, Secret, Service};
+use k8s_openapi::api::core::v1::{PodStatus, Secret, Service};
 use parking_lot::Mutex;
 
 use super::{
@@ -90,10 +90,6 @@ impl ControlPlane for FakeControlPlane {
 
     fn record_event(&self, pod: &PodKey, event: Event) {
         self.told.lock().events.push((pod.clone(), event));
-    }
-
-    async fn config_map(&self, namespace: &str, name: &str) -> Result<ConfigMap, ControlError> {
-        Err(ControlError::NotFound(format!("configmaps {namespace}/{name} not found")))
     }
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, ControlError> {

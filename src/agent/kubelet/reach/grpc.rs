@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http2;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use percent_encoding::percent_decode_str;
 use tokio::net::TcpStream;
 
 use super::Health;
@@ -95,23 +96,16 @@ fn refused(trailers: &HeaderMap) -> Option<Health> {
     let text = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok());
     let code = text("grpc-status")?.parse().unwrap_or(UNKNOWN);
     let message = text("grpc-message").unwrap_or_default();
-    (code != 0).then(|| Health::Refused { code, message: unescaped(message) })
-}
-
-/// Undoes gRPC's percent encoding of messages.
-fn unescaped(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        let hex = after.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        let escaped = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    (code != 0).then(|| Health::Refused {
+        code,
+        message: percent_decode_str(message).decode_utf8_lossy().into_owned(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::{HeaderName, HeaderValue};
+
     use super::*;
 
     #[test]
@@ -127,6 +121,10 @@ mod tests {
         {
             assert!(status(wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(unescaped("a%20b%"), "a b%");
+        let trailers = [("grpc-status", "14"), ("grpc-message", "a%20b%")];
+        let trailers =
+            trailers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let told = Health::Refused { code: 14, message: "a b%".to_owned() };
+        assert_eq!(refused(&trailers.into_iter().collect()), Some(told));
     }
 }
