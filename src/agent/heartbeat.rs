@@ -12,11 +12,8 @@ use serde_json::Value;
 use crate::node::{self, Facts, Machine};
 use crate::store::Store;
 
-/// How often the lease is renewed: a node is taken for dead after three of these without.
-const LEASE_INTERVAL: Duration = Duration::from_secs(3);
-
-/// How long a lease means that its holder lives.
-const LEASE_SECONDS: i32 = 9;
+/// How often the lease is renewed while it holds.
+const RENEWALS: u32 = 3;
 
 /// How often the status is written though nothing changed: Kubernetes' `nodeStatusReportFrequency`.
 const STATUS_INTERVAL: Duration = Duration::from_secs(300);
@@ -101,7 +98,7 @@ impl Outage {
     }
 }
 
-/// Renews the lease, and writes the status when it changes or is old.
+/// Renews the lease, which holds for `seconds`, and writes the status when it changes or is old.
 ///
 /// # Errors
 /// Never: what fails is tried again.
@@ -111,19 +108,21 @@ pub async fn keep(
     machine: &Machine,
     uid: String,
     (engine, nodes): (&Docker, &Store<Node>),
+    seconds: u32,
 ) -> anyhow::Result<()> {
     let lease = Lease {
         namespace: "kube-node-lease".to_owned(),
         name: facts.name.clone(),
         holder: facts.name.clone(),
-        duration_seconds: LEASE_SECONDS,
+        duration_seconds: seconds as i32,
         owner: Some(["v1".to_owned(), "Node".to_owned(), facts.name.clone(), uid]),
     };
+    let interval = Duration::from_secs(seconds.into()) / RENEWALS;
     let mut outage = Outage::default();
     let (mut trouble, mut reported) = (None, env::monotonic());
     loop {
         let began = env::monotonic();
-        match env::timeout(RENEWAL_TIMEOUT, client.renew(&lease)).await {
+        match env::timeout(interval.min(RENEWAL_TIMEOUT), client.renew(&lease)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the lease was not renewed"),
             Err(_) => tracing::debug!("the lease was not renewed in time"),
@@ -143,7 +142,7 @@ pub async fn keep(
                 }
             }
         }
-        env::sleep_until(began + LEASE_INTERVAL).await;
+        env::sleep_until(began + interval).await;
     }
 }
 

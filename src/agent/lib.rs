@@ -64,6 +64,8 @@ pub struct Options {
     pub service_cidr: Ipv4Net,
     /// Labels of the node.
     pub labels: BTreeMap<String, String>,
+    /// How long its Lease holds: silent for longer, it counts as dead.
+    pub lease_seconds: u32,
 }
 
 /// Runs until the shutdown.
@@ -138,7 +140,7 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         () = kubelet.run(shutdown.clone()) => Ok(()),
-        ended = heartbeat::keep(&client, &facts, &machine, node, (&engine, &nodes)) => ended,
+        ended = heartbeat::keep(&client, &facts, &machine, node, (&engine, &nodes), options.lease_seconds) => ended,
         ended = feeds::pods(&client, &options.name, &handle) => ended,
         ended = feeds::services(&client, services, &network) => ended,
         ended = network.run(&client, shutdown) => ended,

@@ -44,6 +44,7 @@ pub struct Network {
     proxy: proxy::Handle,
     names: Dns,
     nodes: Arc<Store<Node>>,
+    cluster_cidr: Ipv4Net,
     running: Mutex<Option<(Proxy, dns::Server)>>,
 }
 
@@ -87,6 +88,7 @@ pub async fn start(options: &Options, client: &Client, nodes: Arc<Store<Node>>) 
         proxy: proxy_handle,
         names,
         nodes,
+        cluster_cidr: options.cluster_cidr,
         running: Mutex::new(Some((proxy, server))),
     })
 }
@@ -145,7 +147,8 @@ impl Network {
         let mut routed = Vec::new();
         while let Some(event) = watch.next().await {
             self.nodes.take(event);
-            let all: Vec<NodeAddress> = self.nodes.all().iter().filter_map(|node| address(node)).collect();
+            let all: Vec<NodeAddress> =
+                self.nodes.all().iter().filter_map(|node| address(node, self.cluster_cidr)).collect();
             if all == routed {
                 continue;
             }
@@ -198,15 +201,15 @@ impl Network {
     }
 }
 
-/// What of a Node becomes a route.
-fn address(node: &Node) -> Option<NodeAddress> {
+/// What of a Node becomes a route; nothing where its pods are not in the cluster's network: those of hollow nodes are
+/// elsewhere, where nobody answers.
+fn address(node: &Node, cluster: Ipv4Net) -> Option<NodeAddress> {
     let addresses = node.status.as_ref()?.addresses.as_ref()?;
     let internal = addresses.iter().find(|address| address.type_ == "InternalIP")?;
-    Some(NodeAddress {
-        name: node.metadata.name.clone()?,
-        address: internal.address.parse().ok()?,
-        pod_cidr: node.spec.as_ref()?.pod_cidr.as_ref()?.parse().ok()?,
-    })
+    let pod_cidr: Ipv4Net = node.spec.as_ref()?.pod_cidr.as_ref()?.parse().ok()?;
+    let to =
+        NodeAddress { name: node.metadata.name.clone()?, address: internal.address.parse().ok()?, pod_cidr };
+    cluster.contains(&pod_cidr).then_some(to)
 }
 
 /// The pod network as the kubelet sees it.
@@ -249,4 +252,25 @@ fn host_port(port: &HostPort) -> Option<network::HostPort> {
         host_port: port.host_port,
         container_port: port.container_port,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_whose_pods_are_elsewhere_get_no_route() {
+        let node = |cidr: &str, kind: &str| -> Node {
+            let addresses = json!([{"type": kind, "address": "192.168.9.1"}]);
+            let node = json!({"metadata": {"name": "n"}, "spec": {"podCIDR": cidr}, "status": {"addresses": addresses}});
+            serde_json::from_value(node).expect("a node")
+        };
+        let cluster = "10.42.0.0/16".parse().expect("a range");
+        let route = |cidr, kind| address(&node(cidr, kind), cluster).map(|to| to.pod_cidr.to_string());
+        assert_eq!(route("10.42.7.0/24", "InternalIP").as_deref(), Some("10.42.7.0/24"));
+        for (cidr, kind) in [("10.128.0.0/9", "InternalIP"), ("10.42.7.0/24", "Hostname"), ("", "InternalIP")]
+        {
+            assert_eq!(route(cidr, kind), None, "{cidr} {kind}");
+        }
+    }
 }

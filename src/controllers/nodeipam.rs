@@ -83,6 +83,11 @@ impl Network {
         (0..count).map(move |at| self.first + at * size)
     }
 
+    /// Whether some of them are in a range.
+    fn overlaps(self, (first, bits): (u32, u32)) -> bool {
+        (first ^ self.first) & (u32::MAX << (32 - bits.min(self.bits))) == 0
+    }
+
     /// Those that a range of any size covers.
     fn covered(self, (first, bits): (u32, u32)) -> impl Iterator<Item = u32> {
         let step = 1u32 << (32 - self.node_bits);
@@ -104,6 +109,7 @@ fn plan(world: &World, _: &Key, _: &LastOutcomes, _: u64) -> Plan {
     let mut plan = Plan::default();
     let network = Network::of(world);
     let used = world.nodes.iter().filter_map(|node| parse(&node.pod_cidr));
+    let used = used.filter(|range| network.overlaps(*range));
     let used: BTreeSet<u32> = used.flat_map(|range| network.covered(range)).collect();
     let mut free = network.ranges().filter(|first| !used.contains(first));
     let without = |node: &&Arc<Node>| node.pod_cidr.is_empty() && !node.object.meta.deleting;
@@ -151,8 +157,11 @@ mod tests {
     fn every_node_gets_a_range_that_no_other_has() {
         let mut world =
             world([node("a", ""), node("b", "10.42.0.0/24"), node("c", ""), node("d", "10.42.2.0/23")]);
+        // One that brings a range from elsewhere takes none away.
+        put(&mut world, node("e", "10.128.0.0/9"));
         settle(&mut world, &[NODE_IPAM], nobody);
-        assert_eq!(ranges(&world), ["10.42.1.0/24", "10.42.0.0/24", "10.42.4.0/24", "10.42.2.0/23"]);
+        let given = ["10.42.1.0/24", "10.42.0.0/24", "10.42.4.0/24", "10.42.2.0/23", "10.128.0.0/9"];
+        assert_eq!(ranges(&world), given);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 
 /// Nodes are in 10.64.0.0/10.
 const NODES: u32 = u32::from_be_bytes([10, 64, 0, 0]);
-/// Pods are in 10.128.0.0/9.
+/// Where pods are. All hollow nodes share it: they take none of the ranges that the cluster has for nodes.
+pub(crate) const OF_PODS: &str = "10.128.0.0/9";
+/// Its first address.
 const PODS: u32 = u32::from_be_bytes([10, 128, 0, 0]);
 /// How many pods have an address.
 const PODS_MAX: u32 = 1 << 23;

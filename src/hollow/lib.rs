@@ -30,8 +30,11 @@ use anyhow::ensure;
 use base::shutdown::Shutdown;
 use client::Client;
 
-pub use nodes::{LEASE_SECONDS, RENEW_INTERVAL, REPORT_INTERVAL};
+pub use nodes::REPORT_INTERVAL;
 pub use pods::WRITES_IN_FLIGHT_MAX;
+
+/// How long the Lease of a node holds that nobody asked otherwise of, as a kubelet's.
+pub const LEASE_SECONDS: u32 = 40;
 
 /// Nodes of one process: as many as there are addresses for, and far more than a cluster has.
 pub const NODES_MAX: usize = 100_000;
@@ -53,6 +56,8 @@ pub struct Options {
     pub memory_gib: u32,
     /// Pods that fit on each.
     pub pods: u32,
+    /// How long the Lease of each holds.
+    pub lease_seconds: u32,
 }
 
 impl Options {
@@ -66,6 +71,7 @@ impl Options {
             cores: 16,
             memory_gib: 64,
             pods: 110,
+            lease_seconds: LEASE_SECONDS,
         }
     }
 

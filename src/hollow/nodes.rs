@@ -14,10 +14,8 @@ use serde_json::{Value, json};
 
 use crate::{Options, addresses};
 
-/// How often each node renews its lease, as a kubelet does. All of them are spread over it.
-pub const RENEW_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a lease holds.
-pub const LEASE_SECONDS: i32 = 40;
+/// How often each node renews its lease while it holds, as a kubelet does.
+const RENEWALS: u32 = 4;
 /// How often a status is told that has not changed.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(300);
 /// Requests about nodes at a time.
@@ -36,11 +34,27 @@ pub(crate) enum Turn {
     Report,
 }
 
+/// What is known of a node.
+#[derive(Clone, Debug)]
+struct Known {
+    /// Of its object.
+    uid: Box<str>,
+    /// When its lease was renewed last.
+    renewed: Instant,
+}
+
+impl Known {
+    /// Its lease ended: the masters may have said since that nobody hears of the node.
+    fn is_late(&self, lease: Duration) -> bool {
+        self.renewed.elapsed() >= lease
+    }
+}
+
 /// What came of a turn.
 struct Done {
     node: usize,
-    /// The uid of its object; `None` when it has none.
-    outcome: Result<Option<Box<str>>, Error>,
+    /// `None` when it has no object.
+    outcome: Result<Option<Known>, Error>,
 }
 
 /// When which node has its turn. The first round of each registers, without waiting.
@@ -48,18 +62,20 @@ struct Done {
 pub(crate) struct Rounds {
     start: Instant,
     nodes: usize,
+    /// How often each has a turn. All of them are spread over it.
+    interval: Duration,
     /// Turns so far.
     turns: u64,
 }
 
 impl Rounds {
-    pub(crate) fn new(start: Instant, nodes: usize) -> Self {
-        Self { start, nodes, turns: 0 }
+    pub(crate) fn new(start: Instant, nodes: usize, interval: Duration) -> Self {
+        Self { start, nodes, interval, turns: 0 }
     }
 
     /// When the next turn is due.
     pub(crate) fn due(&self) -> Instant {
-        let nanos = RENEW_INTERVAL.as_nanos() * u128::from(self.turns) / self.nodes as u128;
+        let nanos = self.interval.as_nanos() * u128::from(self.turns) / self.nodes as u128;
         self.start + Duration::from_nanos(nanos as u64)
     }
 
@@ -67,7 +83,7 @@ impl Rounds {
     pub(crate) fn take(&mut self) -> (usize, Turn) {
         let (node, round) = (self.turns % self.nodes as u64, self.turns / self.nodes as u64);
         self.turns += 1;
-        let rounds = REPORT_INTERVAL.as_secs() / RENEW_INTERVAL.as_secs();
+        let rounds = (REPORT_INTERVAL.as_nanos() / self.interval.as_nanos()).max(1) as u64;
         // Spread, and not in the round after it was registered.
         let is_due = round > 0 && (round + node) % rounds == 0;
         (node as usize, if is_due { Turn::Report } else { Turn::Renew })
@@ -76,17 +92,19 @@ impl Rounds {
 
 /// Runs the nodes until the shutdown.
 pub(crate) async fn run(options: &Options, mut shutdown: Shutdown) {
-    let mut uids: Vec<Option<Box<str>>> = vec![None; options.nodes];
+    let lease = Duration::from_secs(options.lease_seconds.into());
+    let interval = lease / RENEWALS;
+    let mut known: Vec<Option<Known>> = vec![None; options.nodes];
     let mut in_flight: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
     let mut unknown = 0..options.nodes;
-    let mut rounds = Rounds::new(env::monotonic() + RENEW_INTERVAL, options.nodes);
+    let mut rounds = Rounds::new(env::monotonic() + interval, options.nodes, interval);
     loop {
         let has_room = in_flight.len() < IN_FLIGHT_MAX;
         if has_room && let Some(node) = unknown.next() {
             in_flight.push(Box::pin(turn(options, node, None, Turn::Register)));
             if unknown.is_empty() {
                 tracing::info!(nodes = options.nodes, "all hollow nodes were registered once");
-                rounds = Rounds::new(env::monotonic() + RENEW_INTERVAL, options.nodes);
+                rounds = Rounds::new(env::monotonic() + interval, options.nodes, interval);
             }
             continue;
         }
@@ -94,29 +112,33 @@ pub(crate) async fn run(options: &Options, mut shutdown: Shutdown) {
         tokio::select! {
             biased;
             () = shutdown.wait() => return,
-            Some(done) = in_flight.next() => settle(&mut uids, done),
+            Some(done) = in_flight.next() => settle(&mut known, done),
             () = env::sleep_until(rounds.due()), if has_room && unknown.is_empty() => {
                 let (node, wanted) = rounds.take();
-                let wanted = if uids[node].is_none() { Turn::Register } else { wanted };
-                in_flight.push(Box::pin(turn(options, node, uids[node].clone(), wanted)));
+                let wanted = match &known[node] {
+                    None => Turn::Register,
+                    Some(known) if known.is_late(lease) => Turn::Report,
+                    Some(_) => wanted,
+                };
+                in_flight.push(Box::pin(turn(options, node, known[node].clone(), wanted)));
             }
         }
     }
 }
 
-fn settle(uids: &mut [Option<Box<str>>], done: Done) {
+fn settle(known: &mut [Option<Known>], done: Done) {
     match done.outcome {
-        Ok(uid) => uids[done.node] = uid,
+        Ok(now) => known[done.node] = now,
         // Its next turn is the retry.
         Err(error) => tracing::warn!(node = done.node, "a hollow node had no luck: {error}"),
     }
 }
 
-async fn turn(options: &Options, node: usize, uid: Option<Box<str>>, turn: Turn) -> Done {
+async fn turn(options: &Options, node: usize, known: Option<Known>, turn: Turn) -> Done {
     let outcome = async {
-        let uid = match uid {
+        let uid = match known {
             None => register(options, node).await?,
-            Some(uid) => uid,
+            Some(known) => known.uid,
         };
         if turn == Turn::Report {
             match report(options, node).await {
@@ -126,7 +148,7 @@ async fn turn(options: &Options, node: usize, uid: Option<Box<str>>, turn: Turn)
             }
         }
         renew(options, node, &uid).await?;
-        Ok(Some(uid))
+        Ok(Some(Known { uid, renewed: env::monotonic() }))
     };
     Done { node, outcome: outcome.await }
 }
@@ -171,7 +193,7 @@ async fn renew(options: &Options, node: usize, uid: &str) -> Result<(), Error> {
         namespace: LEASES.to_owned(),
         holder: name.clone(),
         name,
-        duration_seconds: LEASE_SECONDS,
+        duration_seconds: options.lease_seconds as i32,
         owner: Some(owner),
     };
     options.client.renew(&lease).await
@@ -190,6 +212,7 @@ fn object(options: &Options, node: usize) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "labels": labels},
+        "spec": {"podCIDR": addresses::OF_PODS, "podCIDRs": [addresses::OF_PODS]},
         "status": status(options, node),
     })
 }

@@ -68,6 +68,9 @@ pub struct Args {
     /// A label of the node; repeat for several.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
+    /// How long the node's Lease holds; it is renewed three times in that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    node_lease_duration_seconds: u32,
 }
 
 /// Runs an agent to its end.
@@ -98,6 +101,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         cluster_cidr: args.cluster_cidr,
         service_cidr: args.service_cluster_ip_range,
         labels: args.labels()?,
+        lease_seconds: args.node_lease_duration_seconds,
     };
     // Boxed: all of a node is one future.
     Box::pin(agent::run(options, shutdown)).await

@@ -41,6 +41,7 @@ fn nodes_register_and_keep_their_leases() {
         assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], "hollow-7");
         assert_eq!(node["status"]["conditions"][3]["type"], "Ready");
         assert_eq!(node["status"]["allocatable"]["pods"], "110");
+        assert_eq!(node["spec"]["podCIDR"], "10.128.0.0/9", "none of the cluster's ranges");
         let renewed = |fake: &Fake| -> Vec<String> {
             fake.all(LEASES).iter().map(|lease| lease["spec"]["renewTime"].to_string()).collect()
         };
@@ -54,6 +55,24 @@ fn nodes_register_and_keep_their_leases() {
         // Somebody deletes a node: it comes back when its status is due.
         fake.remove("/api/v1/nodes/hollow-7");
         fake.until(|fake| fake.get("/api/v1/nodes/hollow-7").is_some()).await;
+    });
+}
+
+#[test]
+fn a_node_that_was_silent_for_too_long_says_that_it_is_ready() {
+    run(2, async |fake| {
+        let node = "/api/v1/nodes/hollow-1";
+        fake.until(|fake| fake.get(node).is_some() && fake.all(LEASES).len() == 2).await;
+        (0..2).for_each(|master| fake.set_alive(master, false));
+        env::sleep(Duration::from_secs(60)).await;
+        let mut silent = fake.get(node).unwrap_or_default();
+        silent["status"]["conditions"][3]["status"] = "Unknown".into();
+        fake.put(node, silent);
+        (0..2).for_each(|master| fake.set_alive(master, true));
+        let back = env::monotonic();
+        fake.until(|fake| fake.get(node).unwrap_or_default()["status"]["conditions"][3]["status"] == "True")
+            .await;
+        assert!(back.elapsed() < Duration::from_secs(60), "{:?}", back.elapsed());
     });
 }
 

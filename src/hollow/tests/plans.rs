@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::env::{self, Instant};
 use expect_test::expect;
 
-use crate::nodes::{RENEW_INTERVAL, Rounds, Turn};
+use crate::nodes::{Rounds, Turn};
 use crate::plan::{Step, plan};
 use crate::pod::{Behaviour, Container, Pod, Restart, Told};
 use crate::template::{Facts, Template};
@@ -78,14 +78,17 @@ fn what_comes_next() {
     check(Told::Failed, Never, deleted, 500, "Remove");
 }
 
+/// How often a node has a turn whose Lease holds for 40 s.
+const INTERVAL: Duration = Duration::from_secs(10);
+
 #[test]
 fn turns_are_spread_over_the_interval() {
     env::simulate(1, async {
         let start = env::monotonic();
-        let mut rounds = Rounds::new(start, 4);
+        let mut rounds = Rounds::new(start, 4, INTERVAL);
         let mut reports = 0;
         for turn in 0..4 * 61 {
-            assert_eq!(rounds.due() - start, RENEW_INTERVAL * turn / 4);
+            assert_eq!(rounds.due() - start, INTERVAL * turn / 4);
             let (node, what) = rounds.take();
             assert_eq!(node, turn as usize % 4);
             reports += usize::from(what == Turn::Report);

@@ -30,6 +30,9 @@ pub struct Args {
     /// They are called `PREFIX-0` and so on.
     #[arg(long, value_name = "PREFIX", default_value = "hollow")]
     name_prefix: String,
+    /// How long the Lease of each holds; it is renewed four times in that.
+    #[arg(long, value_name = "SECONDS", default_value_t = hollow::LEASE_SECONDS, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    node_lease_duration_seconds: u32,
 }
 
 /// Plays the nodes until the shutdown.
@@ -54,6 +57,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     })?;
     let options = hollow::Options {
         name_prefix: args.name_prefix,
+        lease_seconds: args.node_lease_duration_seconds,
         labels: [(LABEL.to_owned(), "true".to_owned())].into(),
         ..hollow::Options::new(client, args.nodes)
     };
