@@ -23,6 +23,12 @@ pub const RELEASE_AFTER: Duration = Duration::from_secs(1);
 /// it, and each time it is told in the log.
 pub const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 
+/// How many times as long as its plan took a key rests afterwards: one key takes a fifth of the loop's time at most.
+pub const PLAN_REST_FACTOR: u32 = 4;
+
+/// The longest such rest: what happens meanwhile is noticed that much later.
+pub const PLAN_REST_MAX: Duration = Duration::from_millis(100);
+
 /// How often every key of every controller is planned again, in the background: the repair of whatever a wake missed.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 

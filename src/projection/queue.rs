@@ -7,6 +7,9 @@
 //! wait, to [`RELEASE_AFTER`] since the failure, and the waits grow from there again, for what was changed may count
 //! only a little later. It does not end the wait: the change may be the key's own doing (a status that tells of the
 //! refusal), and plan, refusal and status would follow each other as fast as the log takes them.
+//!
+//! A key whose plan took long rests afterwards, so that it cannot keep the others from their turn however often it is
+//! woken: a round of the scheduler over thousands of nodes then finds many pods, instead of each its own round.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -75,6 +78,7 @@ impl Entry {
 }
 
 /// What became of a key's intents.
+#[derive(Default)]
 pub(crate) struct Ended {
     /// The highest revision of what was done.
     pub revision: u64,
@@ -86,6 +90,8 @@ pub(crate) struct Ended {
     pub is_unknown: bool,
     /// When the plan wants to be looked at again.
     pub requeue_ms: Option<u64>,
+    /// Before this it is not planned again, whatever changes.
+    pub rest_until_ms: u64,
 }
 
 /// The keys of all controllers.
@@ -96,6 +102,8 @@ pub(crate) struct Queue {
     cold: VecDeque<Work>,
     timers: BTreeSet<(u64, Work)>,
     settling: BTreeSet<(u64, Work)>,
+    /// Idle keys that are known only until their rest ends.
+    resting: BTreeSet<(u64, Work)>,
 }
 
 impl Queue {
@@ -154,7 +162,8 @@ impl Queue {
                 entry.release();
             }
         } else {
-            (entry.held_until_ms, entry.release_ms, entry.backoff) = (0, 0, BACKOFF_FIRST);
+            let rest_ms = ended.rest_until_ms;
+            (entry.held_until_ms, entry.release_ms, entry.backoff) = (rest_ms, rest_ms, BACKOFF_FIRST);
         }
         let again = again || ended.is_stale || failed;
         entry.stage = Stage::Settling { revision: ended.revision, again };
@@ -191,10 +200,21 @@ impl Queue {
         let Some(entry) = self.entries.get_mut(work) else { return };
         let Stage::Settling { again, .. } = entry.stage else { return };
         entry.stage = Stage::Idle;
-        let is_done = entry.timer.is_none() && entry.last.failures == 0;
+        let rests_until_ms = entry.held_until_ms;
         if again {
             self.enter(work.clone(), now_ms, true);
-        } else if is_done {
+        } else if rests_until_ms > now_ms {
+            self.resting.insert((rests_until_ms, work.clone()));
+        } else {
+            self.forget(work);
+        }
+    }
+
+    /// Forgets a key of which there is nothing to know.
+    fn forget(&mut self, work: &Work) {
+        let is_idle =
+            |entry: &Entry| entry.stage == Stage::Idle && entry.timer.is_none() && entry.last.failures == 0;
+        if self.entries.get(work).is_some_and(is_idle) {
             self.entries.remove(work);
         }
     }
@@ -206,6 +226,13 @@ impl Queue {
 
     /// Wakes what is due; returns when the next is.
     pub fn tick(&mut self, now_ms: u64) -> Option<u64> {
+        while let Some((until, _)) = self.resting.first()
+            && *until <= now_ms
+        {
+            if let Some((_, work)) = self.resting.pop_first() {
+                self.forget(&work);
+            }
+        }
         while let Some((at, _)) = self.timers.first() {
             if *at > now_ms {
                 return Some(*at);
@@ -240,8 +267,7 @@ mod tests {
     }
 
     fn done(revision: u64) -> Ended {
-        let last = LastOutcomes::default();
-        Ended { revision, last, is_stale: false, is_unknown: false, requeue_ms: None }
+        Ended { revision, ..Ended::default() }
     }
 
     fn next(queue: &mut Queue) -> Option<String> {
@@ -348,6 +374,30 @@ mod tests {
         assert_eq!(queue.next_timer(), Some(until_ms));
         queue.tick(until_ms);
         assert_eq!(next(&mut queue).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_key_whose_plan_took_long_rests_and_is_planned_once_for_all_that_happens_meanwhile() {
+        let mut queue = Queue::default();
+        let rests = |until| Ended { rest_until_ms: until, ..done(0) };
+        queue.wake(work("a"), 0);
+        assert!(next(&mut queue).is_some());
+        queue.ended(&work("a"), rests(40), 0, 0);
+        for now in [1, 2, 39] {
+            queue.wake(work("a"), now);
+            assert_eq!((queue.tick(now), next(&mut queue)), (Some(40), None));
+        }
+        queue.wake(work("b"), 39);
+        assert_eq!(next(&mut queue).as_deref(), Some("b"), "others need not wait");
+        assert_eq!((queue.tick(40), next(&mut queue).as_deref()), (None, Some("a")));
+        queue.wake(work("a"), 41);
+        queue.ended(&work("a"), rests(60), 0, 45);
+        assert_eq!((queue.tick(59), next(&mut queue)), (Some(60), None), "woken while it was on its way");
+        assert_eq!((queue.tick(60), next(&mut queue).as_deref()), (None, Some("a")));
+        queue.ended(&work("a"), rests(90), 0, 60);
+        queue.ended(&work("b"), done(0), 0, 60);
+        assert_eq!((queue.tick(90), next(&mut queue)), (None, None));
+        assert!(queue.entries.is_empty(), "nothing is left of them");
     }
 
     #[test]

@@ -29,8 +29,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::controller::{Controller, LastOutcomes, Plan, Reason, Refused, Wakes};
 use crate::intent::{Intent, Told};
 use crate::limits::{
-    EVENTS_PAUSE, FACTS_TOGETHER_MAX, KEYS_SUBMITTING_MAX, OFFICE_GAP_MAX, OFFICE_INTERVAL, RECENT_WAKES_MAX,
-    SUBMISSIONS_MAX, SWEEP_INTERVAL, SWEEP_STEP,
+    EVENTS_PAUSE, FACTS_TOGETHER_MAX, KEYS_SUBMITTING_MAX, OFFICE_GAP_MAX, OFFICE_INTERVAL, PLAN_REST_FACTOR,
+    PLAN_REST_MAX, RECENT_WAKES_MAX, SUBMISSIONS_MAX, SWEEP_INTERVAL, SWEEP_STEP,
 };
 use crate::metrics::RunnerMetrics;
 use crate::queue::{Ended, Queue, Work};
@@ -84,14 +84,8 @@ pub struct Options {
 
 /// What a task tells the loop.
 enum Report {
-    /// The intents of a key of that term have their outcomes.
-    Ended {
-        term: u64,
-        work: Work,
-        outcomes: Vec<(Option<Told>, Result<Done, NotDone>)>,
-        requeue_ms: Option<u64>,
-        failures: u32,
-    },
+    /// The intents of a key of that term have their outcomes. `ended`: what is known without these.
+    Ended { term: u64, work: Work, outcomes: Vec<(Option<Told>, Result<Done, NotDone>)>, ended: Ended },
     /// Events were written, or not.
     Recorded,
     /// Time passed in office.
@@ -307,18 +301,14 @@ impl Runner {
             tracing::error!(controller = controller.name, key = %work.1, "a plan panicked: this key is left alone for a while");
             return self.queue.panicked(&work, now_ms);
         };
-        self.metrics.planned(controller.name, intents.len(), started.elapsed());
+        let took = started.elapsed();
+        self.metrics.planned(controller.name, intents.len(), took);
+        let mut ended =
+            Ended { requeue_ms, rest_until_ms: env::wall_ms() + rest_ms(took), ..Ended::default() };
         for reason in reasons {
             self.tell(work.0, reason, now_ms);
         }
         if intents.is_empty() {
-            let ended = Ended {
-                revision: 0,
-                last: LastOutcomes::default(),
-                is_stale: false,
-                is_unknown: false,
-                requeue_ms,
-            };
             return self.queue.ended(&work, ended, self.world.state.revision(), now_ms);
         }
         let submission = Submission {
@@ -328,11 +318,11 @@ impl Runner {
             term,
         };
         let reports = self.reports.0.clone();
-        let failures = last.failures;
+        ended.last.failures = last.failures;
         self.submitting += 1;
         env::spawn(async move {
             let outcomes = submission.run(intents).await;
-            let _ = reports.send(Report::Ended { term, work, outcomes, requeue_ms, failures });
+            let _ = reports.send(Report::Ended { term, work, outcomes, ended });
         });
     }
 
@@ -367,8 +357,8 @@ impl Runner {
             self.submitting -= 1;
         }
         match report {
-            Report::Ended { term, work, outcomes, requeue_ms, failures } if self.acting == Some(term) => {
-                let ended = self.judge(&work, outcomes, requeue_ms, failures, now_ms);
+            Report::Ended { term, work, outcomes, mut ended } if self.acting == Some(term) => {
+                self.judge(&work, outcomes, &mut ended, now_ms);
                 self.queue.ended(&work, ended, self.world.state.revision(), now_ms);
             }
             // Of an office that ended: whoever acts now plans the key anew.
@@ -381,23 +371,15 @@ impl Runner {
         }
     }
 
-    /// What came of a key's intents; tells it.
+    /// Adds what came of a key's intents; tells it.
     fn judge(
         &mut self,
         work: &Work,
         outcomes: Vec<(Option<Told>, Result<Done, NotDone>)>,
-        requeue_ms: Option<u64>,
-        failures: u32,
+        ended: &mut Ended,
         now_ms: u64,
-    ) -> Ended {
+    ) {
         let controller = self.controllers[work.0];
-        let mut ended = Ended {
-            revision: 0,
-            last: LastOutcomes::default(),
-            is_stale: false,
-            is_unknown: false,
-            requeue_ms,
-        };
         for (intent, (told, outcome)) in outcomes.into_iter().enumerate() {
             match &outcome {
                 Ok(done) => ended.revision = ended.revision.max(done.revision),
@@ -419,11 +401,14 @@ impl Runner {
                 self.tell(work.0, reason, now_ms);
             }
         }
-        if !ended.last.refused.is_empty() || ended.is_unknown {
-            ended.last.failures = failures.saturating_add(1);
-        }
-        ended
+        let has_failed = !ended.last.refused.is_empty() || ended.is_unknown;
+        ended.last.failures = if has_failed { ended.last.failures.saturating_add(1) } else { 0 };
     }
+}
+
+/// For how long a key rests whose plan took so long; nothing, where that is not worth a timer.
+fn rest_ms(took: Duration) -> u64 {
+    (took * PLAN_REST_FACTOR).min(PLAN_REST_MAX).as_millis() as u64
 }
 
 /// What is told of an outcome.
