@@ -1,5 +1,7 @@
 //! EndpointSlices: the addresses behind a service, a hundred an object, of which only those that change are written.
 
+mod family;
+mod mirroring;
 mod pack;
 mod plan;
 #[cfg(test)]
@@ -11,6 +13,8 @@ use state::Change;
 
 use crate::shared::backends::{self, SERVICES};
 use crate::shared::stored;
+
+pub use mirroring::ENDPOINT_SLICE_MIRRORING;
 
 const SLICES: &str = "discovery.k8s.io/endpointslices/";
 
@@ -36,12 +40,17 @@ fn wakes(world: &World, change: &Change, wakes: &mut Wakes) {
     if object.key.collection() != SLICES {
         return backends::wake(world, change, wakes);
     }
-    for object in [Some(object), change.previous.as_ref()].into_iter().flatten() {
-        let labels = object.labels();
-        if labels.get(MANAGED_BY) == Some(MANAGER)
-            && let Some(service) = labels.get(SERVICE_NAME)
-        {
-            wakes.add(&Key::object("", "services", object.key.namespace(), service));
-        }
-    }
+    services_of(change, MANAGER).for_each(|(namespace, name)| {
+        wakes.add(&Key::object("", "services", namespace, name));
+    });
+}
+
+/// The namespace and name of the Services that a slice was or is kept for by a manager.
+fn services_of<'c>(change: &'c Change, manager: &str) -> impl Iterator<Item = (&'c str, &'c str)> {
+    let slices = [Some(&change.object), change.previous.as_ref()].into_iter().flatten();
+    slices.filter_map(move |slice| {
+        let labels = slice.labels();
+        let is_ours = labels.get(MANAGED_BY) == Some(manager);
+        is_ours.then(|| Some((slice.key.namespace(), labels.get(SERVICE_NAME)?))).flatten()
+    })
 }

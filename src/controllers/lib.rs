@@ -35,6 +35,7 @@ pub const CONTROLLERS: &[Controller] = &[
     dns::DNS,
     endpoints::ENDPOINTS_OF_SERVICES,
     endpointslice::ENDPOINT_SLICE,
+    endpointslice::ENDPOINT_SLICE_MIRRORING,
     eventttl::EVENT_TTL,
     garbage::GARBAGE_COLLECTOR,
     masters::MASTERS,
