@@ -61,7 +61,7 @@ fn slice_name(port: u16, first: u16) -> String {
 fn leases_of_others(world: &World, plan: &mut Plan) {
     let is_member = |name: &str| world.state.get(&format!("{MEMBERS}{name}")).is_some();
     let all = world.state.range(office::MASTERS);
-    let left = all.filter(|lease| !is_member(lease.key.as_str().trim_start_matches(office::MASTERS)));
+    let left = all.filter(|lease| !lease.key.as_str().strip_prefix(office::MASTERS).is_some_and(&is_member));
     plan.intents.extend(left.map(|lease| Intent::delete(lease)));
 }
 

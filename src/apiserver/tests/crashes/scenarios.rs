@@ -153,3 +153,74 @@ fn a_definition_goes_with_its_objects() {
     let gone = Request { method: "DELETE", path, body: json!({}) };
     at(vec![(DEFINITIONS, definition), (FOOS, foo("a")), (FOOS, foo("b"))], vec![gone]);
 }
+
+#[test]
+fn a_deployment_that_recreates_stops_its_pods_first() {
+    let mut recreated = deployment(2);
+    recreated["spec"]["strategy"] = json!({"type": "Recreate"});
+    at(vec![(APPS, recreated)], vec![image("two")]);
+}
+
+#[test]
+fn what_a_paused_deployment_was_told_happens_when_it_goes_on() {
+    let paused = |is_paused: bool| Request {
+        method: "PATCH",
+        path: WEB,
+        body: json!({"spec": {"paused": is_paused}}),
+    };
+    after(vec![(APPS, deployment(2))], vec![paused(true), image("two")], vec![paused(false)]);
+}
+
+#[test]
+fn a_rollout_that_is_stuck_is_scaled_in_proportion() {
+    let stuck = json!({"spec": {"minReadySeconds": 599, "template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}});
+    let stuck = Request { method: "PATCH", path: WEB, body: stuck };
+    let more = Request { method: "PATCH", path: WEB, body: json!({"spec": {"replicas": 8}}) };
+    after(vec![(APPS, deployment(4))], vec![stuck], vec![more]);
+}
+
+#[test]
+fn replica_sets_that_nobody_can_go_back_to_are_cleaned_up() {
+    let mut forgetful = deployment(1);
+    forgetful["spec"]["revisionHistoryLimit"] = 0.into();
+    at(vec![(APPS, forgetful)], vec![image("two")]);
+}
+
+#[test]
+fn a_replication_controller_is_scaled_down() {
+    let body = json!({"metadata": {"name": "web"}, "spec": {"replicas": 3, "selector": {"app": "web"}, "template": template("one")}});
+    let path = "/api/v1/namespaces/default/replicationcontrollers/web";
+    let fewer = Request { method: "PATCH", path, body: json!({"spec": {"replicas": 1}}) };
+    at(vec![(CONTROLLERS, body), (SERVICES, service())], vec![fewer]);
+}
+
+#[test]
+fn the_pods_of_a_node_that_was_deleted_come_up_on_another() {
+    let given = vec![(NODES, node("m")), (APPS, deployment(3)), (NODES, node("n"))];
+    let gone = Request { method: "DELETE", path: "/api/v1/nodes/n", body: json!({}) };
+    check(&Scenario { given, alive: &["m"], earlier: Vec::new(), when: vec![gone] });
+}
+
+#[test]
+fn nodes_that_join_get_ranges_of_addresses() {
+    let when = ["a", "b", "c"].map(|name| post(NODES, node(name))).into();
+    check(&Scenario { given: Vec::new(), alive: &["a", "b", "c"], earlier: Vec::new(), when });
+}
+
+#[test]
+fn what_every_cluster_has_comes_back() {
+    let gone = [
+        "/api/v1/namespaces/kube-system/services/kube-dns",
+        "/api/v1/namespaces/default/serviceaccounts/default",
+    ];
+    at(vec![], gone.map(|path| Request { method: "DELETE", path, body: json!({}) }).into());
+}
+
+#[test]
+fn endpoints_written_by_hand_are_told_as_slices() {
+    let unselective = json!({"metadata": {"name": "db"}, "spec": {"ports": [{"port": 5432}]}});
+    let subset =
+        json!({"addresses": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}], "ports": [{"port": 5432}]});
+    let endpoints = json!({"metadata": {"name": "db"}, "subsets": [subset]});
+    at(vec![(SERVICES, unselective)], vec![post("/api/v1/namespaces/default/endpoints", endpoints)]);
+}
