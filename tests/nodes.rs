@@ -14,6 +14,9 @@ const SOON: Duration = Duration::from_secs(30);
 /// How long the pods of a dead node may take to run elsewhere: twice what is promised.
 const NODE_DEATH: Duration = Duration::from_secs(30);
 
+/// How long a proxy may take to know what the masters know, and a request that went to the dead to fail.
+const PROXY_FOLLOWS: Duration = Duration::from_secs(10);
+
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -106,6 +109,23 @@ fn an_application_runs_behind_a_service_and_heals() {
     });
 }
 
+/// Asks until the proxy followed, then some times more: whatever went to the dead node would stay without an answer.
+async fn nothing_goes_to_the_dead(url: &str) -> Result<()> {
+    answers(url).await?;
+    let mut in_a_row = 0;
+    let asked = async {
+        while in_a_row < 20 {
+            in_a_row =
+                if page(url).await.is_ok_and(|page| page.starts_with("hello")) { in_a_row + 1 } else { 0 };
+        }
+    };
+    ensure!(env::timeout(PROXY_FOLLOWS, asked).await.is_ok(), "connections go to the dead node: {url}");
+    for _ in 0..100 {
+        ensure!(page(url).await?.starts_with("hello"), "a connection went to the dead node");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
@@ -114,17 +134,17 @@ fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() 
         let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
         let victim = ready(&found)[0].node.clone();
         cluster.nodes().kill(&victim).await?;
-        let elsewhere = |found: &[Pod]| {
-            let ready = ready(found);
-            ready.len() == 2 && ready.iter().all(|pod| pod.node != victim)
-        };
-        wait_for_pods(&client, NODE_DEATH, "the pods of a dead node", elsewhere).await?;
         let alive = addresses(&cluster)?;
         let alive =
             alive.iter().zip(["node-1", "node-2"]).find(|(_, name)| **name != *victim).context("a node")?;
-        for _ in 0..20 {
-            ensure!(page(alive.0).await?.starts_with("hello"), "a connection went to the dead node");
+        let elsewhere = |found: &[Pod]| ready(found).iter().all(|pod| pod.node != victim);
+        let known = wait_for_pods(&client, NODE_DEATH, "its death to be known", elsewhere).await?;
+        if !ready(&known).is_empty() {
+            nothing_goes_to_the_dead(alive.0).await?;
         }
+        let replaced = |found: &[Pod]| elsewhere(found) && ready(found).len() == 2;
+        wait_for_pods(&client, NODE_DEATH, "the pods of a dead node", replaced).await?;
+        nothing_goes_to_the_dead(alive.0).await?;
 
         // It returns late: what was replaced is not run again.
         cluster.nodes().link(&victim, true).await?;

@@ -135,3 +135,106 @@ fn created(world: &World, event: Value) -> Option<Op> {
     let within = world.state.get(&format!("core/namespaces/{namespace}"))?;
     (!within.meta.deleting).then(|| Op::Create { row: Arc::clone(&EVENTS), namespace, object: event })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOW_MS, put, remove, world};
+
+    const AFTER_MS: u64 = EVENT_REPEAT_AFTER.as_millis() as u64;
+
+    fn map(name: &str) -> Key {
+        Key::object("", "configmaps", "default", name)
+    }
+
+    fn of(names: &[&str]) -> World {
+        let namespace = json!({"kind": "Namespace", "metadata": {"name": "default"}});
+        let maps = names.iter().map(|name| json!({"kind": "ConfigMap", "metadata": {"name": name}}));
+        world([namespace].into_iter().chain(maps))
+    }
+
+    fn reason(about: Key, message: &str) -> Reason {
+        Reason { about, is_warning: true, reason: "Odd", message: message.to_owned() }
+    }
+
+    /// Writes what waits. Returns what was created and what was patched.
+    fn write(recorder: &mut Recorder, world: &mut World) -> (Vec<Value>, Vec<Value>) {
+        let (mut created, mut patched) = (Vec::new(), Vec::new());
+        while let Some((_, intent)) = recorder.next(world) {
+            for op in intent.ops {
+                match op {
+                    Op::Create { mut object, .. } => {
+                        (object["apiVersion"], object["kind"]) = ("v1".into(), "Event".into());
+                        put(world, object.clone());
+                        created.push(object);
+                    }
+                    Op::Patch { patch, .. } => patched.push(patch),
+                    _ => panic!("Events are created and patched"),
+                }
+            }
+        }
+        (created, patched)
+    }
+
+    #[test]
+    fn what_is_told_again_is_counted_up_but_not_at_once() {
+        let (mut recorder, mut world) = (Recorder::default(), of(&["a"]));
+        let mut tell = |message: &str, now_ms: u64| {
+            recorder.note(&world, (0, "maps"), reason(map("a"), message), now_ms);
+            write(&mut recorder, &mut world)
+        };
+        let (created, _) = tell("no room", NOW_MS);
+        assert_eq!(created[0]["involvedObject"]["uid"], "uid-a");
+        assert_eq!((&created[0]["count"], &created[0]["type"]), (&json!(1), &json!("Warning")));
+        assert_eq!(tell("no room", NOW_MS + AFTER_MS - 1), (vec![], vec![]), "it was said a moment ago");
+        assert_eq!(tell("no light", NOW_MS).0.len(), 1, "that is something else");
+        for count in [2, 3] {
+            let now_ms = NOW_MS + AFTER_MS * count;
+            let again = json!({"count": count, "lastTimestamp": time::rfc3339(now_ms)});
+            assert_eq!(tell("no room", now_ms), (vec![], vec![again]));
+        }
+    }
+
+    #[test]
+    fn an_event_that_expired_is_told_anew() {
+        let (mut recorder, mut world) = (Recorder::default(), of(&["a"]));
+        recorder.note(&world, (0, "maps"), reason(map("a"), "odd"), NOW_MS);
+        let (created, _) = write(&mut recorder, &mut world);
+        let name = created[0]["metadata"]["name"].as_str().unwrap_or_default();
+        remove(&mut world, &EVENTS.key("default", name));
+        let mut told = Vec::new();
+        for turn in 1..=2 {
+            recorder.note(&world, (0, "maps"), reason(map("a"), "odd"), NOW_MS + AFTER_MS * turn);
+            let (created, patched) = write(&mut recorder, &mut world);
+            told.push((created.len(), patched.len()));
+        }
+        assert_eq!(told, [(0, 0), (1, 0)], "found out when it was to be counted up");
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_oldest_goes_first() {
+        let (mut recorder, world) = (Recorder::default(), of(&["a"]));
+        for number in 0..=EVENTS_WAITING_MAX {
+            recorder.note(&world, (number % 2, "maps"), reason(map("a"), &number.to_string()), NOW_MS);
+        }
+        assert_eq!(recorder.waiting.len(), EVENTS_WAITING_MAX);
+        assert!(recorder.known.len() <= EVENTS_KNOWN_MAX);
+        let (_, first) = recorder.next(&world).expect("the oldest");
+        let Op::Create { object, .. } = &first.ops[0] else { panic!("a new one") };
+        assert_eq!((first.ops.len(), &object["message"]), (1, &json!("1")), "of one controller at a time");
+    }
+
+    #[test]
+    fn nothing_is_told_in_a_namespace_that_goes_or_of_what_is_gone() {
+        let (mut recorder, mut world) = (Recorder::default(), of(&["a"]));
+        recorder.note(&world, (0, "maps"), reason(map("gone"), "odd"), NOW_MS);
+        assert!(!recorder.has_some());
+        recorder.note(&world, (0, "maps"), reason(map("a"), "odd"), NOW_MS);
+        put(
+            &mut world,
+            json!({"kind": "Namespace",
+            "metadata": {"name": "default", "deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+        );
+        assert_eq!(write(&mut recorder, &mut world), (vec![], vec![]));
+    }
+}

@@ -126,6 +126,24 @@ fn a_panic_stops_its_key_alone_and_not_for_ever() {
 }
 
 #[test]
+fn each_controller_is_measured() {
+    env::simulate(1, async {
+        let cluster = Cluster::leading();
+        let runner = cluster.run();
+        cluster.put("a", json!({"panics": "yes"}));
+        cluster.put("b", json!({"intents": "3"}));
+        env::sleep(A_WHILE).await;
+        cluster.answer("c", Some(Answer::Refused));
+        cluster.put("c", json!({"intents": "1"}));
+        env::sleep(A_WHILE).await;
+        let names = ["plans", "intents", "intents_refused", "intents_stale", "panics"];
+        let measured = names.map(|name| cluster.measured(&format!("controller_{name}")));
+        assert_eq!(measured, [3, 4, 1, 0, 1], "{names:?}: b twice, and c");
+        drop(runner);
+    });
+}
+
+#[test]
 fn nothing_of_a_key_is_planned_while_nobody_knows_what_came_of_it() {
     env::simulate(1, async {
         let cluster = Cluster::leading();

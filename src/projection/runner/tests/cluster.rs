@@ -104,6 +104,7 @@ pub(super) struct Cluster {
     shared: Arc<Mutex<Shared>>,
     receiver: Arc<Mutex<Option<mpsc::UnboundedReceiver<Facts>>>>,
     answered: Arc<Notify>,
+    metrics: Metrics,
 }
 
 impl Cluster {
@@ -133,6 +134,7 @@ impl Cluster {
             shared: Arc::new(Mutex::new(shared)),
             receiver: Arc::new(Mutex::new(Some(receiver))),
             answered: Arc::default(),
+            metrics: Metrics::new(),
         }
     }
 
@@ -203,10 +205,17 @@ impl Cluster {
             source: Box::new(Applied { first: Some(first), receiver }),
             leadership: Arc::new(self.clone()),
             submit: Arc::new(self.clone()),
-            metrics: Metrics::new(),
+            metrics: self.metrics.clone(),
             rules: Rules::default(),
         };
         Runner::new(options).0
+    }
+
+    /// What is measured of the controller under this name.
+    pub(super) fn measured(&self, name: &str) -> u64 {
+        let text = self.metrics.text();
+        let start = format!("keelson_{name}_total{{controller=\"maps\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or(0)
     }
 
     /// The same, running until the trigger is dropped or fired.
