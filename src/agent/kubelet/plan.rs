@@ -190,6 +190,15 @@ pub struct View<'a> {
     pub now_ms: u64,
 }
 
+impl View<'_> {
+    /// Whether a container that ended starts again: as its policy says, or because it was ended to be replaced.
+    pub fn restarts(&self, member: &Member, container: &Container) -> bool {
+        let Some(exit) = container.exit() else { return false };
+        let stopping = self.records.stopping.get(&container.id);
+        stopping.is_some_and(|stop| stop.why == Why::Changed) || self.desired.restarts(member, exit.code)
+    }
+}
+
 /// Steps and the time of the next look, while they are collected.
 #[derive(Debug, Default)]
 struct Draft {
@@ -208,7 +217,7 @@ pub fn plan(desired: &DesiredPod, observed: &Observed, records: &Records, now_ms
     let view = View { desired, observed, records, now_ms };
     let status = status::generate(view);
     let mut draft = Draft::default();
-    let is_ending = desired.is_deleted() || status::is_terminal(&status);
+    let is_ending = desired.is_deleted() || status::is_terminal(&status) || status::has_run(view);
     let is_finished = if is_ending {
         end::steps(view, &status, &mut draft)
     } else {

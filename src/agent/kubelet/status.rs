@@ -81,6 +81,15 @@ pub fn has_any_app_started(view: View<'_>) -> bool {
     })
 }
 
+/// Whether all containers proper ran to an end after which none starts again: what else of the pod runs ends too.
+pub fn has_run(view: View<'_>) -> bool {
+    let has_ended = |member: &Member| {
+        let newest = view.observed.newest(member.name());
+        newest.is_some_and(|newest| newest.exit().is_some() && !view.restarts(member, newest))
+    };
+    view.desired.of_kinds(&[Kind::App]).all(has_ended)
+}
+
 /// The status of a container by its name, of whatever sort it is.
 pub fn of_container<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
     let init = status.init_container_statuses.iter().flatten();

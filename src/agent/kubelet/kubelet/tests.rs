@@ -12,6 +12,7 @@ use crate::testing::{World, deleted, key, pod, simple, status_line};
 
 mod probes;
 mod restarts;
+mod sidecars;
 
 fn lines(lines: &[String]) -> String {
     lines.iter().map(|line| line.replace("_shop_u1", "") + "\n").collect()

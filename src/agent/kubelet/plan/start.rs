@@ -181,10 +181,8 @@ fn containers(view: View<'_>, draft: &mut Draft) {
                     return;
                 }
             }
-            Some((State::Exited(exit), container)) => {
-                let was_replaced =
-                    view.records.stopping.get(&container.id).is_some_and(|stop| stop.why == Why::Changed);
-                if was_replaced || view.desired.restarts(member, exit.code) {
+            Some((State::Exited(_), container)) => {
+                if view.restarts(member, container) {
                     start(view, member, draft);
                 }
             }

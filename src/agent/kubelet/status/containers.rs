@@ -191,9 +191,10 @@ fn waits_for(view: View<'_>, member: &Member) -> Option<ContainerStateWaiting> {
     let should_start = match newest.map(|container| &container.state) {
         None | Some(State::Created) => true,
         Some(State::Running { .. }) => false,
-        Some(State::Exited(exit)) => view.desired.restarts(member, exit.code),
+        Some(State::Exited(_)) => newest.is_some_and(|newest| view.restarts(member, newest)),
     };
-    if !should_start || view.desired.is_deleted() {
+    let is_ending = view.desired.is_deleted() || super::has_run(view);
+    if !should_start || is_ending {
         return None;
     }
     let waiting = |reason: &str, message: String| ContainerStateWaiting {

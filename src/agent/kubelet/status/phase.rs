@@ -36,11 +36,13 @@ pub(super) fn phase(
             Kind::Ephemeral => {}
         }
     }
-    let has_initialized = super::has_any_app_started(view);
     if count.has_failed_for_good {
         return "Failed";
     }
-    if count.pending_init > 0 || (count.pending_sidecars > 0 && !has_initialized) || count.waiting > 0 {
+    let has_initialized = super::has_any_app_started(view);
+    let is_pending =
+        count.pending_init > 0 || (count.pending_sidecars > 0 && !has_initialized) || count.waiting > 0;
+    if is_pending && !super::has_run(view) {
         return "Pending";
     }
     if count.running > 0 {
@@ -102,6 +104,7 @@ fn container(
         return;
     };
     count.stopped += 1;
-    count.stopped_for_good += usize::from(!view.desired.restarts(member, code));
+    let is_replaced = view.observed.newest(member.name()).is_some_and(|newest| view.restarts(member, newest));
+    count.stopped_for_good += usize::from(!is_replaced && !view.desired.restarts(member, code));
     count.succeeded += usize::from(code == 0 && state.terminated.is_some());
 }
