@@ -17,6 +17,7 @@ pub mod backoff;
 pub mod config;
 mod credentials;
 pub mod engine;
+mod image_name;
 mod kubelet;
 pub mod limits;
 pub mod names;

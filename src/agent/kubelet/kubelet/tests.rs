@@ -10,6 +10,7 @@ use crate::engine::fake::Script;
 use crate::engine::{ContainerEngine, EngineError};
 use crate::testing::{World, deleted, key, pod, simple, status_line};
 
+mod images;
 mod probes;
 mod restarts;
 mod sidecars;

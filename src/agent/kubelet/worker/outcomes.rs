@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use super::{Shared, Worker};
 use crate::credentials;
 use crate::engine::{Credentials, EngineError, Image};
+use crate::image_name;
 use crate::limits::RETRY_MS;
 use crate::outside::ControlError;
 use crate::pod::{DesiredPod, Member};
@@ -36,6 +37,8 @@ pub(super) enum ImageError {
     Unknown,
     /// It must not be pulled, and nobody has.
     NeverPulled,
+    /// What is asked for is no name.
+    InvalidName(String),
     /// The engine could not look.
     Inspect(String),
     /// Its registry did not give it.
@@ -60,6 +63,13 @@ async fn find_or_pull(shared: &Shared, desired: &DesiredPod, member: &Member) ->
         let event = crate::outside::Event { field_path, is_warning, reason, message };
         shared.control.record_event(&desired.key, event);
     };
+    if let Err(error) = image_name::check(name) {
+        let message = format!(
+            "Failed to apply default image tag {name:?}: couldn't parse image name {name:?}: {error}"
+        );
+        tell(true, "InspectFailed", message.clone());
+        return Err(ImageError::InvalidName(message));
+    }
     let policy = member.container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
     if policy != "Always" {
         let found = shared.engine.image(name).await.map_err(|error| {
@@ -153,6 +163,7 @@ impl Worker {
                 self.tell_of(member, true, "ErrImageNeverPull", message.clone());
                 ("ErrImageNeverPull", message, RETRY_MS)
             }
+            Err(ImageError::InvalidName(message)) => ("InvalidImageName", message, RETRY_MS),
             Err(ImageError::Inspect(message)) => ("ImageInspectError", message, RETRY_MS),
             Err(ImageError::Pull(message)) => ("ErrImagePull", message, waits.fail(now_ms)),
         };
