@@ -45,6 +45,8 @@ fn refused(error: client::Error) -> ControlError {
     // An object that is another one by now is not there.
     if error.is_not_found() || error.is_conflict() {
         ControlError::NotFound(error.to_string())
+    } else if !error.is_retryable() {
+        ControlError::Refused(error.to_string())
     } else {
         ControlError::Failed(error.to_string())
     }

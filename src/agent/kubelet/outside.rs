@@ -32,6 +32,9 @@ pub enum ControlError {
     /// The object is not there, or another one has its name.
     #[error("{0}")]
     NotFound(String),
+    /// It will not be done as it is asked for, however often.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else: it is tried again.
     #[error("{0}")]
     Failed(String),

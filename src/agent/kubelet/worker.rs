@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tracing::{debug, warn};
 
+use crate::backoff::Waits;
 use crate::config::{self, NodeFacts};
 use crate::engine::{Container, ContainerEngine, EngineError, LogOptions, Output};
 use crate::limits::{
@@ -66,6 +67,7 @@ pub(crate) struct Worker {
     outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
     tasks: Vec<Task<()>>,
     report: Report,
+    refusals: Refusals,
 }
 
 /// How far the report of a status is.
@@ -78,6 +80,22 @@ enum Report {
     Sent,
     /// The last one failed; the next goes at this time.
     RetryAt(u64),
+}
+
+/// What the control plane says of statuses that it does not take.
+#[derive(Default)]
+struct Refusals {
+    last: Option<String>,
+    waits: Waits,
+}
+
+impl Refusals {
+    /// Notes a refusal. How long to wait, and whether it is another one than the last.
+    fn note(&mut self, why: &str, now_ms: u64) -> (u64, bool) {
+        let is_new = self.last.as_deref() != Some(why);
+        self.last = Some(why.to_owned());
+        (self.waits.fail(now_ms), is_new)
+    }
 }
 
 impl Worker {
@@ -100,6 +118,7 @@ impl Worker {
             outcomes: mpsc::channel(OUTCOMES_MAX),
             tasks: Vec::new(),
             report: Report::Idle,
+            refusals: Refusals::default(),
         }
     }
 
@@ -244,10 +263,21 @@ impl Worker {
     fn reported(&mut self, status: PodStatus, result: Result<(), ControlError>) {
         self.report = Report::Idle;
         match result {
-            Ok(()) => self.records.reported = Some(status),
+            Ok(()) => {
+                self.records.reported = Some(status);
+                self.refusals = Refusals::default();
+            }
             Err(ControlError::NotFound(_)) => {
                 self.records.is_unknown = true;
                 self.records.reported = Some(status);
+            }
+            Err(ControlError::Refused(why)) => {
+                let now_ms = env::wall_ms();
+                let (wait_ms, is_new) = self.refusals.note(&why, now_ms);
+                if is_new {
+                    warn!(pod = %self.key, why, "the masters refuse the status of a pod; it is tried ever more seldom");
+                }
+                self.report = Report::RetryAt(now_ms + wait_ms);
             }
             Err(error) => {
                 debug!(pod = %self.key, %error, "a status could not be reported; trying again later");
@@ -272,5 +302,18 @@ impl Worker {
             // Nobody receives it when the worker is gone, and nobody needs it then.
             let _ = sender.send(outcome).await;
         })));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_once_for_each_cause() {
+        let mut refusals = Refusals::default();
+        let causes = ["forbidden", "forbidden", "invalid", "invalid"];
+        let noted: Vec<(u64, bool)> = causes.iter().map(|why| refusals.note(why, 1_000_000)).collect();
+        assert_eq!(noted, [(10_000, true), (20_000, false), (40_000, true), (80_000, false)]);
     }
 }

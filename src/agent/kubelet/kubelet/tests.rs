@@ -12,6 +12,7 @@ use crate::testing::{World, deleted, key, pod, simple, status_line};
 
 mod images;
 mod probes;
+mod refusals;
 mod restarts;
 mod sidecars;
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base::env;
 use k8s_openapi::api::core::v1::{PodStatus, Secret, Service};
 use parking_lot::Mutex;
 
@@ -28,6 +29,8 @@ struct Told {
     confirmed: Vec<String>,
     events: Vec<(PodKey, Event)>,
     is_down: bool,
+    refuses: Option<String>,
+    refused: Vec<u64>,
 }
 
 impl FakeControlPlane {
@@ -39,6 +42,16 @@ impl FakeControlPlane {
     /// Whether calls fail from now on.
     pub fn set_down(&self, is_down: bool) {
         self.told.lock().is_down = is_down;
+    }
+
+    /// From now on no status is taken, for this reason; `None` ends that.
+    pub fn refuse(&self, why: Option<&str>) {
+        self.told.lock().refuses = why.map(str::to_owned);
+    }
+
+    /// When statuses were refused.
+    pub fn refused(&self) -> Vec<u64> {
+        self.told.lock().refused.clone()
     }
 
     /// The newest status of a pod.
@@ -73,6 +86,10 @@ impl ControlPlane for FakeControlPlane {
     async fn patch_status(&self, pod: &PodKey, status: &PodStatus) -> Result<(), ControlError> {
         {
             let mut told = self.enter()?;
+            if let Some(why) = told.refuses.clone() {
+                told.refused.push(env::wall_ms());
+                return Err(ControlError::Refused(why));
+            }
             if told.confirmed.contains(&pod.uid) {
                 return Err(ControlError::NotFound(format!("pods {:?} not found", pod.name)));
             }
