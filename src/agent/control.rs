@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use api::time;
 use async_trait::async_trait;
 use base::env;
 use client::{Client, Patch, Repeat};
@@ -13,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::events;
 use crate::store::Store;
 
 /// Events that wait to be written; further ones are dropped.
@@ -30,7 +30,7 @@ impl Masters {
     /// Starts to write events.
     pub fn new(client: Client, node: &str, services: Arc<Store<Service>>) -> Self {
         let (events, waiting) = mpsc::channel(EVENTS_AHEAD_MAX);
-        env::spawn(write_events(client.clone(), node.to_owned(), waiting));
+        env::spawn(events::write(client.clone(), node.to_owned(), waiting));
         Self { client, node: node.to_owned(), services, events }
     }
 
@@ -106,35 +106,6 @@ impl ControlPlane for Masters {
             within == Some(namespace) || within == Some("default")
         };
         Ok(self.services.all().iter().filter(is_seen).map(|service| Service::clone(service)).collect())
-    }
-}
-
-/// Writes events one after the other. One that fails is lost: nothing depends on events.
-async fn write_events(client: Client, node: String, mut waiting: mpsc::Receiver<(PodKey, Event)>) {
-    while let Some((pod, event)) = waiting.recv().await {
-        let now = time::rfc3339(env::wall_ms());
-        let object = json!({
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": format!("{}.{:016x}", pod.name, env::random_u64()), "namespace": pod.namespace},
-            "involvedObject": {
-                "apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid,
-                "fieldPath": event.field_path,
-            },
-            "reason": event.reason,
-            "message": event.message,
-            "source": {"component": "kubelet", "host": node},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-            "type": if event.is_warning { "Warning" } else { "Normal" },
-            "reportingComponent": "kubelet",
-            "reportingInstance": node,
-        });
-        let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
-        if let Err(error) = client.create(&path, object.to_string()).await {
-            tracing::debug!(%error, %pod, "an event was not written");
-        }
     }
 }
 

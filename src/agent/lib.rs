@@ -11,6 +11,7 @@
 
 mod control;
 pub mod credentials;
+mod events;
 mod feeds;
 mod given;
 mod heartbeat;
