@@ -9,7 +9,8 @@ use k8s_openapi::api::core::v1::Node;
 use kubelet::engine::docker::Docker;
 use serde_json::Value;
 
-use crate::node::{self, Facts, Machine};
+use crate::node::{self, Facts, Machine, Seen};
+use crate::pressure::{Measured, Pressures};
 use crate::store::Store;
 
 /// How often the lease is renewed while it holds.
@@ -30,6 +31,9 @@ const ENGINE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the engine may be away before the node is not ready: one that is restarted costs no pod its node.
 const ENGINE_AWAY_MAX: Duration = Duration::from_secs(10);
 
+/// How often the engine's images are looked at, as kubelet does.
+const IMAGES_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Creates the Node, or finds it; returns its uid.
 ///
 /// # Errors
@@ -42,20 +46,15 @@ pub async fn register(client: &Client, facts: &Facts, machine: &Machine) -> anyh
         created => created?,
     };
     let found: Node = serde_json::from_slice(&read)?;
-    report(client, facts, machine, None).await?;
+    report(client, facts, machine, &Seen::default()).await?;
     Ok(found.metadata.uid.unwrap_or_default())
 }
 
 /// Writes the status.
-async fn report(
-    client: &Client,
-    facts: &Facts,
-    machine: &Machine,
-    trouble: Option<&str>,
-) -> Result<(), client::Error> {
+async fn report(client: &Client, facts: &Facts, machine: &Machine, seen: &Seen) -> Result<(), client::Error> {
     let path = format!("/api/v1/nodes/{}", facts.name);
     let known: Value = serde_json::from_slice(&client.get(&path).await?).unwrap_or_default();
-    let status = node::status(facts, machine, &known["status"]["conditions"], trouble, env::wall_ms());
+    let status = node::status(facts, machine, &known["status"]["conditions"], seen, env::wall_ms());
     let path = format!("{path}/status");
     client.patch(&path, Patch::Strategic, status.to_string(), Repeat::Unknown).await.map(drop)
 }
@@ -98,6 +97,39 @@ impl Outage {
     }
 }
 
+/// What a node remembers of how it was.
+#[derive(Default)]
+struct Health {
+    outage: Outage,
+    pressures: Pressures,
+    images: Option<Vec<(Vec<String>, u64)>>,
+    images_asked: Option<env::Instant>,
+}
+
+impl Health {
+    /// Looks at engine and machine.
+    async fn look(&mut self, facts: &Facts, engine: &Docker) -> Seen {
+        let answer = answer(engine).await;
+        let now = env::monotonic();
+        if answer.is_ok() && self.images_asked.is_none_or(|asked| now - asked >= IMAGES_INTERVAL) {
+            self.images_asked = Some(now);
+            match env::timeout(ENGINE_TIMEOUT, engine.images()).await {
+                Ok(Ok(there)) => self.images = Some(node::images(there)),
+                // The Node shows what there was, until the engine says more.
+                Ok(Err(error)) => tracing::debug!(%error, "the engine does not say which images it has"),
+                Err(_) => tracing::debug!("the engine does not say in time which images it has"),
+            }
+        }
+        let directory = facts.directory.clone();
+        let measured = env::blocking(move || Measured::look(&directory)).await;
+        Seen {
+            trouble: self.outage.look(answer),
+            short: self.pressures.look(&facts.thresholds, &measured, now),
+            images: self.images.clone(),
+        }
+    }
+}
+
 /// Renews the lease, which holds for `seconds`, and writes the status when it changes or is old.
 ///
 /// # Errors
@@ -118,8 +150,8 @@ pub async fn keep(
         owner: Some(["v1".to_owned(), "Node".to_owned(), facts.name.clone(), uid]),
     };
     let interval = Duration::from_secs(seconds.into()) / RENEWALS;
-    let mut outage = Outage::default();
-    let (mut trouble, mut reported) = (None, env::monotonic());
+    let mut health = Health::default();
+    let (mut told, mut reported) = (Seen::default(), env::monotonic());
     loop {
         let began = env::monotonic();
         match env::timeout(interval.min(RENEWAL_TIMEOUT), client.renew(&lease)).await {
@@ -127,14 +159,14 @@ pub async fn keep(
             Ok(Err(error)) => tracing::debug!(%error, "the lease was not renewed"),
             Err(_) => tracing::debug!("the lease was not renewed in time"),
         }
-        let now = outage.look(answer(engine).await);
-        let mut is_due = now.is_some() != trouble.is_some() || reported.elapsed() >= STATUS_INTERVAL;
+        let now = health.look(facts, engine).await;
+        let mut is_due = now.differs(&told) || reported.elapsed() >= STATUS_INTERVAL;
         if !is_due && reported.elapsed() >= LOOK_AFTER {
-            is_due = !says(nodes, &facts.name, now.is_none());
+            is_due = !says(nodes, &facts.name, now.trouble.is_none());
         }
         if is_due {
-            match report(client, facts, machine, now.as_deref()).await {
-                Ok(()) => (trouble, reported) = (now, env::monotonic()),
+            match report(client, facts, machine, &now).await {
+                Ok(()) => (told, reported) = (now, env::monotonic()),
                 // Deleted under its feet: it registers again.
                 Err(error) if error.is_not_found() => _ = register(client, facts, machine).await,
                 Err(error) => {

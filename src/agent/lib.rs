@@ -17,6 +17,7 @@ mod given;
 mod heartbeat;
 mod node;
 mod pod_network;
+pub mod pressure;
 mod referenced;
 mod server;
 mod store;
@@ -67,6 +68,8 @@ pub struct Options {
     pub labels: BTreeMap<String, String>,
     /// How long its Lease holds: silent for longer, it counts as dead.
     pub lease_seconds: u32,
+    /// Below what the machine runs short, and the node says so.
+    pub thresholds: pressure::Thresholds,
 }
 
 /// Runs until the shutdown.
@@ -90,12 +93,7 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     let client = join(options, &credentials).await?;
     let machine = Machine::look(&options.directory);
     let engine = Arc::new(engine(&options.engine).await?);
-    let facts = Facts {
-        name: options.name.clone(),
-        address: options.address,
-        engine: format!("docker://{}", engine.version().await.unwrap_or_default()),
-        labels: options.labels.clone(),
-    };
+    let facts = facts(options, &engine.version().await.unwrap_or_default());
     let node = heartbeat::register(&client, &facts, &machine).await.context("registering the node")?;
     let services = Arc::new(Store::<Service>::default());
     let control = Arc::new(control::Masters::new(client.clone(), &options.name, Arc::clone(&services)));
@@ -152,6 +150,17 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
             }
         }) => Ok(()),
         ended = serving.run() => ended,
+    }
+}
+
+fn facts(options: &Options, engine: &str) -> Facts {
+    Facts {
+        name: options.name.clone(),
+        address: options.address,
+        engine: format!("docker://{engine}"),
+        labels: options.labels.clone(),
+        directory: options.directory.clone(),
+        thresholds: options.thresholds.clone(),
     }
 }
 

@@ -1,10 +1,20 @@
 //! The Node object of an agent: what it says of itself. Pure but for [`Machine::look`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use api::time;
+use kubelet::engine::docker::ImageOnNode;
 use serde_json::{Value, json};
+
+use crate::pressure::{Signal, Thresholds};
+
+/// Images that a node tells of, the largest: kubelet's `nodeStatusMaxImages`.
+const IMAGES_MAX: usize = 50;
+
+/// Names of one of them.
+const IMAGE_NAMES_MAX: usize = 5;
 
 /// The port of the agent's own server: the kubelet's.
 pub const PORT: u16 = 10_250;
@@ -81,6 +91,41 @@ pub struct Facts {
     pub engine: String,
     /// Labels that it gives itself further.
     pub labels: BTreeMap<String, String>,
+    /// Where it keeps its files: the disk that must not fill.
+    pub directory: PathBuf,
+    /// Below what the machine runs short.
+    pub thresholds: Thresholds,
+}
+
+/// What a node saw of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Why pods cannot be run now.
+    pub trouble: Option<String>,
+    /// What there is too little of.
+    pub short: BTreeSet<Signal>,
+    /// See [`images`]; `None` when the engine was not asked yet.
+    pub images: Option<Vec<(Vec<String>, u64)>>,
+}
+
+impl Seen {
+    /// Whether the Node should say something else than `before`. The same trouble may be told in other words.
+    pub fn differs(&self, before: &Self) -> bool {
+        let all = |seen: &Self| (seen.trouble.is_some(), seen.short.clone(), seen.images.clone());
+        all(self) != all(before)
+    }
+}
+
+/// Names and sizes of the largest images, as a Node shows them. Those without a name cannot be asked for.
+pub fn images(mut there: Vec<ImageOnNode>) -> Vec<(Vec<String>, u64)> {
+    there.retain(|image| !image.names.is_empty());
+    there.sort_by(|one, other| {
+        other.size_bytes.cmp(&one.size_bytes).then_with(|| one.names.cmp(&other.names))
+    });
+    there.truncate(IMAGES_MAX);
+    let shown =
+        |image: ImageOnNode| (image.names.into_iter().take(IMAGE_NAMES_MAX).collect(), image.size_bytes);
+    there.into_iter().map(shown).collect()
 }
 
 /// The object with which a node registers itself.
@@ -100,9 +145,34 @@ pub fn object(facts: &Facts, machine: &Machine) -> Value {
     })
 }
 
+/// Condition, its signal, then reason and message for when it holds and for when it does not, as kubelet has them.
+type PressureRow = (&'static str, Signal, [&'static str; 2], [&'static str; 2]);
+
+/// What a node can say that it runs short of.
+const PRESSURES: [PressureRow; 3] = [
+    (
+        "MemoryPressure",
+        Signal::Memory,
+        ["KubeletHasInsufficientMemory", "kubelet has insufficient memory available"],
+        ["KubeletHasSufficientMemory", "kubelet has sufficient memory available"],
+    ),
+    (
+        "DiskPressure",
+        Signal::Disk,
+        ["KubeletHasDiskPressure", "kubelet has disk pressure"],
+        ["KubeletHasNoDiskPressure", "kubelet has no disk pressure"],
+    ),
+    (
+        "PIDPressure",
+        Signal::Pids,
+        ["KubeletHasInsufficientPID", "kubelet has insufficient PID available"],
+        ["KubeletHasSufficientPID", "kubelet has sufficient PID available"],
+    ),
+];
+
 /// The status of the node. Conditions that hold as they did keep their transition times: `known` are those that the
-/// object has. `trouble`: why pods cannot be run now.
-pub fn status(facts: &Facts, machine: &Machine, known: &Value, trouble: Option<&str>, now_ms: u64) -> Value {
+/// object has.
+pub fn status(facts: &Facts, machine: &Machine, known: &Value, seen: &Seen, now_ms: u64) -> Value {
     let now = time::rfc3339(now_ms);
     let condition = |name: &str, is_true: bool, reason: &str, message: &str| {
         let status = if is_true { "True" } else { "False" };
@@ -116,24 +186,27 @@ pub fn status(facts: &Facts, machine: &Machine, known: &Value, trouble: Option<&
             "lastHeartbeatTime": now, "lastTransitionTime": since,
         })
     };
-    let ready = match trouble {
+    let mut conditions: Vec<Value> = PRESSURES
+        .iter()
+        .map(|(name, signal, short, enough)| {
+            let is_short = seen.short.contains(signal);
+            let [reason, message] = if is_short { short } else { enough };
+            condition(name, is_short, reason, message)
+        })
+        .collect();
+    conditions.push(match &seen.trouble {
         None => condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
         Some(why) => condition("Ready", false, "KubeletNotReady", why),
-    };
+    });
     let capacity = machine.capacity();
-    json!({"status": {
+    let mut status = json!({"status": {
         "addresses": [
             {"type": "InternalIP", "address": facts.address.to_string()},
             {"type": "Hostname", "address": facts.name},
         ],
         "capacity": capacity,
         "allocatable": capacity,
-        "conditions": [
-            condition("MemoryPressure", false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-            condition("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-            condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-            ready,
-        ],
+        "conditions": conditions,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": PORT}},
         "nodeInfo": {
             "machineID": machine.machine_id,
@@ -147,7 +220,12 @@ pub fn status(facts: &Facts, machine: &Machine, known: &Value, trouble: Option<&
             "operatingSystem": "linux",
             "architecture": machine.architecture,
         },
-    }})
+    }});
+    if let Some(images) = &seen.images {
+        let images = images.iter().map(|(names, size)| json!({"names": names, "sizeBytes": size}));
+        status["status"]["images"] = images.collect();
+    }
+    status
 }
 
 #[cfg(test)]
@@ -160,6 +238,8 @@ mod tests {
             address: Ipv4Addr::new(10, 0, 0, 1),
             engine: "docker://20.10.24".to_owned(),
             labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
+            directory: PathBuf::new(),
+            thresholds: Thresholds::default(),
         };
         let machine = Machine {
             cpus: 2,
@@ -177,9 +257,10 @@ mod tests {
     #[test]
     fn a_condition_that_holds_on_keeps_its_time() {
         let (facts, machine) = given();
-        let first = status(&facts, &machine, &Value::Null, None, 0);
+        let first = status(&facts, &machine, &Value::Null, &Seen::default(), 0);
         let known = &first["status"]["conditions"];
-        let later = status(&facts, &machine, known, Some("the engine does not answer"), 60_000);
+        let trouble = Some("the engine does not answer".to_owned());
+        let later = status(&facts, &machine, known, &Seen { trouble, ..Seen::default() }, 60_000);
         let times: Vec<_> = later["status"]["conditions"]
             .as_array()
             .expect("a list")
@@ -197,6 +278,51 @@ mod tests {
             ]
         );
         assert_eq!(later["status"]["conditions"][3]["message"], "the engine does not answer");
+    }
+
+    #[test]
+    fn a_node_says_what_it_runs_short_of() {
+        let (facts, machine) = given();
+        let short = BTreeSet::from([Signal::Memory, Signal::Pids]);
+        let seen = Seen { short, ..Seen::default() };
+        let shown = status(&facts, &machine, &Value::Null, &seen, 0);
+        let conditions = shown["status"]["conditions"].as_array().expect("a list").iter();
+        let lines: Vec<String> = conditions
+            .map(|one| {
+                format!("{} {} {} {}", one["type"], one["status"], one["reason"], one["message"])
+                    .replace('"', "")
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "MemoryPressure True KubeletHasInsufficientMemory kubelet has insufficient memory available",
+                "DiskPressure False KubeletHasNoDiskPressure kubelet has no disk pressure",
+                "PIDPressure True KubeletHasInsufficientPID kubelet has insufficient PID available",
+                "Ready True KubeletReady kubelet is posting ready status",
+            ]
+        );
+        assert!(shown["status"].get("images").is_none(), "nobody knows them yet: they stay as they are");
+    }
+
+    #[test]
+    fn a_node_tells_of_its_largest_images() {
+        let image = |names: &[&str], size_bytes| ImageOnNode {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            size_bytes,
+        };
+        let mut there: Vec<ImageOnNode> = (0..60).map(|size| image(&["small:1"], size)).collect();
+        there.push(image(&[], 5_000));
+        there.push(image(&["a", "b", "c", "d", "e", "f"], 1_000));
+        let shown = images(there);
+        assert_eq!((shown.len(), shown[0].0.join(" ").as_str(), shown[0].1), (50, "a b c d e", 1_000));
+        assert_eq!((shown[1].1, shown[49].1), (59, 11));
+        let (facts, machine) = given();
+        let seen = Seen { images: Some(shown[..1].to_vec()), ..Seen::default() };
+        assert!(seen.differs(&Seen::default()), "it is told at once");
+        let status = status(&facts, &machine, &Value::Null, &seen, 0);
+        let told = json!([{"names": ["a", "b", "c", "d", "e"], "sizeBytes": 1_000}]);
+        assert_eq!(status["status"]["images"], told);
     }
 
     #[test]

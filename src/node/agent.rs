@@ -71,6 +71,14 @@ pub struct Args {
     /// How long the node's Lease holds; it is renewed three times in that.
     #[arg(long, value_name = "SECONDS", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=3600))]
     node_lease_duration_seconds: u32,
+    /// Below what the node says that it runs short, and gets no more pods: of memory.available, nodefs.available (the
+    /// disk of --dir) and pid.available.
+    #[arg(
+        long,
+        value_name = "SIGNAL<AMOUNT,...>",
+        default_value = "memory.available<100Mi,nodefs.available<10%"
+    )]
+    eviction_hard: agent::pressure::Thresholds,
 }
 
 /// Runs an agent to its end.
@@ -102,6 +110,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         service_cidr: args.service_cluster_ip_range,
         labels: args.labels()?,
         lease_seconds: args.node_lease_duration_seconds,
+        thresholds: args.eviction_hard.clone(),
     };
     // Boxed: all of a node is one future.
     Box::pin(agent::run(options, shutdown)).await

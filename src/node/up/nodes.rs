@@ -128,6 +128,8 @@ pub fn agent(
         words.extend(["--server".to_owned(), master.api.url()]);
     }
     words.extend(["--token-file".to_owned(), directory.token(&node.name).display().to_string()]);
+    // The disk is the whole machine's, which may be as full as its owner likes.
+    words.extend(["--eviction-hard".to_owned(), "memory.available<100Mi".to_owned()]);
     Process { name: node.name.clone(), command: words }
 }
 

@@ -1,8 +1,8 @@
 //! Docker Engine over its socket.
 //!
 //! # Assumptions
-//! The engine may run without a network of its own and be restarted at any time. The API version is agreed upon at
-//! the first call of each connection: Debian 12's engine speaks 1.41.
+//! The engine may run without a network of its own and be restarted at any time. Calls name no version
+//! of its API: an engine answers in its newest, which is 1.41 with Debian 12's, and newer ones understand what is used.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +10,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bollard::errors::Error;
 use bollard::exec::{StartExecOptions, StartExecResults};
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, ExecConfig, ImageInspect};
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, ExecConfig, ImageInspect, ImageSummary,
+};
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, CreateImageOptions, EventsOptions, ImportImageOptions,
-    InspectContainerOptions, KillContainerOptions, ListContainersOptions, LogsOptions,
+    InspectContainerOptions, KillContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions,
     RemoveContainerOptions, ResizeContainerTTYOptions, ResizeExecOptions, StartContainerOptions,
 };
 use bollard::{ClientVersion, Docker as Client, body_full};
@@ -30,6 +32,8 @@ use crate::names::label;
 use crate::time;
 
 mod body;
+#[cfg(test)]
+mod tests;
 
 /// The oldest API that has all that is used here.
 const OLDEST: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
@@ -47,14 +51,30 @@ pub struct Docker {
     image_refs: Mutex<BTreeMap<String, String>>,
 }
 
+/// An image that the engine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageOnNode {
+    /// By digests, then by tags.
+    pub names: Vec<String>,
+    /// On disk.
+    pub size_bytes: u64,
+}
+
 impl Docker {
     /// The engine behind this socket (`/run/docker.sock`). Agrees on an API version.
     ///
     /// # Errors
     /// When nobody answers there, or the engine is too old.
     pub async fn connect(socket: &str) -> Result<Self, EngineError> {
-        let client = Client::connect_with_unix(socket, ENGINE_TIMEOUT_S, &OLDEST).map_err(told)?;
+        let newest = bollard::API_DEFAULT_VERSION;
+        let client = Client::connect_with_unix(socket, ENGINE_TIMEOUT_S, newest).map_err(told)?;
         let client = client.negotiate_version().await.map_err(told)?;
+        let version = client.client_version();
+        if version < OLDEST {
+            return Err(EngineError::Refused(format!(
+                "the engine is too old: it speaks API {version}, and {OLDEST} is needed"
+            )));
+        }
         Ok(Self { client, image_refs: Mutex::default() })
     }
 
@@ -65,6 +85,22 @@ impl Docker {
     pub async fn version(&self) -> Result<String, EngineError> {
         let found = self.client.version().await.map_err(told)?;
         Ok(found.version.unwrap_or_default())
+    }
+
+    /// All images.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn images(&self) -> Result<Vec<ImageOnNode>, EngineError> {
+        let listed = self.client.list_images(None::<ListImagesOptions>).await.map_err(told)?;
+        let image = |found: ImageSummary| {
+            let mut names = found.repo_digests;
+            names.extend(found.repo_tags);
+            // How the engine writes that there is none.
+            names.retain(|name| !name.starts_with("<none>") && !name.ends_with("<none>"));
+            ImageOnNode { names, size_bytes: u64::try_from(found.size).unwrap_or(0) }
+        };
+        Ok(listed.into_iter().map(image).collect())
     }
 
     async fn inspect(&self, id: &str) -> Result<Option<Container>, EngineError> {
