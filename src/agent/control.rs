@@ -45,7 +45,7 @@ fn refused(error: client::Error) -> ControlError {
     // An object that is another one by now is not there.
     if error.is_not_found() || error.is_conflict() {
         ControlError::NotFound(error.to_string())
-    } else if !error.is_retryable() {
+    } else if matches!(error.code(), Some(400 | 403 | 422)) {
         ControlError::Refused(error.to_string())
     } else {
         ControlError::Failed(error.to_string())

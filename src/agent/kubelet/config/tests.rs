@@ -139,3 +139,74 @@ fn a_pod_on_the_nodes_network_has_the_nodes_files() {
     "#]];
     check_files(spec, &node);
 }
+
+#[test]
+fn whose_processes_a_container_sees() {
+    let sees = |field: &str, target: Option<&str>| {
+        let mut spec = with("tty", json!(false));
+        spec[field] = json!(true);
+        let desired = desired(spec);
+        let made = container(Start {
+            node: &node(),
+            desired: &desired,
+            member: &desired.members[0],
+            attempt: 0,
+            backoff_ms: 0,
+            sandbox: "s1",
+            image: &Image::default(),
+            inputs: ContainerInputs::default(),
+            target,
+        });
+        let own = sandbox(&node(), &desired, 0).pid_mode;
+        format!("{:?} in {own:?}", made.expect("made").pid_mode)
+    };
+    assert_eq!(sees("hostNetwork", None), "None in None");
+    assert_eq!(sees("shareProcessNamespace", None), "Some(\"container:s1\") in None");
+    assert_eq!(sees("hostPID", None), "Some(\"host\") in Some(\"host\")");
+    // One that is added to a running pod for its sake.
+    assert_eq!(sees("hostNetwork", Some("c1")), "Some(\"container:c1\") in None");
+    assert_eq!(sees("shareProcessNamespace", Some("c1")), "Some(\"container:s1\") in None");
+}
+
+#[test]
+fn labels_say_all_that_a_later_kubelet_must_know() {
+    let mut spec = with("terminationMessagePolicy", json!("FallbackToLogsOnError"));
+    spec["terminationGracePeriodSeconds"] = json!(7);
+    let lines = |labels: std::collections::BTreeMap<String, String>| -> String {
+        labels.into_iter().map(|(label, value)| format!("{label}={value}\n")).collect()
+    };
+    let of_sandbox = sandbox(&node(), &desired(spec.clone()), 1);
+    let of_container = made(spec, "").expect("made");
+    let shown = format!(
+        "{}\n{}--\n{}\n{}",
+        of_sandbox.name,
+        lines(of_sandbox.labels),
+        of_container.name,
+        lines(of_container.labels)
+    );
+    expect![[r#"
+        k8s_POD_web_shop_u1_1
+        annotation.io.kubernetes.container.restartCount=1
+        annotation.io.kubernetes.pod.terminationGracePeriod=7
+        io.keelson.node=n1
+        io.kubernetes.container.name=POD
+        io.kubernetes.pod.name=web
+        io.kubernetes.pod.namespace=shop
+        io.kubernetes.pod.uid=u1
+        --
+        k8s_main_web_shop_u1_2
+        annotation.io.kubernetes.container.hash=b12657017c1b486e
+        annotation.io.kubernetes.container.restartCount=2
+        annotation.io.kubernetes.container.terminationMessagePath=/dev/termination-log
+        annotation.io.kubernetes.container.terminationMessagePolicy=FallbackToLogsOnError
+        annotation.io.kubernetes.pod.terminationGracePeriod=7
+        io.keelson.container.backoff-ms=10000
+        io.keelson.node=n1
+        io.kubernetes.container.name=main
+        io.kubernetes.pod.name=web
+        io.kubernetes.pod.namespace=shop
+        io.kubernetes.pod.uid=u1
+        io.kubernetes.sandbox.id=s1
+    "#]]
+    .assert_eq(&shown);
+}

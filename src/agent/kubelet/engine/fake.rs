@@ -37,12 +37,21 @@ pub struct Script {
     pub message: String,
     /// What it wrote.
     pub log: String,
+    /// Whether its end is the kernel's, for the memory that it takes.
+    pub is_oom: bool,
 }
 
 /// Runs on, and ends at once when it is asked to.
 impl Default for Script {
     fn default() -> Self {
-        Self { runs_ms: None, exit_code: 0, stops_ms: Some(0), message: String::new(), log: String::new() }
+        Self {
+            runs_ms: None,
+            exit_code: 0,
+            stops_ms: Some(0),
+            message: String::new(),
+            log: String::new(),
+            is_oom: false,
+        }
     }
 }
 
@@ -108,6 +117,7 @@ struct Made {
 struct Inner {
     images: BTreeMap<String, Image>,
     registry: BTreeMap<String, Image>,
+    accounts: BTreeMap<String, Credentials>,
     made: BTreeMap<String, Made>,
     scripts: BTreeMap<String, VecDeque<Script>>,
     failures: BTreeMap<String, VecDeque<EngineError>>,
@@ -146,6 +156,12 @@ impl FakeEngine {
     /// An image that can be pulled.
     pub fn can_pull(&self, name: &str) {
         self.inner.lock().registry.insert(name.to_owned(), made_up(name, ""));
+    }
+
+    /// An image that only this account can pull.
+    pub fn can_pull_as(&self, name: &str, account: Credentials) {
+        self.can_pull(name);
+        self.inner.lock().accounts.insert(name.to_owned(), account);
     }
 
     /// What the next containers of this name do, one after the other; the last one stays.
@@ -268,7 +284,8 @@ impl Inner {
 impl Made {
     fn end(&mut self, at_ms: u64, code: i32) {
         let State::Running { started_ms, .. } = self.container.state else { return };
-        let exit = Exit { code, started_ms, finished_ms: at_ms, ..Exit::default() };
+        let is_oom = self.script.is_oom;
+        let exit = Exit { code, started_ms, finished_ms: at_ms, is_oom, ..Exit::default() };
         self.container.state = State::Exited(exit);
         self.exits_at = None;
         let path = self.config.labels.get(label::MESSAGE_PATH);
@@ -400,10 +417,13 @@ impl ContainerEngine for FakeEngine {
         Ok(self.enter("image")?.images.get(name).cloned())
     }
 
-    async fn pull(&self, name: &str, _credentials: Option<&Credentials>) -> Result<Image, EngineError> {
+    async fn pull(&self, name: &str, credentials: Option<&Credentials>) -> Result<Image, EngineError> {
         let image = {
             let mut inner = self.enter("pull")?;
             inner.calls.push(format!("pull {name}"));
+            if inner.accounts.get(name).is_some_and(|account| Some(account) != credentials) {
+                return Err(EngineError::Refused(format!("pull access denied for {name}")));
+            }
             let unknown = || EngineError::NotFound(format!("manifest for {name} not found"));
             let image = inner.registry.get(name).cloned().ok_or_else(unknown)?;
             inner.images.insert(name.to_owned(), image.clone());

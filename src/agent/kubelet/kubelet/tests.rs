@@ -10,6 +10,9 @@ use crate::engine::fake::Script;
 use crate::engine::{ContainerEngine, EngineError};
 use crate::testing::{World, deleted, key, pod, simple, status_line};
 
+mod ends;
+mod ephemeral;
+mod hooks;
 mod images;
 mod probes;
 mod refusals;

@@ -29,6 +29,7 @@ struct Told {
     confirmed: Vec<String>,
     events: Vec<(PodKey, Event)>,
     is_down: bool,
+    secrets: BTreeMap<(String, String), Secret>,
     refuses: Option<String>,
     refused: Vec<u64>,
 }
@@ -42,6 +43,11 @@ impl FakeControlPlane {
     /// Whether calls fail from now on.
     pub fn set_down(&self, is_down: bool) {
         self.told.lock().is_down = is_down;
+    }
+
+    /// A Secret that is there.
+    pub fn has_secret(&self, namespace: &str, name: &str, secret: Secret) {
+        self.told.lock().secrets.insert((namespace.to_owned(), name.to_owned()), secret);
     }
 
     /// From now on no status is taken, for this reason; `None` ends that.
@@ -110,7 +116,8 @@ impl ControlPlane for FakeControlPlane {
     }
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, ControlError> {
-        Err(ControlError::NotFound(format!("secrets {namespace}/{name} not found")))
+        let found = self.enter()?.secrets.get(&(namespace.to_owned(), name.to_owned())).cloned();
+        found.ok_or_else(|| ControlError::NotFound(format!("secrets {namespace}/{name} not found")))
     }
 
     async fn services(&self, _namespace: &str) -> Result<Vec<Service>, ControlError> {

@@ -11,7 +11,7 @@ use crate::limits::FAILURE_SHOWN_MS;
 use crate::plan::View;
 use crate::pod::{Kind, Member};
 use crate::probe::ProbeKind;
-use crate::records::ImageState;
+use crate::records::{Hook, HookState, ImageState};
 use crate::time::{span, time};
 
 use super::{has_started, of_container, verdict, was};
@@ -89,6 +89,8 @@ fn of_observed(
         State::Created => {}
         // Until its hook ran, nobody is told that it runs.
         State::Running { .. } if view.records.is_starting(&container.id) => {}
+        // One that failed ends it.
+        State::Running { .. } if has_failed_to_start(view, container) => {}
         State::Running { started_ms, .. } => {
             let running = ContainerStateRunning { started_at: Some(time(*started_ms)) };
             status.state = Some(ContainerState { running: Some(running), ..ContainerState::default() });
@@ -110,6 +112,10 @@ fn of_observed(
         if is_same { ended(&old.last_state) } else { ended(&old.state).or_else(|| ended(&old.last_state)) }
     });
     status
+}
+
+fn has_failed_to_start(view: View<'_>, container: &Container) -> bool {
+    view.records.hooks.get(&(container.id.clone(), Hook::PostStart)) == Some(&HookState::Failed)
 }
 
 fn of_missing(view: View<'_>, member: &Member, old: Option<&ContainerStatus>) -> ContainerStatus {
