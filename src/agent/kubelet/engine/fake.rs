@@ -12,7 +12,7 @@ use base::env;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::broadcast;
 
 use super::{
     Container, ContainerConfig, ContainerEngine, Credentials, EngineError, EngineEvent, Exit, Image,
@@ -20,6 +20,9 @@ use super::{
 };
 use crate::names::label;
 use crate::pause;
+pub use cut::Cut;
+
+mod cut;
 
 /// Events that wait for who follows them.
 const EVENTS_MAX: usize = 1024;
@@ -59,49 +62,6 @@ impl Script {
     /// Ends by itself.
     pub fn ends(runs_ms: u64, exit_code: i32) -> Self {
         Self { runs_ms: Some(runs_ms), exit_code, ..Self::default() }
-    }
-}
-
-/// Stops the world after a number of effects: the one that reaches it is done, but its answer never comes.
-#[derive(Default)]
-pub struct Cut {
-    left: Mutex<Option<usize>>,
-    reached: Notify,
-}
-
-impl Cut {
-    /// The effect after this many is the last.
-    pub fn after(&self, effects: usize) {
-        *self.left.lock() = Some(effects);
-    }
-
-    /// Nothing stops any more.
-    pub fn lift(&self) {
-        *self.left.lock() = None;
-    }
-
-    /// Waits until the last effect was done.
-    pub async fn wait(&self) {
-        self.reached.notified().await;
-    }
-
-    /// An effect was done.
-    pub(crate) async fn passed(&self) {
-        let is_last = {
-            let mut left = self.left.lock();
-            match left.as_mut() {
-                None => false,
-                Some(0) => true,
-                Some(more) => {
-                    *more -= 1;
-                    false
-                }
-            }
-        };
-        if is_last {
-            self.reached.notify_one();
-            std::future::pending::<()>().await;
-        }
     }
 }
 
@@ -465,13 +425,16 @@ impl ContainerEngine for FakeEngine {
     }
 
     async fn exec(&self, container: &str, options: SessionOptions) -> Result<Session, EngineError> {
-        let mut inner = self.enter("exec")?;
-        let command = options.command.join(" ");
-        if !inner.find(container)?.container.is_running() {
-            return Err(EngineError::Conflict(format!("Container {container} is not running")));
-        }
-        inner.calls.push(format!("exec {command}"));
-        let (code, output) = inner.execs.get(&command).cloned().unwrap_or_default();
+        let (code, output) = {
+            let mut inner = self.enter("exec")?;
+            let command = options.command.join(" ");
+            if !inner.find(container)?.container.is_running() {
+                return Err(EngineError::Conflict(format!("Container {container} is not running")));
+            }
+            inner.calls.push(format!("exec {command}"));
+            inner.execs.get(&command).cloned().unwrap_or_default()
+        };
+        self.cut.passed().await;
         let output = stream::once(async move { Ok(Output::Stdout(Bytes::from(output))) }).boxed();
         Ok(Session { stdin: Box::pin(tokio::io::sink()), output, control: Arc::new(FakeControl(code)) })
     }

@@ -14,6 +14,7 @@ mod ends;
 mod ephemeral;
 mod hooks;
 mod images;
+mod killed;
 mod probes;
 mod refusals;
 mod restarts;
