@@ -45,16 +45,23 @@ impl State {
         parts.join("; ")
     }
 
-    /// The same on one line of a terminal.
+    /// The same on one line of a terminal. Where that is too narrow for the reason, the bar gives way to it, then the
+    /// name.
     fn line(&self, elapsed: Duration, width: usize) -> String {
         let bar = self.counted.map_or_else(String::new, |(done, total)| {
             let full = usize::try_from(done * BAR as u64 / total.max(1)).unwrap_or(BAR).min(BAR);
-            format!(" [{}{}]", "#".repeat(full), "-".repeat(BAR - full))
+            format!("[{}{}] ", "#".repeat(full), "-".repeat(BAR - full))
         });
-        let line = format!("{}{bar} {} s; {}", self.name, elapsed.as_secs(), self.told());
+        let (name, told) = (&self.name, format!("{} s; {}", elapsed.as_secs(), self.told()));
         // Behind the last column the terminal would begin another line, which could not be erased.
         let room = width.saturating_sub(1);
-        let line = line.replace(['\n', '\r', '\t'], " ");
+        // What follows is a message of any length.
+        let cut =
+            self.why.as_ref().map_or(0, |why| why.splitn(3, ": ").nth(2).map_or(0, |rest| rest.len() + 2));
+        let needed = told[..told.len() - cut].chars().count();
+        let heads = [format!("{name} {bar}"), format!("{name} "), String::new()];
+        let head = heads.iter().find(|head| head.chars().count() + needed <= room);
+        let line = format!("{}{told}", head.map_or("", String::as_str)).replace(['\n', '\r', '\t'], " ");
         match line.chars().count() > room {
             true => line.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
             false => line,
@@ -165,7 +172,10 @@ mod tests {
                 "deployment.apps/web [########----] 12 s; 3/3 updated, 2/3 ready; web-a: ImagePullBackOff: Back-off \
                  pulling image \"x\"",
             ),
-            (40, "deployment.apps/web [########----] 12 …"),
+            // What is to be known comes first.
+            (80, "deployment.apps/web 12 s; 3/3 updated, 2/3 ready; web-a: ImagePullBackOff: Bac…"),
+            (60, "12 s; 3/3 updated, 2/3 ready; web-a: ImagePullBackOff: Bac…"),
+            (40, "12 s; 3/3 updated, 2/3 ready; web-a: I…"),
         ];
         for (width, expected) in cases {
             assert_eq!(state.line(elapsed, width), expected);
