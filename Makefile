@@ -15,10 +15,12 @@ export ROCKSDB_STATIC ?= 1
 
 CARGO_DENY_VERSION := 0.20.2
 
-# For `make up` and `make down`: how many masters (nothing: three, or as many as there are), and where.
+# For `make up` and `make down`: how many masters and nodes (nothing: as many as there are, in a new cluster three masters
+# and, as root, two nodes with the sample), and where.
 MASTERS ?=
-NODES ?= $(if $(filter 0,$(shell id -u)),2,0)
+NODES ?=
 DIR ?= .keelson
+NODES_ASKED = $(or $(NODES),$(if $(wildcard $(DIR)/cluster.json),,$(if $(filter 0,$(shell id -u)),2)))
 # For `make bench`: passed on to the program.
 ARGS ?=
 # For `make fuzz`: how long each target runs.
@@ -30,7 +32,7 @@ help: ## What there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$][$$]/, "$$"); printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: build ## Builds, then starts three masters, two nodes and a sample application (MASTERS=, NODES=, DIR=.keelson)
-	bin/keelson up $(if $(MASTERS),--masters $(MASTERS)) --nodes $(NODES) $(if $(filter-out 0,$(NODES)),--sample) --dir $(DIR)
+	bin/keelson up --dir $(DIR)$(if $(MASTERS), --masters $(MASTERS))$(if $(NODES_ASKED), --nodes $(NODES_ASKED))$(if $(filter-out 0,$(NODES_ASKED)), --sample)
 
 down: ## Stops that cluster; its data stays
 	bin/keelson down --dir $(DIR)
@@ -70,8 +72,13 @@ fuzz: claim ## Fuzzes each target (SECONDS=60)
 deps: ## Installs what building and testing need and this machine lacks
 	@.ci/deps test
 
-clean: ## Stops the cluster here, and removes its data and what was compiled; RocksDB stays
-	@if [ -e $(DIR)/cluster.json ] && [ -x bin/keelson ]; then bin/keelson down --dir $(DIR); fi
+clean: ## Stops the cluster in DIR, and removes its data and what was compiled; RocksDB stays
+	@if [ -x bin/keelson ]; then \
+		if [ -e $(DIR)/cluster.json ]; then bin/keelson down --dir $(DIR); fi; \
+	elif compgen -G '$(DIR)/run/*.pid' >/dev/null; then \
+		echo "a cluster in $(DIR) was not stopped, and bin/keelson, which does that, is gone: run make build down first" >&2; \
+		exit 1; \
+	fi
 	rm -rf $(DIR) bin
 	cargo clean
 

@@ -229,12 +229,15 @@ impl Cluster {
         command
     }
 
-    /// Stops everything in order.
+    /// Stops everything in order, and checks that nothing is left of it.
     ///
     /// # Errors
-    /// When `keelson down` does.
+    /// When `keelson down` does, and names what it left.
     pub async fn down(&self) -> Result<String> {
-        process::run(&mut self.keelson("down"), DOWN_TIMEOUT).await
+        let told = process::run(&mut self.keelson("down"), DOWN_TIMEOUT).await?;
+        let left = self.leftovers().await?;
+        ensure!(left.is_empty(), "down left\n{}", left.join("\n"));
+        Ok(told)
     }
 
     /// A master's process.
@@ -291,6 +294,14 @@ impl Cluster {
     /// When there is no kubeconfig.
     pub fn client_as(&self, identity: Option<(&str, &str)>) -> Result<Client> {
         Ok(Client::new(self.kubeconfig()?.current_as(identity)?))
+    }
+
+    /// The same at another server of the cluster's, an agent: at `HOST:PORT`.
+    ///
+    /// # Errors
+    /// When there is no kubeconfig.
+    pub fn client_at(&self, address: &str, identity: Option<(&str, &str)>) -> Result<Client> {
+        Ok(Client::new(self.kubeconfig()?.at(address, identity)?))
     }
 
     fn kubeconfig(&self) -> Result<Kubeconfig> {

@@ -116,6 +116,18 @@ impl Kubeconfig {
         self.reach(context, Some((&chain, &key)))
     }
 
+    /// Another server that has a certificate of the cluster's, at `HOST:PORT`, as [`Kubeconfig::current_as`].
+    ///
+    /// # Errors
+    /// As [`Kubeconfig::endpoint`].
+    pub fn at(&self, address: &str, identity: Option<(&str, &str)>) -> Result<Endpoint> {
+        let mut endpoint = self.current_as(identity)?;
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host).to_owned();
+        endpoint.server_name = ServerName::try_from(host).context("neither a host name nor an address")?;
+        endpoint.address = address.to_owned();
+        Ok(endpoint)
+    }
+
     fn reach(&self, context: &Context_, identity: Option<(&[u8], &[u8])>) -> Result<Endpoint> {
         let cluster = &find(&self.clusters, "cluster", &context.cluster)?.cluster;
         let address = cluster.server.trim_start_matches("https://").trim_end_matches('/').to_owned();

@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod faults;
 pub mod held;
 pub mod kubeconfig;
+mod leftovers;
 pub mod lossy;
 pub mod machine;
 pub mod nodes;

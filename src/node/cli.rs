@@ -66,8 +66,8 @@ enum Verb {
         /// How many hollow nodes besides: they run nothing, and say that they do [default: what the cluster has].
         #[arg(long)]
         hollow_nodes: Option<usize>,
-        /// Deploy a sample application, and wait until it answers.
-        #[arg(long, requires = "nodes")]
+        /// Deploy a sample application, and wait until it answers; needs a node [default: what the cluster has].
+        #[arg(long)]
         sample: bool,
         /// Whether a new cluster gets a network of its own.
         #[arg(long, value_enum, default_value_t = NetworkChoice::Auto)]

@@ -52,6 +52,9 @@ pub struct ClusterFile {
     /// How many hollow nodes there are beside them.
     #[serde(default, skip_serializing_if = "is_none")]
     pub hollow_nodes: usize,
+    /// Whether the sample application was asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sample: bool,
     /// The flags that say what masters do by themselves; none: the defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behaviour: Vec<String>,
@@ -110,6 +113,7 @@ impl ClusterFile {
             nodes: Vec::new(),
             service_ranges: Vec::new(),
             hollow_nodes: 0,
+            sample: false,
             behaviour: Vec::new(),
         })
     }

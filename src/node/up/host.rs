@@ -1,5 +1,6 @@
 //! The machine below a cluster: commands, processes, the few facts that planning needs.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, Signal as KernelSignal, pidfd_open, pidfd_send_signal};
@@ -52,6 +53,9 @@ pub struct Spawn {
     pub pid_file: PathBuf,
 }
 
+/// Where programs are looked for without a `PATH`.
+const PATH_DEFAULT: &str = "/bin:/usr/bin";
+
 /// Becomes what its further arguments say, in a process that has noted its pid.
 const NOTE_PID: &str = r#"echo $$ > "$0" && exec "$@""#;
 
@@ -62,6 +66,19 @@ pub struct ProcessFacts {
     pub started: String,
     /// Its command line.
     pub command: Command,
+}
+
+/// A process among all, with what tells whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its pid.
+    pub pid: u32,
+    /// Since when it runs, and as what.
+    pub facts: ProcessFacts,
+    /// Its network namespace, as [`Host::namespace`] names it; `None` when the kernel does not tell.
+    pub network: Option<u64>,
+    /// Its control groups, as the kernel lists them. Those of a container carry its id.
+    pub cgroups: String,
 }
 
 /// How a process is asked to end.
@@ -77,12 +94,18 @@ pub enum Signal {
 pub trait Host {
     /// Whether network namespaces can be made.
     fn is_root(&self) -> bool;
+    /// Whether commands can run a program of this name, or at this path.
+    fn has(&self, program: &str) -> bool;
     /// Runs a command to its end and returns what it printed.
     fn run(&self, command: &Command) -> Result<String, HostError>;
     /// Starts a process that writes its own pid file, and returns its pid.
     fn spawn(&self, spawn: &Spawn) -> Result<u32, HostError>;
     /// What runs under `pid`; `None` when nothing does, or only a zombie.
     fn process(&self, pid: u32) -> Option<ProcessFacts>;
+    /// Everything that runs, but for this process.
+    fn processes(&self) -> Vec<Seen>;
+    /// The number of the network namespace of this name; `None` when there is none.
+    fn namespace(&self, name: &str) -> Option<u64>;
     /// Signals the process `pid` if it still is the one that `started` then; otherwise does nothing.
     fn signal(&self, pid: u32, started: &str, signal: Signal) -> Result<(), HostError>;
 }
@@ -94,6 +117,16 @@ pub struct Linux;
 impl Host for Linux {
     fn is_root(&self) -> bool {
         rustix::process::geteuid().is_root()
+    }
+
+    fn has(&self, program: &str) -> bool {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+        let is_program = |file: PathBuf| {
+            std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+        };
+        // A path of its own is joined to nothing.
+        std::env::split_paths(&path).any(|directory| is_program(directory.join(program)))
+            || program.starts_with('/') && is_program(program.into())
     }
 
     fn run(&self, command: &Command) -> Result<String, HostError> {
@@ -137,6 +170,25 @@ impl Host for Linux {
         Some(ProcessFacts { started, command })
     }
 
+    fn processes(&self) -> Vec<Seen> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let seen = |pid: u32| {
+            let directory = PathBuf::from(format!("/proc/{pid}"));
+            Some(Seen {
+                pid,
+                facts: self.process(pid)?,
+                network: number_of(&directory.join("ns/net")),
+                cgroups: std::fs::read_to_string(directory.join("cgroup")).unwrap_or_default(),
+            })
+        };
+        pids.filter(|pid| *pid != std::process::id()).filter_map(seen).collect()
+    }
+
+    fn namespace(&self, name: &str) -> Option<u64> {
+        number_of(&Path::new("/run/netns").join(name))
+    }
+
     fn signal(&self, pid: u32, expected: &str, signal: Signal) -> Result<(), HostError> {
         let failed = |source| HostError::NotSignalled { pid, source };
         let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
@@ -158,6 +210,11 @@ impl Host for Linux {
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// The number of the namespace that a file stands for.
+fn number_of(namespace: &Path) -> Option<u64> {
+    std::fs::metadata(namespace).ok().map(|file| file.ino())
 }
 
 /// Boot id and start time of the process in `/proc/PID`; `None` for a zombie.
@@ -189,17 +246,27 @@ pub(crate) mod fake {
     #[derive(Default)]
     pub struct FakeHost {
         pub root: bool,
+        /// Programs that are not there.
+        pub lacking: Vec<&'static str>,
         /// What commands print; others print nothing and count as done.
         pub answers: BTreeMap<String, String>,
         pub processes: RefCell<BTreeMap<u32, ProcessFacts>>,
         /// Processes that ignore SIGTERM.
         pub stubborn: Vec<u32>,
+        /// Numbers of network namespaces, by name.
+        pub namespaces: BTreeMap<String, u64>,
+        /// The network namespaces and control groups of processes that are not the host's own.
+        pub places: BTreeMap<u32, (u64, String)>,
         pub done: RefCell<Vec<String>>,
     }
 
     impl Host for FakeHost {
         fn is_root(&self) -> bool {
             self.root
+        }
+
+        fn has(&self, program: &str) -> bool {
+            !self.lacking.contains(&program)
         }
 
         fn run(&self, command: &Command) -> Result<String, HostError> {
@@ -223,6 +290,18 @@ pub(crate) mod fake {
 
         fn process(&self, pid: u32) -> Option<ProcessFacts> {
             self.processes.borrow().get(&pid).cloned()
+        }
+
+        fn processes(&self) -> Vec<Seen> {
+            let seen = |(pid, facts): (&u32, &ProcessFacts)| {
+                let (network, cgroups) = self.places.get(pid).cloned().unwrap_or_default();
+                Seen { pid: *pid, facts: facts.clone(), network: Some(network), cgroups }
+            };
+            self.processes.borrow().iter().map(seen).collect()
+        }
+
+        fn namespace(&self, name: &str) -> Option<u64> {
+            self.namespaces.get(name).copied()
         }
 
         fn signal(&self, pid: u32, started: &str, signal: Signal) -> Result<(), HostError> {
@@ -256,6 +335,23 @@ mod tests {
         // Would end the test if it were sent.
         Linux.signal(me, "another boot 1", Signal::Kill).expect("nothing to do");
         assert_eq!(Linux.process(me), Some(facts));
+    }
+
+    #[test]
+    fn programs_are_found_by_name_and_path() {
+        assert!(Linux.has("sh") && Linux.has("/bin/sh"));
+        assert!(!Linux.has("keelson-no-such-program") && !Linux.has("/etc/passwd") && !Linux.has("/"));
+    }
+
+    #[test]
+    fn all_processes_are_seen_with_their_network() {
+        let parent = std::os::unix::process::parent_id();
+        let seen = Linux.processes();
+        let found = seen.iter().find(|seen| seen.pid == parent).expect("this test's parent");
+        assert_eq!(Some(&found.facts), Linux.process(parent).as_ref());
+        assert_eq!(found.network, number_of(Path::new("/proc/self/ns/net")));
+        assert!(!seen.iter().any(|seen| seen.pid == std::process::id()), "this process");
+        assert_eq!(Linux.namespace("keelson-no-such-namespace"), None);
     }
 
     #[tokio::test]

@@ -18,12 +18,15 @@
 pub mod cluster_file;
 pub mod hollow;
 pub mod host;
+mod needs;
 mod nodes;
 pub mod plumbing;
 pub mod process;
+mod remains;
 mod sample;
 mod start;
 mod stop;
+mod summary;
 mod wait;
 
 use std::net::Ipv4Addr;
@@ -62,7 +65,7 @@ pub struct UpOptions {
     pub services: ServiceRanges,
     /// How many hollow nodes; what it has, or none, when not given.
     pub hollow_nodes: Option<usize>,
-    /// Whether to deploy the sample application.
+    /// Whether to deploy the sample application; a cluster that has it keeps it.
     pub sample: bool,
     /// What the masters of a new cluster do by themselves.
     pub behaviour: Behaviour,
@@ -171,8 +174,10 @@ impl ClusterDir {
         };
         let count = options.masters.unwrap_or(if is_new { MASTERS_DEFAULT } else { file.masters.len() });
         let nodes = options.nodes.unwrap_or(file.nodes.len());
-        let hollow = options.hollow_nodes.unwrap_or(file.hollow_nodes);
-        let is_other = std::mem::replace(&mut file.hollow_nodes, hollow) != hollow;
+        let (hollow, sample) =
+            (options.hollow_nodes.unwrap_or(file.hollow_nodes), options.sample || file.sample);
+        let is_other = (file.hollow_nodes, file.sample) != (hollow, sample);
+        (file.hollow_nodes, file.sample) = (hollow, sample);
         let has_grown = file.grow(count, &mut free_port)? | file.grow_nodes(nodes)?;
         if has_grown || is_other || is_new {
             self.save(&file)?;
@@ -253,6 +258,25 @@ mod tests {
         let refused =
             cluster.load_or_make(&host, &with("--service-node-port-range=1-9")).expect_err("refused");
         assert_eq!(refused.to_string(), ONLY_FOR_NEW);
+    }
+
+    #[test]
+    fn what_a_cluster_was_asked_to_have_it_keeps() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::open(root.path()).expect("open");
+        let host = FakeHost { root: true, ..FakeHost::default() };
+        let asked = UpOptions {
+            nodes: Some(3),
+            hollow_nodes: Some(5),
+            sample: true,
+            masters: Some(1),
+            ..options(root.path())
+        };
+        let made = cluster.load_or_make(&host, &asked).expect("make");
+        assert_eq!((made.masters.len(), made.nodes.len(), made.hollow_nodes, made.sample), (1, 3, 5, true));
+        assert_eq!(cluster.load_or_make(&host, &options(root.path())).expect("load"), made);
+        let fewer = UpOptions { hollow_nodes: Some(0), ..options(root.path()) };
+        assert_eq!(cluster.load_or_make(&host, &fewer).expect("load").hollow_nodes, 0);
     }
 
     #[test]

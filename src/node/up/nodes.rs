@@ -23,42 +23,24 @@ const SETTINGS: &str = "daemon.json";
 /// Where an engine notes the pid of its containerd, below its run directory.
 const CONTAINERD_PID: &str = "containerd/containerd.pid";
 
-/// What nodes need of the host, and the Debian package that brings it.
-const NEEDS: &[(&str, &str)] = &[("dockerd", "docker.io"), ("nsenter", "util-linux"), ("nft", "nftables")];
-
 /// The name of the process that is a node's engine.
 pub fn engine_name(node: &str) -> String {
     format!("{node}-engine")
 }
 
+fn cluster_run(names: &Names) -> PathBuf {
+    PathBuf::from("/run/keelson").join(names.short())
+}
+
 /// Where an engine keeps what does not outlive it. Short, because the paths of sockets are bounded to 107 bytes and the
 /// cluster's directory may be deep.
 pub fn run_directory(names: &Names, node: &str) -> PathBuf {
-    PathBuf::from("/run/keelson").join(names.short()).join(node)
+    cluster_run(names).join(node)
 }
 
 /// An engine's socket.
 pub fn socket(names: &Names, node: &str) -> PathBuf {
     run_directory(names, node).join("docker.sock")
-}
-
-/// Says what the host lacks for nodes, before anything is changed.
-///
-/// # Errors
-/// With the packages that bring what is missing.
-pub fn check(host: &dyn Host) -> anyhow::Result<()> {
-    let is_missing = |program: &str| host.run(&vec!["which".to_owned(), program.to_owned()]).is_err();
-    let missing: Vec<_> = NEEDS.iter().filter(|(program, _)| is_missing(program)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
-    let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
-    anyhow::bail!(
-        "nodes need {}, which this machine lacks: run `apt-get install {}`",
-        programs.join(", "),
-        packages.join(" ")
-    )
 }
 
 /// Makes an engine's run directory.
@@ -133,7 +115,7 @@ pub fn agent(
     Process { name: node.name.clone(), command: words }
 }
 
-/// Removes what a node's engine left mounted, and its run directory.
+/// Unmounts what a node's engine left mounted.
 ///
 /// # Errors
 /// When something is still in use.
@@ -158,6 +140,16 @@ pub fn unmount(
         host.run(&vec!["umount".to_owned(), "--lazy".to_owned(), at.to_owned()])
             .with_context(|| format!("unmounting {at}, which the engine of {} left", node.name))?;
     }
-    host.run(&vec!["rm".to_owned(), "-rf".to_owned(), run.display().to_string()])?;
+    Ok(())
+}
+
+/// Removes what the engines kept below `/run`, once nothing is mounted there.
+///
+/// # Errors
+/// When something is still in use.
+pub fn remove_run(host: &dyn Host, names: &Names) -> anyhow::Result<()> {
+    let run = cluster_run(names).display().to_string();
+    let remove = ["rm", "--recursive", "--force", "--one-file-system", &run].map(str::to_owned);
+    host.run(&remove.to_vec()).with_context(|| format!("removing {run}"))?;
     Ok(())
 }

@@ -53,13 +53,7 @@ impl Processes {
 
     /// Names that have a pid file.
     pub fn names(&self) -> Result<Vec<String>, FileError> {
-        let run = self.directory.join("run");
-        let entries = match std::fs::read_dir(&run) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(FileError { operation: "listing", path: run, source }),
-        };
-        let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let files = entries(&self.directory.join("run"))?.into_iter();
         let mut names: Vec<_> =
             files.filter_map(|file| file.strip_suffix(".pid").map(str::to_owned)).collect();
         names.sort();
@@ -112,6 +106,15 @@ impl Processes {
     pub fn last_words(&self, name: &str) -> String {
         let text = files::read(&self.log(name)).ok().flatten().unwrap_or_default();
         text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
+    }
+}
+
+/// The names in a directory; none when it is not there.
+pub fn entries(path: &Path) -> Result<Vec<String>, FileError> {
+    match std::fs::read_dir(path) {
+        Ok(entries) => Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(FileError { operation: "listing", path: path.to_owned(), source }),
     }
 }
 

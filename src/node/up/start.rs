@@ -8,12 +8,14 @@ use base::env;
 use super::cluster_file::{ClusterFile, MasterAddress, Network};
 use super::hollow;
 use super::host::{Command, Host, Signal, command};
+use super::needs;
 use super::nodes;
 use super::plumbing::{self, Names};
 use super::process::{Process, Running};
 use super::sample;
+use super::summary::{self, Commands};
 use super::wait::{Api, Watched, wait_for_end, wait_for_identity};
-use super::{ClusterDir, UpOptions};
+use super::{ClusterDir, UpOptions, load};
 use crate::kubeconfig::{self, Context as KubeContext};
 use crate::pki::{ADMIN_GROUP, ADMIN_USER};
 use base::files;
@@ -50,12 +52,7 @@ fn boots(identified: &[bool]) -> Vec<Boot> {
 /// # Errors
 /// Says what did not start, and which log tells why.
 pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> {
-    if options.nodes.unwrap_or_default() > 0 {
-        nodes::check(host)?;
-    }
-    if options.sample {
-        sample::check()?;
-    }
+    needs::check_up(host, options, load(&options.directory)?.as_ref())?;
     let progress = Progress::new();
     let directory = ClusterDir::open(&options.directory)?;
     let file = directory.load_or_make(host, options)?;
@@ -80,15 +77,15 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
         let process = hollow::process(&directory, &starting.program, file.hollow_nodes);
         starting.start_unless_running(process)?;
     }
-    let mut told = summary(&directory.path, &file, Path::new(&starting.program));
-    if options.sample {
+    let mut sample = None;
+    if file.sample {
         sample::make_image(host, &directory, &starting.names, &file).await?;
         sample::deploy(&api).await?;
-        let address = sample::answers(&file).await?;
+        sample = Some(sample::answers(&file).await?);
         progress.step("the sample answers");
-        told.push_str(&format!("\nthe sample application answers at\n  {address}\n"));
     }
-    Ok(told)
+    let commands = Commands::of(host, Path::new(&starting.program));
+    Ok(summary::of(&directory, &file, &commands, sample.as_deref()))
 }
 
 /// A line for each step that took a while, on standard error: output is for the end.
@@ -313,33 +310,6 @@ fn contexts(file: &ClusterFile) -> Vec<KubeContext> {
     let stable = KubeContext { name: "keelson".to_owned(), server: file.stable.url() };
     let masters = file.masters.iter().map(|m| KubeContext { name: m.name.clone(), server: m.api.url() });
     std::iter::once(stable).chain(masters).collect()
-}
-
-fn summary(directory: &Path, file: &ClusterFile, program: &Path) -> String {
-    let kubeconfig = directory.join("kubeconfig");
-    let place = match file.network {
-        Network::Bridge { .. } => "each in a network namespace of its own",
-        Network::Loopback => {
-            "on loopback ports (a new cluster that root starts has network namespaces of its own)"
-        }
-    };
-    let masters: Vec<String> =
-        file.masters.iter().map(|m| format!("  {}  {}", m.name, m.api.url())).collect();
-    format!(
-        "cluster {} is up: {} masters, {place}\n  API       {}\n{}\n\n  export KUBECONFIG={}\n  kubectl get namespaces\n  {} cluster status\n",
-        file.cluster,
-        file.masters.len(),
-        file.stable.url(),
-        masters.join("\n"),
-        kubeconfig.display(),
-        admin_cli(program),
-    )
-}
-
-/// How to call `kctl` from anywhere: it is built and installed beside `program`, this one.
-fn admin_cli(program: &Path) -> String {
-    let beside = program.with_file_name("kctl");
-    if beside.exists() { beside.display().to_string() } else { "kctl".to_owned() }
 }
 
 #[cfg(test)]

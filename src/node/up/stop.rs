@@ -4,14 +4,16 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::ClusterDir;
 use super::cluster_file::{ClusterFile, Network};
 use super::host::{Command, Host, Signal};
+use super::needs;
 use super::nodes;
 use super::plumbing::{self, Names};
 use super::process::{Running, is_alive};
+use super::remains;
 use super::start::BALANCER;
 use super::wait::wait_for_end;
+use super::{ClusterDir, load};
 use base::files;
 
 /// Stops the cluster in a directory and removes what it left on the host. Its data stays. Returns what
@@ -20,9 +22,10 @@ use base::files;
 /// # Errors
 /// Says what could not be stopped or removed; running it again goes on from there.
 pub async fn down(host: &dyn Host, path: &Path) -> anyhow::Result<String> {
-    if !path.join("cluster.json").exists() {
+    let Some(found) = load(path)? else {
         bail!("{} holds no cluster: give the directory of `keelson up` with --dir", path.display());
-    }
+    };
+    needs::check_down(host, &found)?;
     let directory = ClusterDir::open(path)?;
     let file = directory.load()?.context("the cluster's file is gone")?;
     let mut names = directory.processes.names()?;
@@ -37,7 +40,11 @@ pub async fn down(host: &dyn Host, path: &Path) -> anyhow::Result<String> {
     stop(host, &directory, &engines).await?;
     check_stopped(&directory, &file)?;
     let names = Names::of(file.id()?);
+    remains::end(host, &directory, &names, &file).await?;
     file.nodes.iter().try_for_each(|node| nodes::unmount(host, &directory, &names, node))?;
+    if !file.nodes.is_empty() {
+        nodes::remove_run(host, &names)?;
+    }
     remove_plumbing(host, &file)?;
     Ok(format!("cluster {} is down; its data is kept in {}\n", file.cluster, directory.path.display()))
 }
