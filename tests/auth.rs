@@ -1,5 +1,6 @@
 //! How agents and pods prove who they are, against real processes.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use chaos::client::{Client, ClientError, Method};
 use chaos::process;
 use chaos::{Cluster, Need, Options};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use serde_json::{Value, json};
 
 /// How long a command may take.
@@ -23,6 +24,9 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// The oldest minor version of kubectl that asks in the way that is served here who it is.
 const WHOAMI_SINCE: u64 = 28;
+
+/// How masters are called where they ask agents.
+const MASTERS: &str = "kube-apiserver-kubelet-client";
 
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 const NODES: &str = "/api/v1/nodes";
@@ -64,6 +68,29 @@ async fn signed(reader: &Client, name: &str) -> Result<String> {
         ensure!(env::monotonic() < deadline, "not signed in {SIGNED_TIMEOUT:?}: {found}");
         env::sleep(GLANCE).await;
     }
+}
+
+/// A certificate and its key, PEM, that the authority in a folder signs for a client of this name.
+fn signed_by(authority: &Path, name: &str) -> Result<(String, String)> {
+    let read = |file: &str| std::fs::read_to_string(authority.join(file)).with_context(|| file.to_owned());
+    let issuer = Issuer::from_ca_cert_pem(&read("ca.crt")?, KeyPair::from_pem(&read("ca.key")?)?)?;
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
+}
+
+/// The certificate and key, PEM, of whoever uses the cluster's kubeconfig.
+fn administrator(cluster: &Cluster) -> Result<(String, String)> {
+    let text = std::fs::read_to_string(cluster.directory().join("kubeconfig"))?;
+    let value = |name: &str| -> Result<String> {
+        let found = text.lines().find_map(|line| line.trim().strip_prefix(name));
+        let data = found.with_context(|| format!("the kubeconfig has no {name}"))?;
+        Ok(String::from_utf8(STANDARD.decode(data.trim().trim_matches('"'))?)?)
+    };
+    Ok((value("client-certificate-data:")?, value("client-key-data:")?))
 }
 
 /// Expects a refusal.
@@ -109,6 +136,62 @@ fn an_agent_joins_with_a_token_and_goes_on_with_its_certificate() {
         let renewed = cluster.client_as(Some((&chain, &key)))?;
         renewed.request(Method::GET, &format!("{NODES}/worker-1"), None).await?;
         cluster.check_whole().await
+    });
+}
+
+/// What an agent does for masters.
+const OF_AGENTS: &[(Method, &str)] = &[
+    (Method::GET, "/containerLogs/default/none/main"),
+    (Method::POST, "/exec/default/none/main?command=id"),
+    (Method::POST, "/attach/default/none/main"),
+    (Method::POST, "/portForward/default/none"),
+    (Method::GET, "/anything"),
+];
+
+#[test]
+fn an_agent_does_nothing_for_anybody_but_the_masters() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, Options { masters: 1, nodes: 1, ..Options::default() }).await?;
+        let other = Cluster::start(machine, Options { masters: 1, ..Options::default() }).await?;
+        let agent = format!("{}:10250", cluster.nodes().address("node-1")?);
+        let pki = cluster.data("master-1").join("pki");
+        let masters = signed_by(&pki, MASTERS)?;
+        // What admits an administrator to the API, and a node to what is its own, is nothing here.
+        let refused = [
+            ("nobody", None),
+            ("an administrator", Some(administrator(&cluster)?)),
+            ("another node", Some(signed_by(&pki, "system:node:node-2")?)),
+            ("the node itself", Some(signed_by(&pki, "system:node:node-1")?)),
+            ("almost a master", Some(signed_by(&pki, &format!("{MASTERS}-2"))?)),
+        ];
+        let of = |identity: &Option<(String, String)>| -> Result<Client> {
+            cluster.client_at(&agent, identity.as_ref().map(|(chain, key)| (chain.as_str(), key.as_str())))
+        };
+        for (who, identity) in &refused {
+            let client = of(identity)?;
+            for (method, path) in OF_AGENTS {
+                let (code, body) = client.exchange_as(method.clone(), path, &[], String::new()).await?;
+                let body = String::from_utf8_lossy(&body);
+                ensure!(
+                    code == 403 && body == "only the masters may ask this",
+                    "{who}: {path}: {code} {body}"
+                );
+            }
+            ensure!(client.text("/healthz").await? == "ok", "{who} may know that it lives");
+        }
+        let client = of(&Some(masters))?;
+        for (method, path) in OF_AGENTS {
+            let (code, body) = client.exchange_as(method.clone(), path, &[], String::new()).await?;
+            ensure!(code != 403, "the masters: {path}: {code} {}", String::from_utf8_lossy(&body));
+        }
+        let (code, body) = client.exchange_as(Method::GET, OF_AGENTS[0].1, &[], String::new()).await?;
+        ensure!(code == 404, "{code} {}", String::from_utf8_lossy(&body));
+
+        // The right name from another authority does not even get to ask.
+        let stranger = signed_by(&other.data("master-1").join("pki"), MASTERS)?;
+        let answer = of(&Some(stranger))?.text("/healthz").await;
+        ensure!(answer.as_ref().is_err_and(|error| error.code().is_none()), "another cluster's: {answer:?}");
+        Ok(())
     });
 }
 
