@@ -1,5 +1,6 @@
 //! The machine below a cluster: commands, processes, the few facts that planning needs.
 
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -49,15 +50,15 @@ pub struct Spawn {
     pub command: Command,
     /// Where its output is appended.
     pub log: PathBuf,
-    /// Where it writes its pid.
+    /// Where its pid is noted.
     pub pid_file: PathBuf,
 }
 
 /// Where programs are looked for without a `PATH`.
 const PATH_DEFAULT: &str = "/bin:/usr/bin";
 
-/// Becomes what its further arguments say, in a process that has noted its pid.
-const NOTE_PID: &str = r#"echo $$ > "$0" && exec "$@""#;
+/// Becomes what its arguments say once it is told to. Whoever would tell it may be killed first: then it ends.
+const BEGIN_WHEN_TOLD: &str = r#"read -r told && exec "$@" < /dev/null"#;
 
 /// A process as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ pub trait Host {
     fn has(&self, program: &str) -> bool;
     /// Runs a command to its end and returns what it printed.
     fn run(&self, command: &Command) -> Result<String, HostError>;
-    /// Starts a process that writes its own pid file, and returns its pid.
+    /// Starts a process that is nothing yet before its pid is noted, and returns its pid.
     fn spawn(&self, spawn: &Spawn) -> Result<u32, HostError>;
     /// What runs under `pid`; `None` when nothing does, or only a zombie.
     fn process(&self, pid: u32) -> Option<ProcessFacts>;
@@ -148,14 +149,16 @@ impl Host for Linux {
     fn spawn(&self, spawn: &Spawn) -> Result<u32, HostError> {
         let start = || -> std::io::Result<u32> {
             let log = std::fs::OpenOptions::new().create(true).append(true).open(&spawn.log)?;
-            let child = std::process::Command::new("setsid")
-                .args(["sh", "-c", NOTE_PID])
-                .arg(&spawn.pid_file)
+            let mut child = std::process::Command::new("setsid")
+                .args(["sh", "-c", BEGIN_WHEN_TOLD, "sh"])
                 .args(&spawn.command)
-                .stdin(std::process::Stdio::null())
+                .stdin(std::process::Stdio::piped())
                 .stdout(log.try_clone()?)
                 .stderr(log)
                 .spawn()?;
+            std::fs::write(&spawn.pid_file, format!("{}\n", child.id()))?;
+            // One that has ended already says in its log why.
+            let _ = child.stdin.take().map(|mut begin| begin.write_all(b"begin\n"));
             Ok(child.id())
         };
         start().map_err(|source| HostError::NotRun { command: spawn.command.join(" "), source })
@@ -354,17 +357,34 @@ mod tests {
         assert_eq!(Linux.namespace("keelson-no-such-namespace"), None);
     }
 
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+    const GLANCE: std::time::Duration = std::time::Duration::from_millis(1);
+
     #[tokio::test]
-    async fn a_process_notes_its_own_pid_and_becomes_what_it_is_told_to() {
+    async fn a_process_becomes_what_it_is_told_to_when_its_pid_is_noted() {
         let root = tempfile::tempdir().expect("temporary directory");
         let pid_file = root.path().join("a b.pid");
         let spawn = Spawn { command: command("sleep 77"), log: root.path().join("log"), pid_file };
         let pid = Linux.spawn(&spawn).expect("spawn");
-        let became = || Linux.process(pid).is_some_and(|facts| facts.command == spawn.command);
-        let patience = std::time::Duration::from_secs(10);
-        assert!(base::env::wait_until(patience, std::time::Duration::from_millis(1), became).await);
         assert_eq!(std::fs::read_to_string(&spawn.pid_file).expect("read"), format!("{pid}\n"));
+        let became = || Linux.process(pid).is_some_and(|facts| facts.command == spawn.command);
+        assert!(base::env::wait_until(PATIENCE, GLANCE, became).await);
         Linux.signal(pid, &Linux.process(pid).expect("it runs").started, Signal::Kill).expect("kill");
+    }
+
+    #[tokio::test]
+    async fn a_process_whose_pid_was_not_noted_ends_as_nothing() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let done = root.path().join("done").display().to_string();
+        let spawn = Spawn {
+            command: vec!["touch".to_owned(), done.clone()],
+            log: root.path().join("log"),
+            pid_file: root.path().join("missing/it.pid"),
+        };
+        assert!(Linux.spawn(&spawn).is_err());
+        let has_ended = || !Linux.processes().iter().any(|seen| seen.facts.command.contains(&done));
+        assert!(base::env::wait_until(PATIENCE, GLANCE, has_ended).await);
+        assert!(!Path::new(&done).exists(), "it began");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `run/NAME.pid` holds the pid alone, also for people and scripts. Whether that process still is the one
 //! that was started is told by its command line, so that a pid that now belongs to a stranger is never
-//! touched. A process notes its own pid before it becomes the program: a command that is killed while it
+//! touched. A process becomes the program when its pid is noted, and not before: a command that is killed while it
 //! starts one leaves none behind that the next command does not find.
 
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ impl Processes {
         !paths.is_empty() && (command.iter().any(|word| word == name) || paths.iter().any(is_named))
     }
 
-    /// Starts a process, which writes its pid file.
+    /// Starts a process, and notes its pid.
     pub fn start(&self, host: &dyn Host, process: &Process) -> anyhow::Result<Running> {
         files::make_directory(&self.directory.join("run"))?;
         files::make_directory(&self.directory.join("log"))?;
