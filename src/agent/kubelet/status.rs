@@ -134,9 +134,10 @@ pub fn events(view: View<'_>, status: &PodStatus) -> Vec<Event> {
     events
 }
 
-/// Whether the pod ends and nothing of it runs.
+/// Whether the pod ends, or ended, and nothing of it runs.
 fn is_over(view: View<'_>) -> bool {
-    view.desired.is_deleted() && !view.observed.containers.iter().any(Container::is_running)
+    let is_ending = view.desired.is_deleted() || is_terminal(&view.records.status);
+    is_ending && !view.observed.containers.iter().any(Container::is_running)
 }
 
 /// What enough results of a probe agree on.

@@ -149,3 +149,33 @@ fn a_pod_that_does_not_restart_ends_with_its_sandbox() {
     "#]],
     );
 }
+
+#[test]
+fn of_a_pod_that_ended_no_container_waits() {
+    let life = async |world: &World| {
+        let node = world.start();
+        world.engine.script("crashes", [Script::ends(1000, 1)]);
+        let pod = pod(json!({
+            "activeDeadlineSeconds": 8,
+            "containers": [
+                {"name": "crashes", "image": "app:1"},
+                {"name": "missing", "image": "missing:1"},
+                {"name": "runs", "image": "app:1"},
+            ],
+        }));
+        node.handle.desired(pod).await.expect("a pod");
+        seconds(7).await;
+        let now = || status_line(&world.control.status("u1").expect("reported"));
+        let before = now();
+        seconds(3).await;
+        lines(&[before, now()])
+    };
+    check(
+        1,
+        life,
+        &expect![[r#"
+        Pending [PodReadyToStartContainers Initialized PodScheduled]; crashes Error=1() #1 last=1; missing ImagePullBackOff(Back-off pulling image "missing:1": ErrImagePull: manifest for missing:1 not found) #0; runs running ready started #0
+        Failed(DeadlineExceeded) [Initialized PodScheduled]; crashes Error=1() #1 last=1; missing ContainerStatusUnknown=137(The container could not be located when the pod was terminated) #0; runs Error=143() #0
+    "#]],
+    );
+}
