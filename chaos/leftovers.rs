@@ -51,7 +51,7 @@ impl Cluster {
 /// The lines of a list that carry the cluster's name.
 async fn network(list: &[&str], short: &str) -> Result<Vec<String>> {
     let listed = process::run(Command::new(list[0]).args(&list[1..]), LIST_TIMEOUT).await?;
-    let names = [format!("kl{short}"), format!("kl-{short}"), format!("keelson-{short}")];
+    let names = [format!("kl{short}"), format!("kl-{short}"), format!("keelson_{short}")];
     let is_ours = |line: &&str| names.iter().any(|name| line.contains(name));
     Ok(listed.lines().filter(is_ours).map(|line| format!("{}: {line}", list.join(" "))).collect())
 }

@@ -23,6 +23,8 @@ pub enum Need {
     Engines,
     /// Network namespaces and nftables: root, `ip`, `nft` and `nsenter`.
     Namespaces,
+    /// `python3` in the path.
+    Python,
     /// The right to mount a tmpfs.
     Tmpfs,
 }
@@ -54,6 +56,7 @@ impl Need {
             Self::Namespaces if !["ip", "nft", "nsenter"].into_iter().all(has) => {
                 Some("ip, nft or nsenter is not installed")
             }
+            Self::Python if !has("python3") => Some("python3 is not installed"),
             Self::Tmpfs if !is_root => Some("mounting a tmpfs needs root"),
             _ => None,
         }

@@ -124,7 +124,7 @@ fn up_after_a_reboot_makes_the_network_anew_and_leaves_strangers_alone() {
     });
 }
 
-/// A host of its own, as far as its network goes: it ends with the process that holds it.
+/// A host of its own, as far as its network and its mounts go: it ends with the process that holds it.
 struct Host {
     holder: Child,
     keelson: PathBuf,
@@ -133,7 +133,7 @@ struct Host {
 impl Host {
     async fn new(machine: &Machine) -> Result<Self> {
         let mut holder = Command::new("unshare");
-        let holder = holder.args(["--net", "sleep", "infinity"]).kill_on_drop(true).spawn()?;
+        let holder = holder.args(["--net", "--mount", "sleep", "infinity"]).kill_on_drop(true).spawn()?;
         let host = Self { holder, keelson: machine.programs.keelson.clone() };
         let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/net")).ok();
         let apart = || namespace(&host.pid()).is_some_and(|its| Some(its) != namespace("self"));
@@ -146,9 +146,14 @@ impl Host {
         self.holder.id().unwrap_or_default().to_string()
     }
 
+    fn command(&self, command: &[&str]) -> Command {
+        let mut inside = Command::new("nsenter");
+        inside.args(["--net", "--mount", "--target", &self.pid()]).args(command);
+        inside
+    }
+
     async fn run(&self, command: &[&str]) -> Result<String> {
-        let namespace = format!("--net=/proc/{}/ns/net", self.pid());
-        run("nsenter", &[&[namespace.as_str()], command].concat()).await
+        process::run(&mut self.command(command), COMMAND_TIMEOUT).await
     }
 
     async fn keelson(&self, subcommand: &str, directory: &Path) -> Result<String> {
@@ -168,6 +173,9 @@ impl Host {
     }
 }
 
+/// How many rules let a cluster through a firewall: what it sends, and what answers.
+const RULES: usize = 2;
+
 #[test]
 fn behind_a_firewall_that_drops_what_is_forwarded_masters_still_meet() {
     chaos::run(&chaos::programs!(), &[Need::Namespaces, Need::BridgedFirewall], async |machine| {
@@ -175,21 +183,23 @@ fn behind_a_firewall_that_drops_what_is_forwarded_masters_still_meet() {
         let cluster = Cluster::prepare(machine, Options::default())?;
         host.run(&["iptables", "-w", "-P", "FORWARD", "DROP"]).await?;
         host.keelson("up", cluster.directory()).await.context("up behind the firewall")?;
-        let [(policy, dropped), (rule, accepted)] = &host.forward().await?[..] else {
-            bail!("not the policy and one rule: {:?}", host.forward().await?)
+        let [(policy, dropped), rules @ ..] = &host.forward().await?[..] else {
+            bail!("no policy and rules: {:?}", host.forward().await?)
         };
         ensure!(policy == "-P FORWARD DROP" && *dropped == 0, "{policy} dropped {dropped}");
-        ensure!(rule.contains("keelson-") && *accepted > 0, "{rule} accepted {accepted}");
+        ensure!(rules.len() == RULES && rules.iter().all(|(rule, _)| rule.contains("keelson-")), "{rules:?}");
+        ensure!(rules.iter().any(|(_, accepted)| *accepted > 0), "{rules:?} accepted nothing");
 
-        // Without the rule they cannot meet, so it is what lets them; and the next up brings it back.
+        // Without the rules they cannot meet, so these are what lets them; and the next up brings them back.
         host.run(&["iptables", "-w", "-F", "FORWARD"]).await?;
         let deadline = env::monotonic() + PATIENCE;
         while host.forward().await?[0].1 == 0 {
             ensure!(env::monotonic() < deadline, "the firewall drops nothing");
             env::sleep(LOOK_EVERY).await;
         }
-        host.keelson("up", cluster.directory()).await.context("up after the rule was flushed")?;
-        ensure!(host.forward().await?.len() == 2, "the rule is not back: {:?}", host.forward().await?);
+        host.keelson("up", cluster.directory()).await.context("up after the rules were flushed")?;
+        let back = host.forward().await?;
+        ensure!(back.len() == 1 + RULES, "the rules are not back: {back:?}");
 
         host.keelson("down", cluster.directory()).await?;
         let left = host.run(&["iptables", "-w", "-S", "FORWARD"]).await?;
@@ -198,6 +208,86 @@ fn behind_a_firewall_that_drops_what_is_forwarded_masters_still_meet() {
         ensure!(links.lines().count() == 1, "down left {links}");
         Ok(())
     });
+}
+
+/// The link between a host and what is outside, each end's address, and a name that only the outside knows.
+const LINK: &str = "link add uplink address 02:00:00:00:00:01 type veth peer name downlink netns";
+const HOST: &str = "198.51.100.1";
+const OUTSIDE: &str = "198.51.100.2";
+const NAME: &str = "outside.example";
+const ANSWER: &str = "203.0.113.7";
+
+/// Where the outside tells callers their address.
+const PORT: &str = "7777";
+
+/// Gives a host a way to a network namespace of another, and says of resolvers what a host with systemd's says.
+async fn connect(host: &Host, outside: &Host, files: &Path) -> Result<()> {
+    host.run(&[&words("ip")[..], &words(LINK), &[&outside.pid()]].concat()).await?;
+    for (end, line) in [
+        (host, format!("ip addr add {HOST}/24 dev uplink")),
+        (host, "ip link set uplink up".to_owned()),
+        (outside, format!("ip addr add {OUTSIDE}/24 dev downlink")),
+        (outside, "ip link set downlink up".to_owned()),
+    ] {
+        end.run(&words(&line)).await?;
+    }
+    std::fs::create_dir(files)?;
+    let write = |name: &str, text: &str| {
+        std::fs::write(files.join(name), text)?;
+        anyhow::Ok(files.join(name).display().to_string())
+    };
+    let stub = write("stub", "nameserver 127.0.0.53\n")?;
+    write("resolv.conf", &format!("nameserver {OUTSIDE}\n"))?;
+    host.run(&["mount", "--bind", &stub, "/etc/resolv.conf"]).await?;
+    host.run(&words("mkdir -p /run/systemd/resolve")).await?;
+    host.run(&["mount", "--bind", &files.display().to_string(), "/run/systemd/resolve"]).await.map(drop)
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn nodes_reach_what_is_outside_the_machine_with_the_hosts_address() {
+    chaos::run(
+        &chaos::programs!(),
+        &[Need::Engines, Need::BridgedFirewall, Need::Kubectl, Need::Python],
+        async |machine| {
+            let (host, outside) = (Host::new(machine).await?, Host::new(machine).await?);
+            let cluster = Cluster::prepare(machine, Options::default())?;
+            connect(&host, &outside, &cluster.directory().join("resolvers")).await?;
+            host.run(&["sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward"]).await?;
+            host.run(&words("iptables -w -P FORWARD DROP")).await?;
+            let top = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").context("cargo tells its tests")?);
+            let program = top.join("tests/one_machine/outside.py").display().to_string();
+            let _outside =
+                outside.command(&["python3", &program, OUTSIDE, PORT, ANSWER]).kill_on_drop(true).spawn()?;
+
+            let ask = format!("/bin/busybox nc {OUTSIDE} {PORT}");
+            let deadline = env::monotonic() + PATIENCE;
+            while let Err(error) = outside.run(&words(&ask)).await {
+                ensure!(env::monotonic() < deadline, "nobody is outside: {error:#}");
+            }
+
+            let directory = cluster.directory().display().to_string();
+            let keelson = host.keelson.display().to_string();
+            let up = format!("{keelson} up --dir {directory} --masters 1 --nodes 1 --sample");
+            host.run(&words(&up)).await?;
+            let node = format!("ip netns exec kl-{}-node-1 {ask}", cluster.nodes().short()?);
+            let from_node = host.run(&words(&node)).await?;
+            ensure!(from_node.trim() == HOST, "a node is seen as {from_node}");
+            let exec = format!("kubectl --kubeconfig {directory}/kubeconfig exec deployment/hello --");
+            let from_pod = host.run(&words(&format!("{exec} {ask}"))).await?;
+            ensure!(from_pod.trim() == HOST, "a pod is seen as {from_pod}");
+            let found = host.run(&words(&format!("{exec} nslookup {NAME}"))).await?;
+            ensure!(found.contains(ANSWER), "{NAME} is {found}");
+
+            host.keelson("down", cluster.directory()).await?;
+            let left = host.run(&["sh", "-c", "iptables -w -S FORWARD; nft list tables | grep keelson; cat /proc/sys/net/ipv4/ip_forward"]).await?;
+            ensure!(left == "-P FORWARD DROP\n0\n", "down left {left}");
+            Ok(())
+        },
+    );
 }
 
 #[test]

@@ -75,7 +75,10 @@ pub async fn start(options: &Options, client: &Client, nodes: Arc<Store<Node>>) 
     let gateway = links.gateway();
     let zone = dns::Zone::new(&options.domain);
     let zone = zone.with_context(|| format!("{:?} is no domain for a cluster", options.domain))?;
-    let resolvers = dns::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+    let resolvers = dns::resolvers(&base::resolv_conf::of_host());
+    if let Some(complaint) = dns::complaint(&resolvers) {
+        tracing::warn!("{complaint}");
+    }
     let bound = Dns::bind(SocketAddr::from((gateway, DNS_PORT)), zone, resolvers).await;
     let (names, server) = bound.with_context(|| format!("listening for DNS on {gateway}"))?;
     let own = serde_json::from_value(own_dns(&options.name, gateway)).context("making DNS an endpoint")?;

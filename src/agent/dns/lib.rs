@@ -25,4 +25,4 @@ mod tests;
 pub use answer::{Answer, Reply, TTL_S, Zone};
 pub use records::Records;
 pub use server::{Dns, DnsEvent, Server};
-pub use upstream::resolvers;
+pub use upstream::{complaint, resolvers};

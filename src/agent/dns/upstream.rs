@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use base::env;
+use base::{env, resolv_conf};
 use hickory_proto::op::{Message, ResponseCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -38,14 +38,24 @@ pub(crate) enum Transport {
     Tcp,
 }
 
-/// The resolvers in a file like `/etc/resolv.conf`.
+/// The resolvers in a file like `/etc/resolv.conf`; those on loopback, which are others in each network namespace, only
+/// if there are none else.
 pub fn resolvers(text: &str) -> Vec<SocketAddr> {
-    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    let words =
-        lines.filter(|rest| rest.starts_with([' ', '\t'])).filter_map(|rest| rest.split_whitespace().next());
-    // Behind a percent sign stands an interface, which an answer's way does not need.
-    let addresses = words.filter_map(|word| word.split('%').next()?.parse::<IpAddr>().ok());
-    addresses.take(RESOLVERS_MAX).map(|address| SocketAddr::new(address, PORT)).collect()
+    let (here, elsewhere): (Vec<IpAddr>, Vec<IpAddr>) =
+        resolv_conf::nameservers(text).partition(IpAddr::is_loopback);
+    let found = if elsewhere.is_empty() { here } else { elsewhere };
+    found.into_iter().take(RESOLVERS_MAX).map(|address| SocketAddr::new(address, PORT)).collect()
+}
+
+/// What is to be said of these resolvers; `None` when nothing is wrong with them.
+pub fn complaint(resolvers: &[SocketAddr]) -> Option<&'static str> {
+    if resolvers.is_empty() {
+        return Some("pods find no names outside the cluster: /etc/resolv.conf names no resolver");
+    }
+    resolvers.iter().all(|resolver| resolver.ip().is_loopback()).then_some(
+        "pods may find no names outside the cluster: /etc/resolv.conf names only resolvers on loopback, which answer \
+         only if they listen in the network namespace of this agent",
+    )
 }
 
 pub(crate) struct Upstream {

@@ -2,7 +2,7 @@
 //! commands that change it. Pure but for what looks at the host.
 //!
 //! Every name carries the short cluster id: `klID` (bridge), `klIDvN` and `klIDnN` (the host's ends of master N's and
-//! node N's links), `kl-ID-NAME` (namespace), and the firewall rule's comment.
+//! node N's links), `kl-ID-NAME` (namespace), `keelson_ID` (nft table), and the comment of the firewall's rules.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use super::cluster_file::{ClusterFile, Subnet, master_name, node_name};
 use super::host::{Command, Host, HostError, command};
+use outside::Outside;
+
+mod outside;
 
 /// What the host has now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +23,8 @@ pub struct Observed {
     pub links: BTreeSet<String>,
     /// Names of network namespaces.
     pub namespaces: BTreeSet<String>,
-    /// The firewall's `FORWARD` chain, as `iptables -S` prints it; empty without iptables.
-    pub forward: Vec<String>,
+    /// Of the way out of the machine.
+    pub outside: Outside,
 }
 
 /// The names of one cluster's plumbing.
@@ -70,11 +73,6 @@ impl Names {
         });
         masters.chain(nodes).collect()
     }
-
-    fn rule(&self) -> String {
-        let (bridge, short) = (self.bridge(), &self.short);
-        format!("FORWARD -i {bridge} -o {bridge} -m comment --comment keelson-{short} -j ACCEPT")
-    }
 }
 
 /// What the names of links say of their hosts.
@@ -94,11 +92,7 @@ pub fn look(host: &dyn Host) -> Result<Observed, HostError> {
     Ok(Observed {
         links: names(&host.run(&command("ip -j link show"))?, "ifname"),
         namespaces: names(&host.run(&command("ip -j netns list"))?, "name"),
-        // Without iptables there is no firewall of that kind to pass.
-        forward: host
-            .run(&command("iptables -w -S FORWARD"))
-            .map(|rules| rules.lines().map(str::to_owned).collect())
-            .unwrap_or_default(),
+        outside: outside::look(host)?,
     })
 }
 
@@ -154,10 +148,8 @@ pub fn make(names: &Names, subnet: Ipv4Addr, hosts: &[OnBridge], observed: &Obse
         lines.push(format!("ip -n {namespace} link set eth0 up"));
         lines.push(format!("ip -n {namespace} route replace default via {gateway}"));
     }
-    if forward_drops(observed) && !has_rule(names, observed) {
-        lines.push(format!("iptables -w -I {}", names.rule()));
-    }
-    lines.iter().map(|line| command(line)).collect()
+    let inside = lines.iter().map(|line| command(line));
+    inside.chain(outside::make(names, subnet, &observed.outside)).collect()
 }
 
 /// What removes everything that carries the cluster's names.
@@ -172,10 +164,8 @@ pub fn remove(names: &Names, observed: &Observed) -> Vec<Command> {
     if observed.links.contains(&bridge) {
         lines.push(format!("ip link del {bridge}"));
     }
-    if has_rule(names, observed) {
-        lines.push(format!("iptables -w -D {}", names.rule()));
-    }
-    lines.iter().map(|line| command(line)).collect()
+    let inside = lines.iter().map(|line| command(line));
+    inside.chain(outside::remove(names, &observed.outside)).collect()
 }
 
 /// Links that outlived their namespaces.
@@ -189,21 +179,6 @@ fn remove_orphans(names: &Names, observed: &Observed) -> Vec<Command> {
         host.is_some_and(|host| !observed.namespaces.contains(&names.namespace(&host)))
     };
     observed.links.iter().filter(is_orphan).map(|link| command(&format!("ip link del {link}"))).collect()
-}
-
-/// Docker sets this policy, and lets bridged packets pass through the firewall; other firewalls end the
-/// chain with a rule for everything.
-fn forward_drops(observed: &Observed) -> bool {
-    let drops = |rule: &String| {
-        rule == "-P FORWARD DROP"
-            || ["-A FORWARD -j DROP", "-A FORWARD -j REJECT"].iter().any(|all| rule.starts_with(all))
-    };
-    observed.forward.iter().any(drops)
-}
-
-fn has_rule(names: &Names, observed: &Observed) -> bool {
-    let comment = format!("keelson-{}", names.short);
-    observed.forward.iter().any(|rule| rule.split_whitespace().any(|word| word.trim_matches('"') == comment))
 }
 
 #[cfg(test)]
@@ -267,7 +242,7 @@ mod tests {
         let observed = Observed {
             links: set(&["klabcdef", "klabcdefv1"]),
             namespaces: set(&["kl-abcdef-master-1"]),
-            forward: vec!["-P FORWARD ACCEPT".to_owned()],
+            ..Observed::default()
         };
         check(
             make(&short_names(), SUBNET, &hosts(1, 0), &observed),
@@ -284,33 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn a_firewall_that_drops_gets_one_rule() {
-        for (forward, drops) in [
-            ("-P FORWARD ACCEPT", false),
-            ("-A FORWARD -i eth0 -j DROP", false),
-            ("-A FORWARD -j REJECT --reject-with icmp-host-prohibited", true),
-        ] {
-            let observed = Observed { forward: vec![forward.to_owned()], ..Observed::default() };
-            assert_eq!(forward_drops(&observed), drops, "{forward}");
-        }
-        let mut observed = Observed { forward: vec!["-P FORWARD DROP".to_owned()], ..Observed::default() };
-        let commands = make(&short_names(), SUBNET, &[], &observed);
-        let rule = "FORWARD -i klabcdef -o klabcdef -m comment --comment keelson-abcdef -j ACCEPT";
-        assert_eq!(commands.last().map(|last| last.join(" ")), Some(format!("iptables -w -I {rule}")));
-        observed.forward.push(format!("-A {}", rule.replace("keelson-abcdef", "\"keelson-abcdef\"")));
-        assert!(!make(&short_names(), SUBNET, &[], &observed).iter().any(|line| line[0] == "iptables"));
-    }
-
-    #[test]
     fn only_the_clusters_own_things_are_removed() {
         let observed = Observed {
             links: set(&["eth0", "klabcdef", "klabcdefv1", "kl123456", "kl123456v1"]),
             namespaces: set(&["kl-abcdef-master-1", "kl-abcdef-master-9", "kl-123456-master-1", "other"]),
-            forward: vec![
-                "-P FORWARD DROP".to_owned(),
-                "-A FORWARD -i klabcdef -o klabcdef -m comment --comment keelson-abcdef -j ACCEPT".to_owned(),
-                "-A FORWARD -i kl123456 -o kl123456 -m comment --comment keelson-123456 -j ACCEPT".to_owned(),
-            ],
+            ..Observed::default()
         };
         check(
             remove(&short_names(), &observed),
@@ -318,7 +271,6 @@ mod tests {
                 ip netns del kl-abcdef-master-1
                 ip netns del kl-abcdef-master-9
                 ip link del klabcdef
-                iptables -w -D FORWARD -i klabcdef -o klabcdef -m comment --comment keelson-abcdef -j ACCEPT
             "]],
         );
         check(remove_orphans(&short_names(), &observed), expect![[""]]);

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::{query, service, slice, text, zone};
 use crate::server::{Dns, DnsEvent};
-use crate::upstream::{read_message, resolvers, write_message};
+use crate::upstream::{complaint, read_message, resolvers, write_message};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -207,4 +207,18 @@ fn resolvers_are_read_from_the_hosts_file() {
     let expected: Vec<SocketAddr> =
         ["192.0.2.1:53", "[fe80::1]:53"].map(|of| of.parse().expect("address")).into();
     assert_eq!(resolvers(text), expected);
+}
+
+#[test]
+fn resolvers_on_loopback_count_only_alone_and_that_is_said() {
+    let address = |of: &str| of.parse::<SocketAddr>().expect("address");
+    for (text, expected, is_told) in [
+        ("nameserver 127.0.0.53\nnameserver 192.0.2.1\n", vec![address("192.0.2.1:53")], false),
+        ("nameserver 127.0.0.53\n", vec![address("127.0.0.53:53")], true),
+        ("search a\n", vec![], true),
+    ] {
+        let found = resolvers(text);
+        assert_eq!(complaint(&found).is_some(), is_told, "{text:?}");
+        assert_eq!(found, expected, "{text:?}");
+    }
 }

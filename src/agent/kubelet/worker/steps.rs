@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use base::env;
+use base::{env, resolv_conf};
 use tracing::warn;
 
 use super::Worker;
@@ -166,9 +166,9 @@ impl Worker {
         let addresses = ips.clone();
         let written = env::blocking(move || {
             let dir = config::pod_dir(&shared.node.root, &desired.key);
-            let node_file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-            let hosts = files::hosts(&desired, &shared.node, &addresses, &node_file("/etc/hosts"));
-            let servers = files::resolv_conf(&desired, &shared.node, &node_file("/etc/resolv.conf"));
+            let node_hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+            let hosts = files::hosts(&desired, &shared.node, &addresses, &node_hosts);
+            let servers = files::resolv_conf(&desired, &shared.node, &resolv_conf::of_host());
             std::fs::create_dir_all(&dir)?;
             write_if_other(&dir.join(files::HOSTS), &hosts)?;
             write_if_other(&dir.join(files::RESOLV_CONF), &servers)
