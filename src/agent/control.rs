@@ -59,12 +59,22 @@ fn path(pod: &PodKey) -> String {
 /// Lists that masters would merge with what they have, by address. A pod that got another address has one all the same.
 const REPLACED: [&str; 2] = ["hostIPs", "podIPs"];
 
-/// What makes a pod show this status. Conditions are merged by type: others write some of their own.
+/// What a condition says only while there is something to say.
+const SAID: [&str; 2] = ["reason", "message"];
+
+/// What makes a pod show this status. Conditions are merged by type, because others write some of their own: what one
+/// said before has to be taken back.
 fn status_patch(pod: &PodKey, status: &PodStatus) -> Value {
     let mut status = json!(status);
     for name in REPLACED {
         if let Some(list) = status.get_mut(name).and_then(Value::as_array_mut) {
             list.insert(0, json!({"$patch": "replace"}));
+        }
+    }
+    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
+        for name in SAID {
+            condition.entry(name).or_insert(Value::Null);
         }
     }
     json!({"metadata": {"uid": pod.uid}, "status": status})
@@ -125,5 +135,20 @@ mod tests {
         assert_eq!(patch["status"]["podIPs"], json!([{"$patch": "replace"}, {"ip": "10.0.0.2"}]));
         assert_eq!(patch["status"]["conditions"][0]["type"], "Ready", "others write conditions too");
         assert!(patch["status"].get("hostIPs").is_none(), "nothing is known of it: {patch}");
+    }
+
+    #[test]
+    fn what_a_condition_said_before_is_taken_back() {
+        let key = PodKey { namespace: "n".to_owned(), name: "p".to_owned(), uid: "u".to_owned() };
+        let status = json!({"conditions": [
+            {"type": "Ready", "status": "True"},
+            {"type": "Initialized", "status": "False", "reason": "ContainersNotInitialized"},
+        ]});
+        let patch = status_patch(&key, &serde_json::from_value(status).expect("a status"));
+        let expected = json!([
+            {"type": "Ready", "status": "True", "reason": null, "message": null},
+            {"type": "Initialized", "status": "False", "reason": "ContainersNotInitialized", "message": null},
+        ]);
+        assert_eq!(patch["status"]["conditions"], expected);
     }
 }
