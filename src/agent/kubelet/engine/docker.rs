@@ -41,14 +41,14 @@ const OLDEST: ClientVersion = ClientVersion { major_version: 1, minor_version: 4
 /// The exit code of a container that could not be started, as containerd has it.
 const START_ERROR_CODE: i32 = 128;
 
-/// Images whose names are remembered; beyond it all are asked for again.
-const IMAGE_REFS_MAX: usize = 8 * PODS_MAX;
+/// Images whose digests are remembered; beyond it all are asked for again.
+const IMAGE_DIGESTS_MAX: usize = 8 * PODS_MAX;
 
 /// One engine.
 pub struct Docker {
     client: Client,
-    /// What `imageID` shows, by image id: asked for once, for it does not change while the image is used.
-    image_refs: Mutex<BTreeMap<String, String>>,
+    /// The digests that registries know an image by, by its id: asked for once, for only a pull changes them.
+    image_digests: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
 /// An image that the engine has.
@@ -75,7 +75,7 @@ impl Docker {
                 "the engine is too old: it speaks API {version}, and {OLDEST} is needed"
             )));
         }
-        Ok(Self { client, image_refs: Mutex::default() })
+        Ok(Self { client, image_digests: Mutex::default() })
     }
 
     /// The engine's own version, as `20.10.24`.
@@ -107,7 +107,8 @@ impl Docker {
         let none = None::<InspectContainerOptions>;
         match self.client.inspect_container(id, none).await.map_err(told) {
             Ok(found) => {
-                let image_ref = self.image_ref(found.image.as_deref().unwrap_or_default()).await?;
+                let digests = self.image_digests(found.image.as_deref().unwrap_or_default()).await?;
+                let image_ref = image_ref(&found, &digests);
                 Ok(Some(container(found, image_ref)))
             }
             // Removed since it was listed.
@@ -116,11 +117,10 @@ impl Docker {
         }
     }
 
-    /// The digest in a registry that an image was pulled by, or else its id.
-    async fn image_ref(&self, id: &str) -> Result<String, EngineError> {
-        let mut known = self.image_refs.lock().await;
-        if let Some(image_ref) = known.get(id) {
-            return Ok(image_ref.clone());
+    async fn image_digests(&self, id: &str) -> Result<Vec<String>, EngineError> {
+        let mut known = self.image_digests.lock().await;
+        if let Some(digests) = known.get(id) {
+            return Ok(digests.clone());
         }
         let found = match self.client.inspect_image(id).await.map_err(told) {
             Ok(image) => image.repo_digests.unwrap_or_default(),
@@ -128,15 +128,11 @@ impl Docker {
             Err(EngineError::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error),
         };
-        let image_ref = match found.first() {
-            Some(digest) => format!("docker-pullable://{digest}"),
-            None => format!("docker://{id}"),
-        };
-        if known.len() >= IMAGE_REFS_MAX {
+        if known.len() >= IMAGE_DIGESTS_MAX {
             known.clear();
         }
-        known.insert(id.to_owned(), image_ref.clone());
-        Ok(image_ref)
+        known.insert(id.to_owned(), found.clone());
+        Ok(found)
     }
 }
 
@@ -218,6 +214,7 @@ impl ContainerEngine for Docker {
         while let Some(step) = progress.next().await {
             step.map_err(told)?;
         }
+        self.image_digests.lock().await.clear();
         let found = self.image(name).await?;
         found.ok_or_else(|| EngineError::NotFound(format!("the image {name} is not there after its pull")))
     }
@@ -350,6 +347,22 @@ fn image(found: ImageInspect) -> Image {
         id: found.id.unwrap_or_default(),
         user: found.config.and_then(|config| config.user).unwrap_or_default(),
         size_bytes: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+    }
+}
+
+/// What `imageID` shows: the digest in the registry that the image was named after, or in another; else its id.
+fn image_ref(found: &ContainerInspectResponse, digests: &[String]) -> String {
+    let name = found.config.as_ref().and_then(|config| config.image.as_deref()).unwrap_or_default();
+    let is_of_it = |digest: &&String| {
+        digest
+            .split('@')
+            .next()
+            .and_then(|repository| name.strip_prefix(repository))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
+    };
+    match digests.iter().find(is_of_it).or_else(|| digests.first()) {
+        Some(digest) => format!("docker-pullable://{digest}"),
+        None => format!("docker://{}", found.image.as_deref().unwrap_or_default()),
     }
 }
 

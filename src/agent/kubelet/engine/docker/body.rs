@@ -68,19 +68,18 @@ fn host(resources: &Resources, security: &Security) -> HostConfig {
 fn mount(mount: &Mount) -> EngineMount {
     use MountBindOptionsPropagationEnum as Propagation;
     let propagation = match mount.propagation.as_deref() {
-        Some("rslave") => Propagation::RSLAVE,
-        Some("rshared") => Propagation::RSHARED,
-        Some(_) | None => Propagation::RPRIVATE,
+        Some("rslave") => Some(Propagation::RSLAVE),
+        Some("rshared") => Some(Propagation::RSHARED),
+        // The engine's own choice: private, but for folders in which its own files lie, which it mounts no other way than
+        // as slaves.
+        Some(_) | None => None,
     };
     EngineMount {
         target: Some(mount.container_path.clone()),
         source: Some(mount.host_path.clone()),
         typ: Some(MountType::BIND),
         read_only: Some(mount.is_read_only),
-        bind_options: Some(MountBindOptions {
-            propagation: Some(propagation),
-            ..MountBindOptions::default()
-        }),
+        bind_options: Some(MountBindOptions { propagation, ..MountBindOptions::default() }),
         ..EngineMount::default()
     }
 }
