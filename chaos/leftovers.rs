@@ -23,7 +23,7 @@ const LISTS: &[&[&str]] = &[
 
 impl Cluster {
     /// Everything on this machine that belongs to the cluster, but for its directory: processes, also those in containers
-    /// of its engines; mounts of its nodes and their run directory; network namespaces, links, routes and tables of
+    /// of its engines, and control groups of those; mounts of its nodes and their run directory; network namespaces, links, routes and tables of
     /// nftables. Nothing is left when it is down.
     ///
     /// # Errors
@@ -36,6 +36,7 @@ impl Cluster {
         let of_nodes = format!("{}/node-", self.data("").display());
         let is_ours = |line: &&str| line.contains(&of_nodes) || line.contains(&format!("{}/", run.display()));
         found.extend(mounts.lines().filter(is_ours).map(|line| format!("mount {line}")));
+        found.extend(groups(&self.data(""))?);
         if run.exists() {
             found.push(format!("directory {}", run.display()));
         }
@@ -46,6 +47,32 @@ impl Cluster {
         }
         Ok(found)
     }
+}
+
+/// Control groups of containers that engines below a directory made.
+fn groups(data: &Path) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for engine in std::fs::read_dir(data).into_iter().flatten() {
+        for container in std::fs::read_dir(engine?.path().join("containers")).into_iter().flatten() {
+            ids.push(container?.file_name().to_string_lossy().into_owned());
+        }
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(folder) = folders.pop() {
+        // One that goes meanwhile holds nothing.
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|its| its.is_dir()) {
+                let name = path.display().to_string();
+                if ids.iter().any(|id| name.contains(id)) {
+                    found.push(format!("control group {name}"));
+                }
+                folders.push(path);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The lines of a list that carry the cluster's name.

@@ -14,6 +14,12 @@ use super::plumbing::Names;
 use super::process::{Running, entries};
 use super::wait::wait_for_end;
 
+/// Where control groups are. An engine that was killed removes none of its containers'.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// How many directories deep those of containers are at most: `CONTROLLER/PARENT.../docker/ID`.
+const CGROUP_DEPTH_MAX: usize = 6;
+
 /// How often what is left is looked for: a process may start another one just before it ends.
 const ROUNDS_MAX: usize = 5;
 
@@ -45,6 +51,7 @@ pub async fn end(
     for _ in 0..ROUNDS_MAX {
         left = nodes.processes(host);
         if left.is_empty() {
+            nodes.remove_groups(Path::new(CGROUPS), CGROUP_DEPTH_MAX);
             return Ok(());
         }
         for process in &left {
@@ -84,11 +91,29 @@ impl Nodes {
     fn has(&self, seen: &Seen) -> bool {
         let in_network = seen.network.is_some_and(|network| self.networks.contains(&network));
         let is_of_run = |word: &String| self.runs.iter().any(|run| Path::new(word).starts_with(run));
-        // `docker/ID` or `docker-ID.scope`, whatever manages them.
-        let mut groups = seen.cgroups.split(['/', '-', '.', '\n']);
-        in_network
-            || seen.facts.command.iter().any(is_of_run)
-            || groups.any(|part| self.containers.contains(part))
+        in_network || seen.facts.command.iter().any(is_of_run) || self.names_container(&seen.cgroups)
+    }
+
+    /// Whether the path of a control group, or one of many, is of a container that the engine made: `docker/ID` or
+    /// `docker-ID.scope`, whatever manages them.
+    fn names_container(&self, groups: &str) -> bool {
+        groups.split(['/', '-', '.', '\n']).any(|part| self.containers.contains(part))
+    }
+
+    /// Removes the control groups of containers, the innermost first. One that is still in use, or goes by itself, is left.
+    fn remove_groups(&self, directory: &Path, depth: usize) {
+        let is_directory = |path: &PathBuf| path.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+        let inner = entries(directory).unwrap_or_default();
+        for path in inner.iter().map(|name| directory.join(name)).filter(is_directory) {
+            if depth > 0 {
+                self.remove_groups(&path, depth - 1);
+            }
+            if self.names_container(&path.display().to_string())
+                && let Err(error) = std::fs::remove_dir(&path)
+            {
+                tracing::debug!(path = %path.display(), %error, "a control group is left");
+            }
+        }
     }
 }
 
@@ -97,14 +122,31 @@ mod tests {
     use super::*;
     use crate::up::host::{ProcessFacts, command};
 
-    #[test]
-    fn processes_of_nodes_are_told_from_strangers() {
-        let id = "9680fd2dbe6b";
-        let nodes = Nodes {
+    const ID: &str = "9680fd2dbe6b";
+
+    fn nodes() -> Nodes {
+        Nodes {
             networks: [7].into(),
             runs: vec!["/run/keelson/abcdef/node-1".into()],
-            containers: [id.to_owned()].into(),
-        };
+            containers: [ID.to_owned()].into(),
+        }
+    }
+
+    #[test]
+    fn control_groups_of_containers_go_and_others_stay() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let groups =
+            ["pids/docker/9680fd2dbe6b/inner", "slice/docker-9680fd2dbe6b.scope", "pids/docker/77ff"];
+        groups.iter().for_each(|path| std::fs::create_dir_all(root.path().join(path)).expect("make"));
+        nodes().remove_groups(root.path(), CGROUP_DEPTH_MAX);
+        let left =
+            ["pids/docker/9680fd2dbe6b", "slice/docker-9680fd2dbe6b.scope", "slice", "pids/docker/77ff"];
+        assert_eq!(left.map(|path| root.path().join(path).exists()), [false, false, true, true]);
+    }
+
+    #[test]
+    fn processes_of_nodes_are_told_from_strangers() {
+        let (id, nodes) = (ID, nodes());
         let cases = [
             ("in the network", 7, "bash", "0::/\n".to_owned(), true),
             ("a shim", 1, "shim -id x -address /run/keelson/abcdef/node-1/c.sock", String::new(), true),

@@ -13,7 +13,7 @@ use super::nodes;
 use super::plumbing::{self, Names};
 use super::process::{Process, Running};
 use super::sample;
-use super::summary::{self, Commands};
+use super::summary::{self, Commands, counted};
 use super::wait::{Api, Watched, wait_for_end, wait_for_identity};
 use super::{ClusterDir, UpOptions, load};
 use crate::kubeconfig::{self, Context as KubeContext};
@@ -67,11 +67,11 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
     api.wait_until_whole(host, &file, &starting.watched).await?;
     file.masters.iter().try_for_each(|master| files::remove(&directory.token(&master.name)))?;
     if !file.nodes.is_empty() {
-        progress.step(&format!("{} masters serve", file.masters.len()));
+        progress.step(&format!("serving: {}", counted(file.masters.len(), "master")));
         starting.start_agents(&api).await?;
         api.wait_until_nodes_ready(host, &file, &starting.watched).await?;
         file.nodes.iter().try_for_each(|node| files::remove(&directory.token(&node.name)))?;
-        progress.step(&format!("{} nodes take pods", file.nodes.len()));
+        progress.step(&format!("taking pods: {}", counted(file.nodes.len(), "node")));
     }
     if file.hollow_nodes > 0 {
         let process = hollow::process(&directory, &starting.program, file.hollow_nodes);

@@ -35,9 +35,9 @@ pub fn of(directory: &ClusterDir, file: &ClusterFile, commands: &Commands, sampl
     };
     let masters: String = file.masters.iter().map(|m| format!("  {}  {}\n", m.name, m.api.url())).collect();
     let mut told = format!(
-        "cluster {} is up: {} masters, {place}\n  API       {}\n{masters}",
+        "cluster {} is up: {}, {place}\n  API       {}\n{masters}",
         file.cluster,
-        file.masters.len(),
+        counted(file.masters.len(), "master"),
         file.stable.url(),
     );
     if let Some(address) = sample {
@@ -64,6 +64,11 @@ fn to_try(Commands { kubectl, kctl }: &Commands, has_sample: bool) -> [String; 3
     ]
 }
 
+/// `1 master`, `3 masters`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A path as a shell takes it for one word.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
@@ -77,6 +82,11 @@ mod tests {
 
     use super::*;
     use crate::up::host::fake::FakeHost;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([1, 3].map(|count| counted(count, "master")), ["1 master", "3 masters"]);
+    }
 
     #[test]
     fn paths_are_words_of_a_shell() {
