@@ -73,8 +73,8 @@ fn says(nodes: &Store<Node>, name: &str, is_ready: bool) -> bool {
 
 /// Whether the engine answers; if not, what to say.
 async fn answer(engine: &Docker) -> Result<(), String> {
-    let why = match env::timeout(ENGINE_TIMEOUT, engine.version()).await {
-        Ok(Ok(_)) => return Ok(()),
+    let why = match env::timeout(ENGINE_TIMEOUT, engine.ping()).await {
+        Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {} s", ENGINE_TIMEOUT.as_secs()),
     };

@@ -87,6 +87,14 @@ impl Docker {
         Ok(found.version.unwrap_or_default())
     }
 
+    /// Whether it answers. Far cheaper than [`Self::version`], for which Docker runs other programs.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), EngineError> {
+        self.client.ping().await.map(drop).map_err(told)
+    }
+
     /// All images.
     ///
     /// # Errors
