@@ -81,10 +81,11 @@ fn report(mut perf: Child, directory: &tempfile::TempDir) -> Result<String> {
 /// versions of perf add columns.
 fn top_symbols(report: &str) -> String {
     let lines = report.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    let columns =
-        |line: &str| line.split("  ").map(str::trim).filter(|text| !text.is_empty()).take(3).collect();
-    let lines = lines.take(SYMBOLS_SHOWN).map(columns);
-    lines.map(|columns: Vec<&str>| format!("{}\n", columns.join("  "))).collect()
+    lines.take(SYMBOLS_SHOWN).map(|line| format!("{}\n", columns(line).join("  "))).collect()
+}
+
+fn columns(line: &str) -> Vec<&str> {
+    line.split("  ").map(str::trim).filter(|text| !text.is_empty()).take(3).collect()
 }
 
 /// CPU time between two looks, the busiest thread names first.
