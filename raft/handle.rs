@@ -5,6 +5,7 @@ mod errors;
 mod members;
 mod observe;
 mod options;
+mod pace;
 mod read;
 mod shutdown;
 mod start;
@@ -18,6 +19,8 @@ use bytes::Bytes;
 use openraft::RaftMetrics;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{Semaphore, watch};
+
+pub(crate) use self::pace::Heard;
 
 pub use self::errors::{
     AppendError, CallError, ChangeError, InitializeError, ReadError, StartError, TransferError,

@@ -12,7 +12,7 @@ use tokio::sync::RwLock;
 
 use crate::adapter::RaftSnapshot;
 use crate::codec::rpc::{Answer, ReadRefused, Request};
-use crate::handle::SpaceCheck;
+use crate::handle::{Heard, SpaceCheck};
 use crate::snapshots::receive::Receiver;
 use crate::transport::{FrameService, Lane, PeerService};
 use crate::types::{Raft, TypeConfig, Vote};
@@ -101,6 +101,7 @@ type AppendAnswer = AppendEntriesResponse<TypeConfig>;
 /// Answers frames.
 pub(crate) struct Peer {
     pub(crate) raft: Raft,
+    pub(crate) heard: Arc<Heard>,
     pub(crate) door: Door,
     pub(crate) service: Arc<dyn PeerService>,
     pub(crate) space_is_low: SpaceCheck,
@@ -125,13 +126,27 @@ impl Peer {
             Request::Append(append) if !append.entries.is_empty() && (self.space_is_low)() => {
                 Err("its disk is nearly full".to_owned())
             }
-            Request::Append(append) if !append.entries.is_empty() => {
-                self.door.append(raft, append).await.map(Answer::Append)
+            Request::Append(append) => {
+                let came = env::monotonic();
+                let answer = match append.entries.is_empty() {
+                    true => raft.append_entries(append).await.map_err(text)?,
+                    false => self.door.append(raft, append).await?,
+                };
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    self.heard.note(came);
+                }
+                Ok(Answer::Append(answer))
             }
-            Request::Append(append) => raft.append_entries(append).await.map(Answer::Append).map_err(text),
-            Request::Vote(vote) => raft.vote(vote).await.map(Answer::Vote).map_err(text),
+            Request::Vote(vote) => {
+                let answer = raft.vote(vote).await.map_err(text)?;
+                if answer.vote_granted {
+                    self.heard.forget();
+                }
+                Ok(Answer::Vote(answer))
+            }
             Request::PreVote(vote) => raft.pre_vote(vote).await.map(Answer::Vote).map_err(text),
             Request::Transfer(transfer) => {
+                self.heard.forget();
                 raft.handle_transfer_leader(transfer).await.map(Answer::Transfer).map_err(text)
             }
             Request::ReadIndex => self.read_index().await,

@@ -10,7 +10,7 @@ use storage::snapshot::Stores;
 use tokio::sync::{Semaphore, watch};
 
 use super::observe::{Gauges, Outlets, observe};
-use super::{Handle, Inner, Leadership, Options, Reads, StartError, Timing, trim};
+use super::{Handle, Heard, Inner, Leadership, Options, Reads, StartError, Timing, pace, trim};
 use crate::adapter::Adapter;
 use crate::failure::Failure;
 use crate::limits::{
@@ -122,8 +122,10 @@ impl Parts {
         let watchdog = watchdog.map_err(StartError::Thread)?;
         let receiver = Arc::new(Receiver::new(self.stores));
         env::spawn(Arc::clone(&receiver).drop_idle());
+        let heard = Arc::new(Heard::nobody());
         let peer = Peer {
             raft: raft.clone(),
+            heard: Arc::clone(&heard),
             door: Door {
                 #[cfg(test)]
                 open: self.options.open_door.clone(),
@@ -158,6 +160,7 @@ impl Parts {
         // Beside the readers: it gathers those of them that their thread has not come to yet.
         self.outside.spawn(Handle::serve_reads(Arc::downgrade(&inner), queue));
         env::spawn(trim::keep_bounds(Arc::downgrade(&inner)));
+        env::spawn(pace::pace(Arc::downgrade(&inner), heard));
         Ok(Handle(inner))
     }
 }
