@@ -35,11 +35,6 @@ impl Key {
         Self(format!("{INTERNAL}{family}/{name}").into())
     }
 
-    /// No object's key: below all of them.
-    pub fn lowest() -> Self {
-        Self("".into())
-    }
-
     /// A key read back from storage or the log.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ mod read;
 mod wire;
 mod write;
 
+use std::borrow::Cow;
+
 use read::tree as read_tree;
 use serde_json::Value;
 use wire::{Wire, each, nested, put_bytes, put_length, put_number, utf8};
@@ -98,7 +100,7 @@ pub struct ListMeta<'m> {
 pub fn append_item<'b>(
     items: &mut Vec<u8>,
     json: &'b [u8],
-    mut shared: impl Iterator<Item = &'b [u8]>,
+    mut shared: impl Iterator<Item = Cow<'b, [u8]>>,
     of: &Type,
 ) {
     nested(items, 2, |out| write::append(out, &mut write::Text::new(View::new(json), &mut shared), of));

@@ -1,5 +1,6 @@
 //! What every other crate stands on: the environment (time, randomness, spawning), ids, shutdown,
-//! backoff, private files, deadlines of writes, the host's resolvers, TLS to pods and telemetry. Knows nothing of Kubernetes, Raft or storage.
+//! backoff, private files, deadlines of writes, the host's resolvers, TLS that believes everybody and telemetry. Knows
+//! nothing of Kubernetes, Raft or storage.
 
 pub mod backoff;
 pub mod env;

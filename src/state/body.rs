@@ -1,17 +1,20 @@
 //! The bytes of an object. What many objects have in common is held once.
 //!
 //! Half of a pod are the sets of fields in its `metadata.managedFields`, and those are the same in all pods that came
-//! from one template. They are found in the bytes alone and change nothing that anybody can see: hashes, the log and
-//! the durable image know only whole bytes.
+//! from one template, but for the address by which the set of its status names it: what is before and behind that is
+//! shared. All this is found in the bytes alone and changes nothing that anybody can see: hashes, the log and the durable
+//! image know only whole bytes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use api::view::View;
 use bytes::Bytes;
+use memchr::memmem;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Bytes of a piece that is looked for among those of other objects; below, telling where it is takes as much.
+/// Bytes of a set that is looked for among those of other objects; below, telling where it is takes as much.
 const SHARED_BYTES_MIN: usize = 128;
 
 /// Pieces that are known before those that nobody holds any more are looked for.
@@ -35,11 +38,12 @@ struct Cut {
 }
 
 impl Body {
-    /// Of bytes in one piece. What is shared are sets of fields, as server-side apply keeps them; none that begins before
-    /// `behind`.
+    /// Of bytes in one piece. What is shared are sets of fields, as server-side apply keeps them, without the addresses
+    /// in them; none that begins before `behind`.
     pub fn of(bytes: impl Into<Bytes>, behind: usize) -> Self {
         let bytes = bytes.into();
-        let found: Vec<(usize, usize)> = sets(&bytes).filter(|(from, _)| *from > behind).collect();
+        let found = sets(&bytes).filter(|(from, _)| *from > behind);
+        let found: Vec<_> = found.flat_map(|set| around_addresses(&bytes, set)).collect();
         if found.is_empty() {
             return Self::whole(bytes);
         }
@@ -98,9 +102,21 @@ impl Body {
         Self { own: bytes.into(), cuts: Box::default() }
     }
 
-    /// What is shared, in order.
-    pub fn shared(&self) -> impl Iterator<Item = &[u8]> {
-        self.cuts.iter().map(|cut| &*cut.shared)
+    /// The sets that are shared, in order, each whole.
+    pub fn shared(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        let mut cuts = self.cuts.iter().peekable();
+        std::iter::from_fn(move || {
+            let first = cuts.next()?;
+            let mut set = Cow::Borrowed(&*first.shared);
+            let mut from = first.at;
+            while set.ends_with(ADDRESS) {
+                let Some(next) = cuts.next() else { break };
+                set.to_mut().extend_from_slice(&self.own[from..next.at]);
+                set.to_mut().extend_from_slice(&next.shared);
+                from = next.at;
+            }
+            Some(set)
+        })
     }
 
     /// Appends a part of [`Body::own`], and what is shared in it where it belongs; bytes from elsewhere as they are.
@@ -144,6 +160,28 @@ fn sets(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
         let from = set.as_ptr().addr() - bytes.as_ptr().addr();
         (from, from + set.len())
     })
+}
+
+/// How a set names an item of a list by its address, up to the address: so ends what is shared of it before that.
+const ADDRESS: &[u8] = br#"{\"ip\":\""#;
+
+/// Addresses around which one set is cut: a pod has two at most.
+const ADDRESSES_MAX: usize = 4;
+
+/// The pieces of a set of fields before, between and behind the addresses in it. What is left of the set is text without
+/// quotes, commas or brackets: whoever looks for other values need not know of it.
+fn around_addresses(bytes: &[u8], (from, to): (usize, usize)) -> Vec<(usize, usize)> {
+    let is_of_address = |byte: &&u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':');
+    let mut pieces = Vec::new();
+    let mut begins = from;
+    for at in memmem::find_iter(&bytes[from..to], ADDRESS).take(ADDRESSES_MAX) {
+        let address = from + at + ADDRESS.len();
+        let length = bytes[address..to].iter().take_while(is_of_address).count();
+        pieces.push((begins, address));
+        begins = address + length;
+    }
+    pieces.push((begins, to));
+    pieces
 }
 
 /// All pieces that somebody holds, by their digest.
@@ -216,7 +254,7 @@ mod tests {
             body.append_part(&mut part, metadata);
             let expect = View::new(whole.as_bytes()).get("metadata").bytes();
             assert_eq!(part, [b"part ", expect].concat(), "{whole}");
-            let shared = body.shared().map(|set| String::from_utf8_lossy(set).into_owned());
+            let shared = body.shared().map(|set| String::from_utf8_lossy(&set).into_owned());
             let long_sets = sets.iter().filter(|set| set.len() > 9).map(ToString::to_string);
             assert_eq!(shared.collect::<Vec<_>>(), long_sets.collect::<Vec<_>>());
             let entries = View::new(body.own()).at(&["metadata", "managedFields"]);
@@ -228,6 +266,34 @@ mod tests {
         }
         for odd in ["", "{", r#"{"metadata":{"managedFields":[{"fieldsV1":"#, "\u{0}any"] {
             assert_eq!(Body::of(odd, 0).to_bytes(), odd);
+        }
+    }
+
+    #[test]
+    fn sets_that_differ_in_an_address_alone_have_the_rest_in_common() {
+        let named = |addresses: &[&str]| {
+            let keys = addresses.iter().map(|at| format!(r#""k:{{\"ip\":\"{at}\"}}":{{"f:ip":{{}}}}"#));
+            let keys: Vec<_> = keys.collect();
+            format!(r#"{{"f:status":{{"f:podIPs":{{{}}},"f:{}":{{}}}}}}"#, keys.join(","), "x".repeat(128))
+        };
+        let one = ["10.128.0.1", "fd00::1"];
+        for addresses in [&one[..], &["10.128.254.254", "fd00:10::ffff"], &["10.128.0.3", ""]] {
+            let whole = object("a", &[&named(addresses), &named(&[])]);
+            let body = Body::of(whole.clone(), 0);
+            assert_eq!(body.to_bytes(), whole);
+            let (first, other) = (Body::of(object("b", &[&named(&one), &named(&[])]), 0), &body);
+            let same = first.cuts.iter().zip(&other.cuts).all(|(a, b)| Arc::ptr_eq(&a.shared, &b.shared));
+            assert_eq!((same, body.cuts.len()), (true, 4), "{addresses:?}");
+            let entries = View::new(body.own()).at(&["metadata", "managedFields"]);
+            let left: Vec<_> = entries.items().map(|entry| entry.get("fieldsV1").shown()).collect();
+            assert_eq!(left, [&*addresses.concat(), ""]);
+            assert!(entries.items().all(|entry| entry.get("subresource").is("s")), "{entries:?}");
+            let shared: Vec<_> =
+                body.shared().map(|set| String::from_utf8_lossy(&set).into_owned()).collect();
+            assert_eq!(shared, [named(addresses), named(&[])]);
+            let mut part = Vec::new();
+            body.append_part(&mut part, View::new(body.own()).get("metadata").bytes());
+            assert_eq!(part, View::new(whole.as_bytes()).get("metadata").bytes());
         }
     }
 

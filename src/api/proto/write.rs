@@ -1,5 +1,7 @@
 //! From canonical JSON to its message, without a tree in between: what lists of thousands of objects take.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -25,11 +27,11 @@ fn whole(out: &mut Vec<u8>, object: View<'_>, of: &Type) {
 pub(super) struct Text<'b, 's> {
     scan: Scan<'b>,
     /// The sets of fields that are missing there.
-    shared: &'s mut dyn Iterator<Item = &'b [u8]>,
+    shared: &'s mut dyn Iterator<Item = Cow<'b, [u8]>>,
 }
 
 impl<'b, 's> Text<'b, 's> {
-    pub(super) fn new(object: View<'b>, shared: &'s mut dyn Iterator<Item = &'b [u8]>) -> Self {
+    pub(super) fn new(object: View<'b>, shared: &'s mut dyn Iterator<Item = Cow<'b, [u8]>>) -> Self {
         Self { scan: Scan::new(object), shared }
     }
 }
@@ -95,10 +97,12 @@ fn put(out: &mut Vec<u8>, number: u32, text: &mut Text<'_, '_>, shape: &Shape) {
                 put(out, 1, text, of);
             }
         }),
-        (Shape::Fields, Some(b',' | b'}')) => {
+        // Nothing stands there, or what of the set is the object's own.
+        (Shape::Fields, Some(next)) if next != b'{' => {
+            text.scan.value();
             let set = text.shared.next().unwrap_or_default();
             put_length(out, number, length_of(1, set.len()));
-            put_bytes(out, 1, set);
+            put_bytes(out, 1, &set);
         }
         _ => scalar(out, number, text.scan.value(), shape),
     }
