@@ -19,9 +19,14 @@ pub const EVENT_TTL: Controller = Controller {
     actor: "system:apiserver",
     component: "event-ttl",
     wakes: |_, _, _| {},
-    keys: |_, wakes: &mut Wakes| wakes.add(&Key::internal("event-ttl", "all")),
+    keys: |_, wakes: &mut Wakes| wakes.add(&all()),
     plan,
 };
+
+/// Its one key.
+fn all() -> Key {
+    Key::internal("event-ttl", "all")
+}
 
 fn plan(world: &World, _: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
     let mut plan = Plan::default();
@@ -55,7 +60,7 @@ mod tests {
     fn events_go_after_an_hour_some_at_a_time() {
         let objects = [namespace("default")].into_iter().chain((0..620).map(event));
         let mut world = world(objects);
-        let look = |world: &World, now_ms| plan(world, &Key::lowest(), &LastOutcomes::default(), now_ms);
+        let look = |world: &World, now_ms| plan(world, &all(), &LastOutcomes::default(), now_ms);
         let young = look(&world, NOW_MS + TTL_MS - 1);
         assert_eq!((young.intents.len(), young.requeue_ms), (0, Some(NOW_MS + TTL_MS)));
         let first = look(&world, NOW_MS + TTL_MS);

@@ -28,6 +28,29 @@ fn service() -> Value {
             "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]}})
 }
 
+/// Two pods of the older kind.
+fn replication_controller() -> Value {
+    let labels = json!({"app": "old"});
+    json!({
+        "apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "old", "namespace": "default"},
+        "spec": {"replicas": 2, "selector": labels, "template": {
+            "metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]},
+        }},
+    })
+}
+
+/// A Service that selects nothing, and the Endpoints that somebody wrote for it.
+fn by_hand() -> [Value; 2] {
+    let metadata = json!({"name": "by-hand", "namespace": "default"});
+    let ports = json!([{"port": 80, "protocol": "TCP"}]);
+    [
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+            "spec": {"clusterIP": "10.43.0.8", "ipFamilies": ["IPv4"], "ports": ports}}),
+        json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata,
+            "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": ports}]}),
+    ]
+}
+
 fn named(mut object: Value, name: &str) -> Value {
     object["metadata"]["name"] = name.into();
     object
@@ -112,6 +135,10 @@ fn wakes_that_are_missed_or_come_twice_or_late_change_nothing() {
     let run = |seed: u64| {
         let mut world =
             world([namespace("default"), namespace("kube-system"), node(), deployment(), service()]);
+        by_hand()
+            .into_iter()
+            .chain([replication_controller()])
+            .for_each(|object| _ = put(&mut world, object));
         let mut done = Vec::new();
         let mut rest = |world: &mut World| {
             done.push(settle_in_unrest(world, CONTROLLERS, run_pods, Unrest::new(seed)));
@@ -128,6 +155,12 @@ fn wakes_that_are_missed_or_come_twice_or_late_change_nothing() {
         rest(&mut world);
         remove(&mut world, &web);
         rest(&mut world);
+        change(&mut world, &Key::object("", "endpoints", "default", "by-hand"), |endpoints| {
+            endpoints["subsets"][0]["addresses"] = json!([{"ip": "192.0.2.2"}, {"ip": "192.0.2.3"}]);
+        });
+        change(&mut world, &Key::object("", "replicationcontrollers", "default", "old"), |old| {
+            old["spec"]["replicas"] = 1.into();
+        });
         put(&mut world, deployment());
         put(&mut world, named(node(), "m"));
         rest(&mut world);
@@ -146,31 +179,57 @@ fn wakes_that_are_missed_or_come_twice_or_late_change_nothing() {
     };
     let undisturbed = run(0);
     let pods: Vec<usize> = undisturbed.iter().skip(1).step_by(5).map(|(_, left)| *left).collect();
-    assert_eq!(pods, [3, 3, 0, 3, 0, 3, 0], "made, updated, removed, made, removed from below, made, gone");
+    // Besides these, two and then one of the ReplicationController.
+    assert_eq!(pods, [5, 5, 2, 4, 1, 4, 0], "made, updated, removed, made, removed from below, made, gone");
+    let slices: Vec<usize> = undisturbed.iter().skip(4).step_by(5).map(|(_, left)| *left).collect();
+    assert_eq!(slices, [2, 2, 2, 2, 2, 2, 0], "one of the Service, one of what somebody wrote");
     for seed in 1..=20 {
         assert_eq!(run(seed), undisturbed, "seed {seed}");
     }
 }
 
-#[test]
-fn a_node_that_falls_silent_loses_its_pods_to_another() {
-    let mut other = node();
-    other["metadata"]["name"] = "m".into();
-    let mut world = world([namespace("default"), node(), other, deployment(), service()]);
+/// Two nodes and three pods on the one that fell silent.
+fn with_a_silent_node() -> World {
+    let mut world = world([namespace("default"), node(), named(node(), "m"), deployment(), service()]);
     settle(&mut world, CONTROLLERS, run_pods);
     world.office.advance(9_001);
     world.office.hear("m");
-    let place = |world: &mut World| {
-        let waiting: Vec<Key> = world.pods.waiting().map(|pod| pod.key().clone()).collect();
-        for key in &waiting {
-            change(world, key, |pod| {
-                pod["spec"]["nodeName"] = "m".into();
-                pod["status"] = crate::testing::running("10.0.1.1");
-            });
-        }
-        !waiting.is_empty()
-    };
+    world
+}
+
+/// Places pods that wait on the other node, and runs them.
+fn place(world: &mut World) -> bool {
+    let waiting: Vec<Key> = world.pods.waiting().map(|pod| pod.key().clone()).collect();
+    for key in &waiting {
+        change(world, key, |pod| {
+            pod["spec"]["nodeName"] = "m".into();
+            pod["status"] = crate::testing::running("10.0.1.1");
+        });
+    }
+    !waiting.is_empty()
+}
+
+fn ready_on(world: &World, node: &str) -> usize {
+    world.pods.on(node).filter(|pod| pod.is_ready).count()
+}
+
+#[test]
+fn a_node_that_falls_silent_loses_its_pods_to_another() {
+    let mut world = with_a_silent_node();
     settle(&mut world, CONTROLLERS, place);
-    let on = |node: &str| world.pods.on(node).filter(|pod| pod.is_ready).count();
-    assert_eq!((on("n"), on("m")), (0, 3));
+    assert_eq!((ready_on(&world, "n"), ready_on(&world, "m")), (0, 3));
+}
+
+#[test]
+fn wakes_that_are_missed_or_come_twice_or_late_change_nothing_when_a_node_falls_silent() {
+    let run = |seed: u64| {
+        let mut world = with_a_silent_node();
+        let done = settle_in_unrest(&mut world, CONTROLLERS, place, Unrest::new(seed));
+        (done, ready_on(&world, "n"), ready_on(&world, "m"), count(&world, "core/pods/"))
+    };
+    let undisturbed = run(0);
+    assert_eq!((undisturbed.1, undisturbed.2), (0, 3));
+    for seed in 1..=20 {
+        assert_eq!(run(seed), undisturbed, "seed {seed}");
+    }
 }

@@ -1,16 +1,15 @@
 //! Which objects have which labels: an index over one kind, by namespace.
 
-use std::sync::Arc;
-
 use api::Key;
 use api::selector::Selector;
-use imbl::OrdSet;
 use state::Object;
 use state::labels::Labels;
 
-/// Objects by namespace and label. Flat, because most sets of a label are small and there are many of them.
+use crate::places::Places;
+
+/// Objects by namespace and label.
 #[derive(Clone, Debug, Default)]
-pub struct ByLabel(OrdSet<(Arc<str>, Key)>);
+pub struct ByLabel(Places);
 
 /// How many objects of a label are counted to find the rarest.
 const COUNTED_MAX: usize = 256;
@@ -25,12 +24,12 @@ impl ByLabel {
         }
         if let Some(object) = before {
             for (label, value) in object.labels().iter() {
-                self.0.remove(&(place(object.key.namespace(), label, value), object.key.clone()));
+                self.0.remove(&place(object.key.namespace(), label, value), &object.key);
             }
         }
         if let Some(object) = after {
             for (label, value) in object.labels().iter() {
-                self.0.insert((place(object.key.namespace(), label, value), object.key.clone()));
+                self.0.insert(&place(object.key.namespace(), label, value), &object.key);
             }
         }
     }
@@ -39,19 +38,14 @@ impl ByLabel {
     /// among them. `None`: it asks for no label by value, so all of them may be.
     pub fn candidates(&self, namespace: &str, selector: &Selector) -> Option<impl Iterator<Item = &Key>> {
         let places = selector.equalities().map(|(label, value)| place(namespace, label, value));
-        let rarest = places.min_by_key(|place| self.of(place).take(COUNTED_MAX).count())?;
-        Some(self.of(&rarest).map(|(_, key)| key))
-    }
-
-    fn of<'s>(&'s self, place: &Arc<str>) -> impl Iterator<Item = &'s (Arc<str>, Key)> + use<'s> {
-        let (from, place) = ((Arc::clone(place), Key::lowest()), Arc::clone(place));
-        self.0.range(from..).take_while(move |(at, _)| *at == place)
+        let rarest = places.min_by_key(|place| self.0.under(place).take(COUNTED_MAX).count())?;
+        Some(self.0.under(&rarest))
     }
 }
 
 /// Where a label of a namespace stands in an index.
-pub(crate) fn place(namespace: &str, label: &str, value: &str) -> Arc<str> {
-    [namespace, label, value].join("\0").into()
+pub(crate) fn place(namespace: &str, label: &str, value: &str) -> String {
+    [namespace, label, value].join("\0")
 }
 
 /// Whether labels match a selector.

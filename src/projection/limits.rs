@@ -38,8 +38,11 @@ pub const SWEEP_STEP: usize = 32;
 /// Facts that are folded before the next plan, when so many wait: then outcomes are heard as well.
 pub const FACTS_TOGETHER_MAX: usize = 1_024;
 
-/// Keys woken of late that a master remembers while it does not lead: a new leader looks at these first.
-pub const RECENT_WAKES_MAX: usize = 10_000;
+/// Changes of late that a master remembers while it does not lead: a new leader looks first at what these are about.
+pub const RECENT_CHANGES_MAX: usize = 10_000;
+
+/// What their objects may hold together. Mostly the watches keep them as well.
+pub const RECENT_BYTES_MAX: usize = 16 << 20;
 
 /// How often the leader confirms that it leads and that its log goes on; between two confirmations further apart than
 /// [`OFFICE_GAP_MAX`] no time counts.

@@ -7,6 +7,8 @@ use api::view::View;
 use imbl::OrdMap;
 use state::{Change, Object};
 
+use crate::places::Places;
+
 /// One of an object's `metadata.ownerReferences`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerReference {
@@ -17,7 +19,7 @@ pub struct OwnerReference {
     /// The owner's name; its namespace is the dependent's, or none.
     pub name: Box<str>,
     /// The owner's uid.
-    pub uid: Arc<str>,
+    pub uid: Box<str>,
     /// Whether this owner manages the object.
     pub is_controller: bool,
     /// Whether a foreground deletion of the owner waits for this object.
@@ -28,7 +30,7 @@ pub struct OwnerReference {
 #[derive(Clone, Debug, Default)]
 pub struct Owners {
     of: OrdMap<Key, Arc<[OwnerReference]>>,
-    dependents: imbl::OrdSet<(Arc<str>, Key)>,
+    dependents: Places,
 }
 
 impl Owners {
@@ -41,16 +43,24 @@ impl Owners {
             return;
         }
         for reference in before.iter().flat_map(|all| all.iter()) {
-            self.dependents.remove(&(Arc::clone(&reference.uid), key.clone()));
+            self.dependents.remove(&reference.uid, key);
         }
-        for reference in &after {
-            self.dependents.insert((Arc::clone(&reference.uid), key.clone()));
+        let after = self.common(after);
+        for reference in &*after {
+            self.dependents.insert(&reference.uid, key);
         }
         if after.is_empty() {
             self.of.remove(key);
         } else {
-            self.of.insert(key.clone(), after.into());
+            self.of.insert(key.clone(), after);
         }
+    }
+
+    /// The list that the first dependent of the same owner has, if it says the same: replicas share one.
+    fn common(&self, references: Vec<OwnerReference>) -> Arc<[OwnerReference]> {
+        let first = references.first().and_then(|first| self.dependents.under(&first.uid).next());
+        let known = first.and_then(|sibling| self.of.get(sibling)).filter(|known| ***known == references);
+        known.map_or_else(|| references.into(), Arc::clone)
     }
 
     /// The owners of an object, as it names them.
@@ -65,9 +75,7 @@ impl Owners {
 
     /// The keys of all objects that name this uid as an owner, in key order.
     pub fn dependents<'s>(&'s self, uid: &str) -> impl Iterator<Item = &'s Key> + use<'s> {
-        let uid: Arc<str> = uid.into();
-        let from = (Arc::clone(&uid), Key::lowest());
-        self.dependents.range(from..).take_while(move |(of, _)| *of == uid).map(|(_, key)| key)
+        self.dependents.under(uid)
     }
 
     /// The keys of all objects that have owners, in key order.

@@ -1,7 +1,7 @@
 //! Pods, as far as controllers and the scheduler look at all of them.
 
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use api::view::View;
 use api::{Key, time};
@@ -10,10 +10,14 @@ use state::{Change, Object};
 
 use crate::affinity::PodAffinities;
 use crate::labels::ByLabel;
+use crate::places::Places;
 use crate::resources::Amounts;
 
 /// What the keys of pods begin with.
 pub const PODS: &str = "core/pods/";
+
+/// The scheduler that a pod waits for unless it names another.
+pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// `status.phase`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +113,7 @@ impl Pod {
         Self {
             object: Arc::clone(object),
             node: (&*node.text()).into(),
-            scheduler: (&*scheduler.text()).into(),
+            scheduler: held(&scheduler.text()),
             phase: phase_of(phase),
             is_ready: ready.is_some_and(|condition| condition.get("status").is("True")),
             ready_changed_ms: ready.map_or(0, |condition| millis(condition.get("lastTransitionTime"))),
@@ -154,6 +158,12 @@ impl Pod {
     pub fn waits_for(&self, scheduler: &str) -> bool {
         self.node.is_empty() && self.is_active() && &*self.scheduler == scheduler
     }
+}
+
+/// The scheduler of nearly all pods is held once.
+fn held(scheduler: &str) -> Arc<str> {
+    static DEFAULT: LazyLock<Arc<str>> = LazyLock::new(|| DEFAULT_SCHEDULER.into());
+    if scheduler == DEFAULT_SCHEDULER { Arc::clone(&DEFAULT) } else { scheduler.into() }
 }
 
 fn phase_of(phase: View<'_>) -> Phase {
@@ -262,7 +272,7 @@ fn ports(spec: View<'_>, host_network: bool) -> Box<[HostPort]> {
 pub struct Pods {
     rows: OrdMap<Key, Arc<Pod>>,
     by_label: ByLabel,
-    by_node: OrdSet<(Arc<str>, Key)>,
+    by_node: Places,
     /// Those that no scheduler placed yet, of all schedulers.
     waiting: OrdSet<Key>,
     /// Those that ended, by when they were created.
@@ -275,18 +285,11 @@ impl Pods {
     pub fn fold(&mut self, change: &Change) -> (Option<Arc<Pod>>, Option<Arc<Pod>>) {
         let key = &change.object.key;
         let before = self.rows.get(key).cloned();
-        let after = (!change.deleted).then(|| Arc::new(Pod::of(&change.object)));
+        let mut after = (!change.deleted).then(|| Pod::of(&change.object));
+        self.fold_node(key, before.as_deref(), after.as_mut());
+        let after = after.map(Arc::new);
         self.by_label.fold(before.as_ref().map(|pod| &*pod.object), after.as_ref().map(|pod| &*pod.object));
         self.affinities.fold(before.as_deref(), after.as_deref());
-        let node =
-            |pod: &Option<Arc<Pod>>| pod.as_ref().map_or_else(|| "".into(), |pod| Arc::clone(&pod.node));
-        let (left, entered) = (node(&before), node(&after));
-        if left != entered {
-            self.by_node.remove(&(left, key.clone()));
-            if !entered.is_empty() {
-                self.by_node.insert((entered, key.clone()));
-            }
-        }
         match &after {
             Some(pod) if pod.node.is_empty() && pod.is_active() => _ = self.waiting.insert(key.clone()),
             _ => _ = self.waiting.remove(key),
@@ -302,6 +305,20 @@ impl Pods {
             None => _ = self.rows.remove(key),
         }
         (before, after)
+    }
+
+    /// Notes on which node a pod is; it is given the name as it is held.
+    fn fold_node(&mut self, key: &Key, before: Option<&Pod>, after: Option<&mut Pod>) {
+        let left = before.map_or("", |pod| &pod.node);
+        let entered = after.as_deref().map_or("", |pod| &pod.node);
+        if left != entered {
+            self.by_node.remove(left, key);
+            if let Some(pod) = after.filter(|pod| !pod.node.is_empty()) {
+                pod.node = self.by_node.insert(&pod.node, key);
+            }
+        } else if let (Some(before), Some(pod)) = (before, after) {
+            pod.node = Arc::clone(&before.node);
+        }
     }
 
     /// One pod.
@@ -336,10 +353,7 @@ impl Pods {
 
     /// Pods of a node, in key order; those that ended are among them.
     pub fn on<'s>(&'s self, node: &str) -> impl Iterator<Item = &'s Arc<Pod>> + use<'s> {
-        let node: Arc<str> = node.into();
-        let from = (Arc::clone(&node), Key::lowest());
-        let keys = self.by_node.range(from..).take_while(move |(at, _)| *at == node);
-        keys.filter_map(|(_, key)| self.rows.get(key))
+        self.by_node.under(node).filter_map(|key| self.rows.get(key))
     }
 
     /// Pods without a node that are neither ended nor going, in key order.

@@ -3,7 +3,7 @@
 //! # Flow
 //! Facts are folded on every master. On the leader, once every entry of earlier terms is applied, woken keys are planned
 //! one after the other and their intents are submitted, some at a time; what came of them decides when a key is planned
-//! again. A new leader plans first what was woken of late, then every key there is.
+//! again. A new leader plans first what changed of late, then every key there is.
 //!
 //! # Guarantees
 //! - Two plans of one key never overlap, and the second sees what the first did.
@@ -14,7 +14,6 @@ mod submission;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +29,11 @@ use crate::controller::{Controller, LastOutcomes, Plan, Reason, Refused, Wakes};
 use crate::intent::{Intent, Told};
 use crate::limits::{
     EVENTS_PAUSE, FACTS_TOGETHER_MAX, KEYS_SUBMITTING_MAX, OFFICE_GAP_MAX, OFFICE_INTERVAL, PLAN_REST_FACTOR,
-    PLAN_REST_MAX, RECENT_WAKES_MAX, SUBMISSIONS_MAX, SWEEP_INTERVAL, SWEEP_STEP,
+    PLAN_REST_MAX, SUBMISSIONS_MAX, SWEEP_INTERVAL, SWEEP_STEP,
 };
 use crate::metrics::RunnerMetrics;
 use crate::queue::{Ended, Queue, Work};
+use crate::recent::Recent;
 use crate::recorder::Recorder;
 use crate::rules::Rules;
 use crate::submit::{Done, NotDone, Submit};
@@ -107,8 +107,8 @@ pub struct Runner {
     record_at: Instant,
     /// The term in which this master acts.
     acting: Option<u64>,
-    /// What was woken of late, while others act.
-    recent: VecDeque<Work>,
+    /// What changed of late, while others act.
+    recent: Recent,
     /// When everything is planned again.
     sweep_at: Instant,
     places: Arc<Semaphore>,
@@ -135,7 +135,7 @@ impl Runner {
             is_recording: false,
             record_at: env::monotonic(),
             acting: None,
-            recent: VecDeque::new(),
+            recent: Recent::default(),
             sweep_at: env::monotonic(),
             places: Arc::new(Semaphore::new(SUBMISSIONS_MAX)),
             submitting: 0,
@@ -199,11 +199,17 @@ impl Runner {
         match facts {
             Facts::Reset(state) => {
                 self.world.reset(state);
+                self.recent = Recent::default();
                 self.resign();
             }
             Facts::Applied(state, changes) => {
                 self.world.fold(state, &changes);
-                changes.iter().for_each(|change| self.wake(change, now_ms));
+                if self.acting.is_some() {
+                    changes.iter().for_each(|change| self.wake(change, now_ms));
+                } else {
+                    // Nobody asks which keys they are about until this master leads.
+                    self.recent.add(changes);
+                }
             }
         }
         self.queue.reached(self.world.state.revision(), now_ms);
@@ -215,14 +221,7 @@ impl Runner {
         for (index, controller) in self.controllers.iter().enumerate() {
             (controller.wakes)(&self.world, change, &mut wakes);
             for key in wakes.take() {
-                if self.acting.is_some() {
-                    self.queue.wake((index, key), now_ms);
-                } else {
-                    if self.recent.len() == RECENT_WAKES_MAX {
-                        self.recent.pop_front();
-                    }
-                    self.recent.push_back((index, key));
-                }
+                self.queue.wake((index, key), now_ms);
             }
         }
     }
@@ -239,8 +238,8 @@ impl Runner {
         self.acting = Some(term);
         // Nobody was heard by this leader yet.
         self.world.office = crate::office::Office::default();
-        for work in std::mem::take(&mut self.recent) {
-            self.queue.wake(work, now_ms);
+        for change in self.recent.take() {
+            self.wake(&change, now_ms);
         }
         self.sweep_at = env::monotonic();
     }
@@ -303,8 +302,7 @@ impl Runner {
         };
         let took = started.elapsed();
         self.metrics.planned(controller.name, intents.len(), took);
-        let mut ended =
-            Ended { requeue_ms, rest_until_ms: env::wall_ms() + rest_ms(took), ..Ended::default() };
+        let mut ended = Ended { requeue_ms, rest_until_ms: rest_until_ms(took), ..Ended::default() };
         for reason in reasons {
             self.tell(work.0, reason, now_ms);
         }
@@ -406,9 +404,12 @@ impl Runner {
     }
 }
 
-/// For how long a key rests whose plan took so long; nothing, where that is not worth a timer.
-fn rest_ms(took: Duration) -> u64 {
-    (took * PLAN_REST_FACTOR).min(PLAN_REST_MAX).as_millis() as u64
+/// Until when a key rests whose plan took so long up to now; 0, where that is not worth a timer.
+fn rest_until_ms(took: Duration) -> u64 {
+    match (took * PLAN_REST_FACTOR).min(PLAN_REST_MAX).as_millis() as u64 {
+        0 => 0,
+        rest_ms => env::wall_ms() + rest_ms,
+    }
 }
 
 /// What is told of an outcome.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use api::Key;
 use api::selector::Selector;
 use api::view::View;
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 use state::labels::Labels;
 use state::{Change, Object};
 
 use crate::labels::{matches, place};
+use crate::places::Places;
 
 /// Kinds that select pods of their namespace, and where their selector stands.
 const SELECTING: &[(&str, Form)] = &[
@@ -30,7 +31,7 @@ enum Form {
 /// All selectors, each under one label that it asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
-    by_label: OrdSet<(Arc<str>, Key)>,
+    by_label: Places,
     by_key: OrdMap<Key, Arc<Selector>>,
 }
 
@@ -47,11 +48,11 @@ impl Selectors {
             return;
         }
         if let Some(before) = before {
-            self.by_label.remove(&(at(key, &before), key.clone()));
+            self.by_label.remove(&at(key, &before), key);
             self.by_key.remove(key);
         }
         if let Some(selector) = selector {
-            self.by_label.insert((at(key, &selector), key.clone()));
+            self.by_label.insert(&at(key, &selector), key);
             self.by_key.insert(key.clone(), Arc::new(selector));
         }
     }
@@ -70,24 +71,19 @@ impl Selectors {
     ) -> impl Iterator<Item = &'s Key> {
         let places = labels.iter().map(move |(label, value)| place(namespace, label, value));
         let places = places.chain([anywhere(namespace)]);
-        places.flat_map(move |place| self.under(place)).filter(move |key| {
+        places.flat_map(move |place| self.by_label.under(&place)).filter(move |key| {
             key.as_str().starts_with(collection)
                 && self.by_key.get(*key).is_some_and(|selector| matches(selector, labels))
         })
     }
-
-    fn under(&self, place: Arc<str>) -> impl Iterator<Item = &Key> {
-        let from = (Arc::clone(&place), Key::lowest());
-        self.by_label.range(from..).take_while(move |(at, _)| *at == place).map(|(_, key)| key)
-    }
 }
 
 /// Where a selector that asks for no label by value stands.
-fn anywhere(namespace: &str) -> Arc<str> {
+fn anywhere(namespace: &str) -> String {
     place(namespace, "", "")
 }
 
-fn at(key: &Key, selector: &Selector) -> Arc<str> {
+fn at(key: &Key, selector: &Selector) -> String {
     let first = selector.equalities().next();
     first.map_or_else(|| anywhere(key.namespace()), |(label, value)| place(key.namespace(), label, value))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use api::view::View;
 use api::{Key, time};
 use projection::nodes::Node;
-use projection::pods::Pod;
+use projection::pods::{DEFAULT_SCHEDULER, Pod};
 use projection::{Controller, Intent, LastOutcomes, Op, Plan, Reason, Told, World};
 use serde_json::{Value, json};
 
@@ -13,21 +13,18 @@ use crate::limits::{BINDINGS_MAX, CELLS_MAX, CONDITIONS_MAX, NOTE_BYTES_MAX};
 use crate::round::{Round, Unplaced};
 use crate::wakes;
 
-/// `spec.schedulerName` of the pods that it looks at.
-pub const NAME: &str = "default-scheduler";
-
 /// The scheduler. It has one key: a round is about all pods that wait.
 pub const SCHEDULER: Controller = Controller {
     name: "scheduler",
     actor: "system:kube-scheduler",
-    component: NAME,
+    component: DEFAULT_SCHEDULER,
     wakes: wakes::wakes,
     keys: wakes::keys,
     plan,
 };
 
 /// The one key.
-pub static KEY: LazyLock<Key> = LazyLock::new(|| Key::internal("scheduler", NAME));
+pub static KEY: LazyLock<Key> = LazyLock::new(|| Key::internal("scheduler", DEFAULT_SCHEDULER));
 
 const FAILED: &str = "FailedScheduling";
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use projection::World;
 use projection::nodes::Node;
-use projection::pods::Pod;
+use projection::pods::{DEFAULT_SCHEDULER, Pod};
 
 use crate::case::Case;
 use crate::class::Class;
 use crate::limits::{FEASIBLE_MIN, FEASIBLE_PERCENT_MIN};
 use crate::message::message;
-use crate::plan::NAME;
 use crate::scores;
 use crate::snapshot::{Snapshot, hash};
 
@@ -127,7 +126,8 @@ impl Round {
 
 /// The pods that wait for this scheduler, the most urgent first.
 fn order(world: &World) -> Vec<Arc<Pod>> {
-    let mut waiting: Vec<_> = world.pods.waiting().filter(|pod| pod.waits_for(NAME)).cloned().collect();
+    let mut waiting: Vec<_> =
+        world.pods.waiting().filter(|pod| pod.waits_for(DEFAULT_SCHEDULER)).cloned().collect();
     // World has them by key, and the sort is stable.
     waiting.sort_by_key(|pod| (Reverse(pod.priority), pod.created_ms));
     waiting

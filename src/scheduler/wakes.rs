@@ -2,11 +2,11 @@
 
 use api::view::View;
 use projection::nodes::{NODES, Node};
-use projection::pods::PODS;
+use projection::pods::{DEFAULT_SCHEDULER, PODS};
 use projection::{Wakes, World};
 use state::{Change, Object};
 
-use crate::plan::{KEY, NAME};
+use crate::plan::KEY;
 
 /// The key, if a pod may get a node by this change that it could not get before, or waits only now.
 pub fn wakes(world: &World, change: &Change, wakes: &mut Wakes) {
@@ -33,7 +33,7 @@ fn pod(world: &World, change: &Change) -> bool {
     let (object, previous) = (&change.object, change.previous.as_deref());
     let after = world.pods.get(object.key.as_str()).filter(|_| !change.deleted);
     if let Some(pod) = after.filter(|pod| pod.node.is_empty()) {
-        return pod.waits_for(NAME) && previous.is_none_or(|previous| differs(previous, object));
+        return pod.waits_for(DEFAULT_SCHEDULER) && previous.is_none_or(|previous| differs(previous, object));
     }
     if !someone_waits(world) {
         return false;

@@ -1,4 +1,4 @@
-//! The slices of one family of addresses: what of them is written, made and deleted.
+//! The slices of one Service: what of them is written, made and deleted, family of addresses by family.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -19,43 +19,67 @@ static ROW: LazyLock<Arc<Resource>> =
 /// Endpoints by the ports that they have: the ports, and those that have them.
 pub(super) type Wanted = BTreeMap<String, (Vec<Value>, Vec<Value>)>;
 
-/// The slices that `manager` keeps for the Service of that name, by their `addressType`.
-pub(super) fn existing<'w>(
-    world: &'w World,
-    owner: &Object,
-    manager: &str,
-) -> BTreeMap<String, Vec<&'w Arc<Object>>> {
-    let mut by_family: BTreeMap<String, Vec<&Arc<Object>>> = BTreeMap::new();
-    let owned = world.owners.dependents(&owner.meta.uid).filter(|key| key.collection() == SLICES);
-    for slice in owned.filter_map(|key| world.state.get(key.as_str())) {
-        let labels = slice.labels();
-        let is_ours = labels.get(MANAGED_BY) == Some(manager)
-            && labels.get(SERVICE_NAME) == Some(owner.key.name())
-            && !slice.meta.deleting;
-        if is_ours {
-            let family = stored::at(slice, &["addressType"]).as_str().unwrap_or_default().to_owned();
-            by_family.entry(family).or_default().push(slice);
-        }
-    }
-    by_family
-}
-
-/// The slices of one family of addresses.
-pub(super) struct Family<'p> {
-    /// What they tell of, and who owns them: they go with it.
+/// All slices that a controller keeps for the Service of one name.
+pub(super) struct Slices<'p> {
+    /// What they tell of, and who owns them: they go with it. It has the Service's name.
     pub owner: &'p Arc<Object>,
     /// `Service`, `Endpoints`
     pub owner_kind: &'static str,
-    pub labels: &'p Map<String, Value>,
+    /// Who keeps them.
+    pub manager: &'static str,
+    /// Labels besides those that say whose they are.
+    pub labels: Map<String, Value>,
+}
+
+impl Slices<'_> {
+    /// Plans what makes them say what is wanted of each family of addresses; those of others go.
+    pub fn plan<'f>(
+        mut self,
+        world: &World,
+        wanted: impl IntoIterator<Item = (&'f str, Wanted)>,
+        plan: &mut Plan,
+    ) {
+        let key = &self.owner.key;
+        self.labels.insert(SERVICE_NAME.to_owned(), key.name().into());
+        self.labels.insert(MANAGED_BY.to_owned(), self.manager.into());
+        let can_create = !self.owner.meta.deleting && !stored::is_closed(world, key.namespace());
+        let mut found = self.existing(world);
+        for (family, wanted) in wanted {
+            let existing = found.remove(family).unwrap_or_default();
+            Family { slices: &self, family, can_create }.plan(&existing, wanted, plan);
+        }
+        plan.intents.extend(found.into_values().flatten().map(|slice| Intent::delete(slice)));
+    }
+
+    /// Those that there are, by their `addressType`.
+    fn existing<'w>(&self, world: &'w World) -> BTreeMap<String, Vec<&'w Arc<Object>>> {
+        let mut by_family: BTreeMap<String, Vec<&Arc<Object>>> = BTreeMap::new();
+        let owned = world.owners.dependents(&self.owner.meta.uid).filter(|key| key.collection() == SLICES);
+        for slice in owned.filter_map(|key| world.state.get(key.as_str())) {
+            let labels = slice.labels();
+            let is_ours = labels.get(MANAGED_BY) == Some(self.manager)
+                && labels.get(SERVICE_NAME) == Some(self.owner.key.name())
+                && !slice.meta.deleting;
+            if is_ours {
+                let family = stored::at(slice, &["addressType"]).as_str().unwrap_or_default().to_owned();
+                by_family.entry(family).or_default().push(slice);
+            }
+        }
+        by_family
+    }
+}
+
+/// Those of one family of addresses.
+struct Family<'p> {
+    slices: &'p Slices<'p>,
     /// `IPv4`, `IPv6`
-    pub family: &'p str,
+    family: &'p str,
     /// Whether there may be more of them.
-    pub can_create: bool,
+    can_create: bool,
 }
 
 impl Family<'_> {
-    /// Plans what makes `existing` say what is wanted.
-    pub fn plan(&self, existing: &[&Arc<Object>], wanted: Wanted, plan: &mut Plan) {
+    fn plan(&self, existing: &[&Arc<Object>], wanted: Wanted, plan: &mut Plan) {
         let mut by_ports: BTreeMap<String, Vec<Slice>> = BTreeMap::new();
         for object in existing {
             let slice = Slice::read(object);
@@ -77,7 +101,7 @@ impl Family<'_> {
         if kept.is_empty() && new.is_empty() {
             match gone[..] {
                 // It says already that there is nothing.
-                [ref one] if is_placeholder(one, self.labels) => gone.clear(),
+                [ref one] if is_placeholder(one, &self.slices.labels) => gone.clear(),
                 _ => new.push(Slice {
                     object: None,
                     endpoints: Vec::new(),
@@ -102,7 +126,7 @@ impl Family<'_> {
     fn rewrite(&self, object: Option<&Object>, slice: &Slice) -> Option<Intent> {
         let object = object?;
         let mut patch = json!({});
-        let labels = stored::map_patch(&stored::map(object, &["metadata", "labels"]), self.labels);
+        let labels = stored::map_patch(&stored::map(object, &["metadata", "labels"]), &self.slices.labels);
         if !labels.is_empty() {
             patch["metadata"]["labels"] = labels.into();
         }
@@ -112,22 +136,23 @@ impl Family<'_> {
                 patch["ports"] = slice.ports.clone().into();
             }
         }
-        (patch != json!({})).then(|| Intent::patch(object, "", patch).while_live(self.owner))
+        (patch != json!({})).then(|| Intent::patch(object, "", patch).while_live(self.slices.owner))
     }
 
     fn create(&self, slice: &Slice) -> Intent {
+        let Slices { owner, owner_kind, labels, .. } = self.slices;
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": {
-                "generateName": format!("{}-", self.owner.key.name()),
-                "labels": self.labels,
-                "ownerReferences": [owned::reference(self.owner, "v1", self.owner_kind)],
+                "generateName": format!("{}-", owner.key.name()),
+                "labels": labels,
+                "ownerReferences": [owned::reference(owner, "v1", owner_kind)],
             },
             "addressType": self.family,
             "endpoints": slice.endpoints,
             "ports": slice.ports,
         });
-        Intent::create(&ROW, self.owner.key.namespace(), slice).while_live(self.owner)
+        Intent::create(&ROW, owner.key.namespace(), slice).while_live(owner)
     }
 }

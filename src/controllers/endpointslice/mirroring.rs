@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use api::Key;
 use projection::{Controller, LastOutcomes, Plan, Reason, Wakes, World};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use state::{Change, Object};
 
-use super::family::{Family, Wanted, existing};
+use super::family::{Slices, Wanted};
 use super::pack::ports_key;
-use super::{MANAGED_BY, SERVICE_NAME, SLICES, services_of};
-use crate::shared::backends::SERVICES;
+use super::{SLICES, services_of};
+use crate::shared::backends::{SERVICES, offered};
 use crate::shared::stored;
 
 const ENDPOINTS: &str = "core/endpoints/";
@@ -67,16 +67,10 @@ fn plan(world: &World, key: &Key, last: &LastOutcomes, _: u64) -> Plan {
             ),
         });
     }
-    let mut wanted = if is_mirrored(world, endpoints) { by_family(endpoints) } else { Vec::new() };
-    let labels = labels(endpoints);
-    let can_create = !endpoints.meta.deleting && !stored::is_closed(world, key.namespace());
-    let mut found = existing(world, endpoints, MANAGER);
-    for (family, wanted) in wanted.drain(..) {
-        let existing = found.remove(family).unwrap_or_default();
-        Family { owner: endpoints, owner_kind: "Endpoints", labels: &labels, family, can_create }
-            .plan(&existing, wanted, &mut plan);
-    }
-    plan.intents.extend(found.into_values().flatten().map(|slice| projection::Intent::delete(slice)));
+    let wanted = if is_mirrored(world, endpoints) { by_family(endpoints) } else { Vec::new() };
+    let labels = stored::map(endpoints, &["metadata", "labels"]);
+    Slices { owner: endpoints, owner_kind: "Endpoints", manager: MANAGER, labels }
+        .plan(world, wanted, &mut plan);
     plan
 }
 
@@ -94,30 +88,23 @@ fn is_mirrored(world: &World, endpoints: &Object) -> bool {
         && world.selectors.of(&service).is_none()
 }
 
-fn labels(endpoints: &Object) -> Map<String, Value> {
-    let mut labels = stored::map(endpoints, &["metadata", "labels"]);
-    labels.insert(SERVICE_NAME.to_owned(), endpoints.key.name().into());
-    labels.insert(MANAGED_BY.to_owned(), MANAGER.into());
-    labels
-}
-
 /// What they say of each family of addresses; of a family of which they say nothing, nothing, but for `IPv4` where they
 /// name no address at all: a slice tells so.
 fn by_family(endpoints: &Object) -> Vec<(&'static str, Wanted)> {
     let (mut v4, mut v6) = (Wanted::new(), Wanted::new());
     for subset in stored::list(endpoints, &["subsets"]) {
-        let ports: Vec<Value> = subset["ports"].as_array().into_iter().flatten().map(port).collect();
-        let all =
-            [("addresses", true), ("notReadyAddresses", false)].into_iter().flat_map(|(field, is_ready)| {
-                subset[field].as_array().into_iter().flatten().map(move |address| (address, is_ready))
-            });
-        for (address, is_ready) in all.take(ADDRESSES_MAX) {
+        let list = |field: &str| subset[field].as_array().map_or(&[][..], Vec::as_slice);
+        let ports: Vec<Value> = list("ports").iter().map(|port| offered(port, &port["port"])).collect();
+        let key = ports_key(&ports);
+        let ready = list("addresses").iter().map(|address| (address, true));
+        let unready = list("notReadyAddresses").iter().map(|address| (address, false));
+        for (address, is_ready) in ready.chain(unready).take(ADDRESSES_MAX) {
             let family = match address["ip"].as_str().unwrap_or_default().parse() {
                 Ok(IpAddr::V4(_)) => &mut v4,
                 Ok(IpAddr::V6(_)) => &mut v6,
                 Err(_) => continue,
             };
-            let (_, told) = family.entry(ports_key(&ports)).or_insert_with(|| (ports.clone(), Vec::new()));
+            let (_, told) = family.entry(key.clone()).or_insert_with(|| (ports.clone(), Vec::new()));
             told.push(endpoint(address, is_ready));
         }
     }
@@ -125,16 +112,6 @@ fn by_family(endpoints: &Object) -> Vec<(&'static str, Wanted)> {
     let says_nothing = families.iter().all(|(_, wanted)| wanted.is_empty());
     let is_told = |(family, wanted): &(&str, Wanted)| !wanted.is_empty() || says_nothing && *family == "IPv4";
     families.into_iter().filter(is_told).collect()
-}
-
-fn port(port: &Value) -> Value {
-    let name = port["name"].as_str().unwrap_or_default();
-    let protocol = port["protocol"].as_str().unwrap_or("TCP");
-    let mut told = json!({"name": name, "protocol": protocol, "port": port["port"]});
-    if !port["appProtocol"].is_null() {
-        told["appProtocol"] = port["appProtocol"].clone();
-    }
-    told
 }
 
 fn endpoint(address: &Value, is_ready: bool) -> Value {

@@ -1,15 +1,13 @@
 //! What to do about the slices of one service.
 
 use api::Key;
-use projection::intent::Intent;
 use projection::{LastOutcomes, Plan, Reason, World};
 use serde_json::{Map, Value, json};
 
-use super::family::{Family, Wanted, existing};
+use super::MANAGER;
+use super::family::{Slices, Wanted};
 use super::pack::ports_key;
-use super::{MANAGED_BY, MANAGER, SERVICE_NAME};
 use crate::shared::backends::{Backend, HEADLESS, Service, ZONE};
-use crate::shared::stored;
 
 /// Plans the slices of one service.
 pub(super) fn plan(world: &World, key: &Key, last: &LastOutcomes, _: u64) -> Plan {
@@ -26,16 +24,10 @@ pub(super) fn plan(world: &World, key: &Key, last: &LastOutcomes, _: u64) -> Pla
         });
     }
     let backends = service.backends(world);
+    let wanted = service.families.iter().map(|family| (*family, wanted(world, &service, &backends, family)));
     let labels = labels(&service);
-    let can_create = !service.object.meta.deleting && !stored::is_closed(world, key.namespace());
-    let mut by_family = existing(world, &service.object, MANAGER);
-    for family in &service.families {
-        let existing = by_family.remove(*family).unwrap_or_default();
-        let wanted = wanted(world, &service, &backends, family);
-        Family { owner: &service.object, owner_kind: "Service", labels: &labels, family, can_create }
-            .plan(&existing, wanted, &mut plan);
-    }
-    plan.intents.extend(by_family.into_values().flatten().map(|slice| Intent::delete(slice)));
+    Slices { owner: &service.object, owner_kind: "Service", manager: MANAGER, labels }
+        .plan(world, wanted, &mut plan);
     plan
 }
 
@@ -45,8 +37,6 @@ fn labels(service: &Service) -> Map<String, Value> {
     if !service.has_address {
         labels.insert(HEADLESS.to_owned(), "".into());
     }
-    labels.insert(SERVICE_NAME.to_owned(), service.object.key.name().into());
-    labels.insert(MANAGED_BY.to_owned(), MANAGER.into());
     labels
 }
 

@@ -66,18 +66,20 @@ impl Service {
 
     /// Its ports as a pod offers them; those that it does not have are left out.
     pub fn ports_of(&self, backend: &Backend<'_>) -> Vec<Value> {
-        let ports = self.ports.iter().filter_map(|port| {
-            let number = backend.port(port)?;
-            let name = port["name"].as_str().unwrap_or_default();
-            let protocol = port["protocol"].as_str().unwrap_or("TCP");
-            let mut found = json!({"name": name, "protocol": protocol, "port": number});
-            if !port["appProtocol"].is_null() {
-                found["appProtocol"] = port["appProtocol"].clone();
-            }
-            Some(found)
-        });
+        let ports = self.ports.iter().filter_map(|port| Some(offered(port, &backend.port(port)?.into())));
         ports.collect()
     }
+}
+
+/// A port as Endpoints and their slices tell of it, with its number there.
+pub(crate) fn offered(port: &Value, number: &Value) -> Value {
+    let name = port["name"].as_str().unwrap_or_default();
+    let protocol = port["protocol"].as_str().unwrap_or("TCP");
+    let mut found = json!({"name": name, "protocol": protocol, "port": number});
+    if !port["appProtocol"].is_null() {
+        found["appProtocol"] = port["appProtocol"].clone();
+    }
+    found
 }
 
 /// Services say which families of addresses they want; those that do not want the family of their address.
@@ -151,27 +153,30 @@ pub(crate) fn wake(world: &World, change: &Change, wakes: &mut Wakes) {
     let object = &change.object;
     match object.key.collection() {
         SERVICES => wakes.add(&object.key),
-        PODS if matters(change) => {
+        PODS => {
             let before = change.previous.as_ref().filter(|before| before.labels() != object.labels());
-            for object in [Some(object), before].into_iter().flatten() {
-                wake_selecting(world, object, wakes);
+            let mut services =
+                [Some(object), before].into_iter().flatten().flat_map(|pod| selecting(world, pod)).peekable();
+            // Most pods of a cluster may be behind none; then it need not be asked what changed.
+            if services.peek().is_some() && matters(change) {
+                services.for_each(|key| wakes.add(key));
             }
         }
         NODES => {
             let zone = |object: &Object| object.labels().get(ZONE).map(str::to_owned);
             let is_moved = change.previous.as_ref().is_none_or(|before| zone(before) != zone(object));
             if is_moved || change.deleted {
-                world.pods.on(object.key.name()).for_each(|pod| wake_selecting(world, &pod.object, wakes));
+                let pods = world.pods.on(object.key.name());
+                pods.flat_map(|pod| selecting(world, &pod.object)).for_each(|key| wakes.add(key));
             }
         }
         _ => {}
     }
 }
 
-fn wake_selecting(world: &World, pod: &Object, wakes: &mut Wakes) {
-    for key in world.selectors.matching(SERVICES, pod.key.namespace(), pod.labels()) {
-        wakes.add(key);
-    }
+/// The services that select a pod.
+fn selecting<'w>(world: &'w World, pod: &'w Object) -> impl Iterator<Item = &'w Key> {
+    world.selectors.matching(SERVICES, pod.key.namespace(), pod.labels())
 }
 
 /// Whether a change of a pod can change what is said of it: most write only how its containers are.

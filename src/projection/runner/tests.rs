@@ -2,13 +2,20 @@
 
 mod cluster;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base::env;
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::time::advance;
 
-use crate::limits::{KEYS_SUBMITTING_MAX, PANIC_BACKOFF, RELEASE_AFTER, SUBMISSIONS_MAX, SWEEP_INTERVAL};
+use super::{Leadership, Report, hold_office};
+use crate::limits::{
+    KEYS_SUBMITTING_MAX, OFFICE_GAP_MAX, OFFICE_INTERVAL, PANIC_BACKOFF, RELEASE_AFTER, SUBMISSIONS_MAX,
+    SWEEP_INTERVAL,
+};
 use cluster::{Answer, Cluster, plans};
 
 const MS: Duration = Duration::from_millis(1);
@@ -32,6 +39,50 @@ fn a_timer_that_comes_due_between_planning_and_waiting_is_not_lost() {
         assert!(runner.next_wake(more) <= env::monotonic() + MS, "it is due");
         runner.act();
         assert_eq!(plans(), ["a"]);
+    });
+}
+
+/// Somebody who leads, or not.
+struct Led {
+    term: AtomicU64,
+    is_confirmed: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Leadership for Led {
+    fn term(&self) -> Option<u64> {
+        Some(self.term.load(Ordering::SeqCst))
+    }
+
+    async fn confirm(&self) -> bool {
+        self.is_confirmed.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn only_time_in_which_a_leader_could_hear_nodes_counts() {
+    env::simulate(1, async {
+        let led = Arc::new(Led { term: AtomicU64::new(1), is_confirmed: AtomicBool::new(true) });
+        let (sender, mut reports) = mpsc::unbounded_channel();
+        let office = env::spawn(hold_office(Arc::clone(&led) as _, sender));
+        let mut counted_after = async |intervals: u32| {
+            env::sleep(OFFICE_INTERVAL * intervals + MS).await;
+            let mut counted_ms = 0;
+            while let Ok(Report::Office { elapsed_ms, .. }) = reports.try_recv() {
+                counted_ms += elapsed_ms;
+            }
+            counted_ms.div_ceil(OFFICE_INTERVAL.as_millis() as u64)
+        };
+        assert_eq!(counted_after(5).await, 4, "from the first confirmation on");
+        led.is_confirmed.store(false, Ordering::SeqCst);
+        assert_eq!(counted_after(5).await, 0, "no quorum confirms it");
+        led.is_confirmed.store(true, Ordering::SeqCst);
+        assert_eq!(counted_after(3).await, 2);
+        advance(OFFICE_GAP_MAX * 2).await;
+        assert_eq!(counted_after(2).await, 2, "not the time in which the process stood still");
+        led.term.store(2, Ordering::SeqCst);
+        assert_eq!(counted_after(3).await, 2, "another term begins anew");
+        office.abort();
     });
 }
 
