@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::time;
 use base::env;
 use client::{Client, Lease, Patch, Repeat};
+use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Node;
 use kubelet::engine::docker::Docker;
 use serde_json::Value;
@@ -34,18 +35,27 @@ const ENGINE_AWAY_MAX: Duration = Duration::from_secs(10);
 /// How often the engine's images are looked at, as kubelet does.
 const IMAGES_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Creates the Node, or finds it; returns its uid.
+/// Creates the Node, or finds it; returns its uid. One that somebody made by hand is given the labels that every node
+/// has. `pod_cidr` is where this node's pods are already, if it registers once more.
 ///
 /// # Errors
 /// When the masters refuse.
-pub async fn register(client: &Client, facts: &Facts, machine: &Machine) -> anyhow::Result<String> {
+pub async fn register(
+    client: &Client,
+    facts: &Facts,
+    machine: &Machine,
+    pod_cidr: Option<Ipv4Net>,
+) -> anyhow::Result<String> {
     let path = format!("/api/v1/nodes/{}", facts.name);
-    let created = client.create("/api/v1/nodes", node::object(facts, machine).to_string()).await;
+    let created = client.create("/api/v1/nodes", node::object(facts, machine, pod_cidr).to_string()).await;
     let read = match created {
         Err(error) if error.is_conflict() => client.get(&path).await?,
         created => created?,
     };
     let found: Node = serde_json::from_slice(&read)?;
+    if let Some(labels) = node::lacking(&found, facts, machine) {
+        client.patch(&path, Patch::Merge, labels.to_string(), Repeat::Unknown).await?;
+    }
     report(client, facts, machine, &Seen::default()).await?;
     Ok(found.metadata.uid.unwrap_or_default())
 }
@@ -138,16 +148,17 @@ pub async fn keep(
     client: &Client,
     facts: &Facts,
     machine: &Machine,
-    uid: String,
+    (uid, pod_cidr): (String, Ipv4Net),
     (engine, nodes): (&Docker, &Store<Node>),
     seconds: u32,
 ) -> anyhow::Result<()> {
-    let lease = Lease {
+    let owner = |uid| Some(["v1".to_owned(), "Node".to_owned(), facts.name.clone(), uid]);
+    let mut lease = Lease {
         namespace: "kube-node-lease".to_owned(),
         name: facts.name.clone(),
         holder: facts.name.clone(),
         duration_seconds: seconds as i32,
-        owner: Some(["v1".to_owned(), "Node".to_owned(), facts.name.clone(), uid]),
+        owner: owner(uid),
     };
     let interval = Duration::from_secs(seconds.into()) / RENEWALS;
     let mut health = Health::default();
@@ -167,8 +178,16 @@ pub async fn keep(
         if is_due {
             match report(client, facts, machine, &now).await {
                 Ok(()) => (told, reported) = (now, env::monotonic()),
-                // Deleted under its feet: it registers again.
-                Err(error) if error.is_not_found() => _ = register(client, facts, machine).await,
+                // Deleted under its feet: it registers again, with the range that its pods are in.
+                Err(error) if error.is_not_found() => {
+                    match register(client, facts, machine, Some(pod_cidr)).await {
+                        // The next look reports all that there is to say.
+                        Ok(uid) => (lease.owner, told) = (owner(uid), Seen::default()),
+                        Err(error) => {
+                            tracing::warn!(%error, "the node was deleted, and cannot register again yet")
+                        }
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, at = time::rfc3339(env::wall_ms()), "the status was not written")
                 }

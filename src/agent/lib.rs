@@ -94,7 +94,7 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     let machine = Machine::look(&options.directory);
     let engine = Arc::new(engine(&options.engine).await?);
     let facts = facts(options, &engine.version().await.unwrap_or_default());
-    let node = heartbeat::register(&client, &facts, &machine).await.context("registering the node")?;
+    let node = heartbeat::register(&client, &facts, &machine, None).await.context("registering the node")?;
     let services = Arc::new(Store::<Service>::default());
     let control = Arc::new(control::Masters::new(client.clone(), &options.name, Arc::clone(&services)));
     let nodes = Arc::new(Store::<Node>::default());
@@ -139,7 +139,9 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         () = kubelet.run(shutdown.clone()) => Ok(()),
-        ended = heartbeat::keep(&client, &facts, &machine, node, (&engine, &nodes), options.lease_seconds) => ended,
+        ended = heartbeat::keep(
+            &client, &facts, &machine, (node, network.pod_cidr), (&engine, &nodes), options.lease_seconds,
+        ) => ended,
         ended = feeds::pods(&client, &options.name, &handle) => ended,
         ended = feeds::services(&client, services, &network) => ended,
         ended = network.run(&client, shutdown) => ended,

@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use api::time;
+use ipnet::Ipv4Net;
+use k8s_openapi::api::core::v1::Node;
 use kubelet::engine::docker::ImageOnNode;
 use serde_json::{Value, json};
 
@@ -111,8 +113,8 @@ pub struct Seen {
 impl Seen {
     /// Whether the Node should say something else than `before`. The same trouble may be told in other words.
     pub fn differs(&self, before: &Self) -> bool {
-        let all = |seen: &Self| (seen.trouble.is_some(), seen.short.clone(), seen.images.clone());
-        all(self) != all(before)
+        self.trouble.is_some() != before.trouble.is_some()
+            || (&self.short, &self.images) != (&before.short, &before.images)
     }
 }
 
@@ -128,21 +130,40 @@ pub fn images(mut there: Vec<ImageOnNode>) -> Vec<(Vec<String>, u64)> {
     there.into_iter().map(shown).collect()
 }
 
-/// The object with which a node registers itself.
-pub fn object(facts: &Facts, machine: &Machine) -> Value {
-    let mut labels = BTreeMap::from([
-        ("beta.kubernetes.io/arch".to_owned(), machine.architecture.to_owned()),
-        ("beta.kubernetes.io/os".to_owned(), "linux".to_owned()),
-        ("kubernetes.io/arch".to_owned(), machine.architecture.to_owned()),
-        ("kubernetes.io/hostname".to_owned(), facts.name.clone()),
-        ("kubernetes.io/os".to_owned(), "linux".to_owned()),
-    ]);
-    labels.extend(facts.labels.clone());
-    json!({
+/// The object with which a node registers itself; `pod_cidr` is what its pods have already.
+pub fn object(facts: &Facts, machine: &Machine, pod_cidr: Option<Ipv4Net>) -> Value {
+    let given = facts.labels.iter().map(|(label, value)| (&**label, &**value));
+    let labels: BTreeMap<&str, &str> = own_labels(facts, machine).into_iter().chain(given).collect();
+    let mut object = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": facts.name, "labels": labels},
-    })
+    });
+    if let Some(pod_cidr) = pod_cidr {
+        object["spec"] = json!({"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]});
+    }
+    object
+}
+
+/// What every node says of itself in labels.
+fn own_labels<'f>(facts: &'f Facts, machine: &Machine) -> [(&'f str, &'f str); 5] {
+    [
+        ("beta.kubernetes.io/arch", machine.architecture),
+        ("beta.kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", machine.architecture),
+        ("kubernetes.io/hostname", &facts.name),
+        ("kubernetes.io/os", "linux"),
+    ]
+}
+
+/// The patch that brings those labels to a Node that somebody else made; `None`: it has them.
+pub fn lacking(node: &Node, facts: &Facts, machine: &Machine) -> Option<Value> {
+    let known = node.metadata.labels.as_ref();
+    let has =
+        |label: &str, value: &str| known.and_then(|known| known.get(label)).is_some_and(|is| is == value);
+    let own = own_labels(facts, machine).into_iter();
+    let labels: BTreeMap<&str, &str> = own.filter(|(label, value)| !has(label, value)).collect();
+    (!labels.is_empty()).then(|| json!({"metadata": {"labels": labels}}))
 }
 
 /// Condition, its signal, then reason and message for when it holds and for when it does not, as kubelet has them.
@@ -330,6 +351,37 @@ mod tests {
         let (facts, machine) = given();
         assert_eq!(machine.capacity()["memory"], "1048576Ki");
         assert_eq!(memory_bytes("MemFree: 1 kB\nMemTotal:       2048 kB\n"), 2 << 20);
-        assert_eq!(object(&facts, &machine)["metadata"]["labels"]["disk"], "ssd");
+        assert_eq!(object(&facts, &machine, None)["metadata"]["labels"]["disk"], "ssd");
+    }
+
+    #[test]
+    fn a_node_that_registers_once_more_keeps_the_range_of_its_pods() {
+        let (facts, machine) = given();
+        let range = "10.42.3.0/24".parse().ok();
+        assert_eq!(
+            object(&facts, &machine, range)["spec"],
+            json!({"podCIDR": "10.42.3.0/24", "podCIDRs": ["10.42.3.0/24"]})
+        );
+        assert_eq!(object(&facts, &machine, None)["spec"], Value::Null);
+    }
+
+    #[test]
+    fn a_node_that_somebody_made_by_hand_is_given_the_labels_that_all_have() {
+        let (facts, machine) = given();
+        let lacks = |object: Value| {
+            let node: Node = serde_json::from_value(object).expect("a node");
+            lacking(&node, &facts, &machine)
+        };
+        assert_eq!(lacks(object(&facts, &machine, None)), None);
+        let mut by_hand = object(&facts, &machine, None);
+        let labels =
+            json!({"kubernetes.io/os": "plan9", "kubernetes.io/hostname": facts.name, "mine": "yes"});
+        by_hand["metadata"]["labels"] = labels;
+        let arch = machine.architecture;
+        let lacking = json!({
+            "beta.kubernetes.io/arch": arch, "beta.kubernetes.io/os": "linux",
+            "kubernetes.io/arch": arch, "kubernetes.io/os": "linux",
+        });
+        assert_eq!(lacks(by_hand), Some(json!({"metadata": {"labels": lacking}})));
     }
 }

@@ -37,6 +37,8 @@ const DNS_PORT: u16 = 53;
 pub struct Network {
     /// Where pods find DNS.
     pub dns: Ipv4Addr,
+    /// Where the node's pods are.
+    pub pod_cidr: Ipv4Net,
     /// What the kubelet connects pods with.
     pub pods: Arc<Pods>,
     node: String,
@@ -85,6 +87,7 @@ pub async fn start(options: &Options, client: &Client, nodes: Arc<Store<Node>>) 
     proxy_handle.handle(ProxyEvent::EndpointSlice(Box::new(own))).await;
     Ok(Network {
         dns: gateway,
+        pod_cidr,
         pods: Arc::new(Pods(Arc::clone(&links))),
         node: options.name.clone(),
         links,

@@ -14,6 +14,9 @@ mod security;
 #[cfg(test)]
 mod tests;
 
+/// The network mode of a container that has a network namespace and nothing of the engine's in it.
+pub const NO_NETWORK: &str = "none";
+
 /// The node, as far as containers see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeFacts {
@@ -56,7 +59,7 @@ pub fn sandbox(node: &NodeFacts, desired: &DesiredPod, attempt: u32) -> Containe
         image: pause::IMAGE.to_owned(),
         hostname: (!is_on_host).then_some(if is_full { full } else { hostname }),
         // The network moves an interface in, by the process: the engine needs none of its own.
-        network_mode: if is_on_host { "host" } else { "none" }.to_owned(),
+        network_mode: if is_on_host { "host" } else { NO_NETWORK }.to_owned(),
         ipc_mode: if desired.spec().host_ipc == Some(true) { "host" } else { "shareable" }.to_owned(),
         pid_mode: (desired.spec().host_pid == Some(true)).then(|| "host".to_owned()),
         resources: resources::sandbox(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Pods of one node, as Kubernetes' default.
 pub const PODS_MAX: usize = 110;
 
-/// Containers that are created and started at the same moment, over all pods of the node.
+/// Containers and sandboxes that are created and started at the same moment, over all pods of the node.
 pub const STARTS_AT_ONCE_MAX: usize = 8;
 
 /// Images that are pulled at the same moment, over all pods of the node.

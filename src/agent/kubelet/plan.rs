@@ -2,7 +2,7 @@
 //!
 //! # Flow
 //! Whatever woke the kubelet, it looks at the pod ([`Observed`]), makes a [`Plan`] and takes its steps in order, up to
-//! the first that fails. Then it looks again. The same plan serves the first start, every repair and the start of a
+//! the first that fails. Then it plans again, and looks before if containers may be others since. The same plan serves the first start, every repair and the start of a
 //! kubelet beside containers that run.
 //!
 //! # Guarantees
@@ -160,6 +160,30 @@ pub enum Step {
     Release,
     /// Lets the object go.
     ConfirmDeletion,
+}
+
+impl Step {
+    /// Whether the pod's containers are afterwards as they were: the engine need not be asked again for its sake.
+    pub fn leaves_containers(&self) -> bool {
+        match self {
+            Self::PrepareVolumes
+            | Self::AttachNetwork { .. }
+            | Self::EnsureImage { .. }
+            | Self::RunHook { .. }
+            | Self::RunProbe { .. }
+            | Self::BeginStop { .. }
+            | Self::DetachNetwork
+            | Self::Release
+            | Self::ConfirmDeletion => true,
+            Self::CreateSandbox { .. }
+            | Self::StartSandbox { .. }
+            | Self::CreateContainer { .. }
+            | Self::StartContainer { .. }
+            | Self::Terminate { .. }
+            | Self::Kill { .. }
+            | Self::Remove { .. } => false,
+        }
+    }
 }
 
 /// What follows.

@@ -113,6 +113,11 @@ impl World {
         assert!(is_reached, "{what}: {}", status_line(&self.control.status(uid).unwrap_or_default()));
     }
 
+    /// The newest status of pod `u1`, as [`status_line`] has it.
+    pub(crate) fn shown(&self) -> String {
+        status_line(&self.control.status("u1").expect("reported"))
+    }
+
     pub(crate) async fn until_phase(&self, uid: &str, phase: &str) {
         self.until(phase, uid, |status| status.phase.as_deref() == Some(phase)).await;
     }

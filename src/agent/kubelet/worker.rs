@@ -2,12 +2,14 @@
 //!
 //! What takes long (pulls, hooks, probes, reports) runs beside the loop and sends its [`Outcome`], so that a pod which
 //! is asked to end in the meantime begins to end at once. Everything a worker started ends with it.
+//!
+//! The engine is asked for the pod's containers when it told of a change, when a step changed them, and now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::env::{self, JoinHandle};
-use futures::StreamExt;
+use base::env::{self, Instant, JoinHandle};
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tracing::{debug, warn};
@@ -21,7 +23,7 @@ use crate::limits::{
 };
 use crate::names::label;
 use crate::outside::{ControlError, ControlPlane, Event, Inputs, PodNetwork};
-use crate::plan::{Observed, plan};
+use crate::plan::{Observed, Step, plan};
 use crate::pod::{DesiredPod, Member, PodKey};
 use crate::reach::Reach;
 use crate::records::{Records, Refusal};
@@ -63,6 +65,8 @@ pub(crate) struct Worker {
     desired: Arc<DesiredPod>,
     /// The pod as its volumes show it.
     followed: Option<Arc<DesiredPod>>,
+    /// What the engine showed last, and when; `None`: it may show something else since.
+    observed: Option<(Observed, Instant)>,
     records: Records,
     outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
     tasks: Vec<Task<()>>,
@@ -114,6 +118,7 @@ impl Worker {
             wake,
             desired,
             followed: None,
+            observed: None,
             records,
             outcomes: mpsc::channel(OUTCOMES_MAX),
             tasks: Vec::new(),
@@ -131,8 +136,8 @@ impl Worker {
                 self.absorb(outcome);
             }
             self.tasks.retain(|task| !task.0.is_finished());
-            let observed = match self.observe().await {
-                Ok(observed) => observed,
+            let (observed, seen_at) = match self.seen().await {
+                Ok(seen) => seen,
                 Err(error) => {
                     debug!(pod = %self.key, %error, "the engine could not be asked");
                     env::sleep(ENGINE_RETRY).await;
@@ -150,9 +155,12 @@ impl Worker {
                 return;
             }
             let is_moving = !plan.steps.is_empty();
+            let is_as_seen = plan.steps.iter().all(Step::leaves_containers);
             if let Err(error) = self.take(plan.steps, &observed).await {
                 debug!(pod = %self.key, %error, "the engine went away");
                 env::sleep(ENGINE_RETRY).await;
+            } else if is_as_seen {
+                self.observed = Some((observed, seen_at));
             }
             in_a_row = if is_moving { in_a_row + 1 } else { 0 };
             if in_a_row == 0 {
@@ -168,7 +176,7 @@ impl Worker {
     /// Waits for whatever comes first. Cancel-safe: an outcome is absorbed in the arm that took it.
     async fn rest(&mut self, wake_ms: Option<u64>) {
         let now_ms = env::wall_ms();
-        let mut wait = RELIST;
+        let mut wait = self.observed.as_ref().map_or(RELIST, |(_, at)| RELIST.saturating_sub(at.elapsed()));
         let report_ms = match self.report {
             Report::RetryAt(at_ms) => Some(at_ms),
             Report::Idle | Report::Sent => None,
@@ -183,12 +191,29 @@ impl Worker {
                 self.absorb(outcome);
                 true
             }
-            () = self.wake.notified() => true,
+            () = self.wake.notified() => {
+                self.observed = None;
+                true
+            }
             () = env::sleep(wait) => true,
         };
         if !is_open {
             // The node's loop ended: so does this one, when it is dropped with it.
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// What the engine shows: what it showed last, unless that is old, or it told of a change since.
+    async fn seen(&mut self) -> Result<(Observed, Instant), EngineError> {
+        if self.wake.notified().now_or_never().is_some() {
+            self.observed = None;
+        }
+        match self.observed.take() {
+            Some((observed, at)) if at.elapsed() < RELIST => Ok((observed, at)),
+            _ => {
+                let at = env::monotonic();
+                Ok((self.observe().await?, at))
+            }
         }
     }
 

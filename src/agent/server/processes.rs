@@ -96,5 +96,6 @@ async fn talk(session: Session, mut command: RemoteCommand) -> Result<i32, Engin
     }
     feeding.abort();
     resizing.abort();
-    Ok(control.exit_code().await?.unwrap_or(0))
+    // Told as a success it would be taken for one.
+    control.exit_code().await?.ok_or_else(|| EngineError::Refused("the exit code is not known".to_owned()))
 }

@@ -20,6 +20,10 @@ use crate::kubeconfig::{self, Context as KubeContext};
 use crate::pki::{ADMIN_GROUP, ADMIN_USER};
 use base::files;
 
+/// What an ordinary user is told, who did not ask for nodes because of what they need.
+const NO_NODES: &str =
+    "\nno node runs pods here: nodes need root. As root, in another directory: --nodes 2 --sample\n";
+
 /// The balancer's name among processes.
 pub const BALANCER: &str = "balancer";
 
@@ -59,6 +63,9 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
     let mut starting = Starting::new(host, &directory, &file)?;
     starting.make_plumbing()?;
     starting.start_engines()?;
+    if !file.nodes.is_empty() {
+        progress.step(&format!("network and {} are there", counted(file.nodes.len(), "engine")));
+    }
     starting.start_known()?;
     starting.write_access().await?;
     starting.start_balancer().await?;
@@ -66,8 +73,8 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
     starting.start_joining(&api).await?;
     api.wait_until_whole(host, &file, &starting.watched).await?;
     file.masters.iter().try_for_each(|master| files::remove(&directory.token(&master.name)))?;
+    progress.step(&format!("serving: {}", counted(file.masters.len(), "master")));
     if !file.nodes.is_empty() {
-        progress.step(&format!("serving: {}", counted(file.masters.len(), "master")));
         starting.start_agents(&api).await?;
         api.wait_until_nodes_ready(host, &file, &starting.watched).await?;
         file.nodes.iter().try_for_each(|node| files::remove(&directory.token(&node.name)))?;
@@ -81,11 +88,16 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
     if file.sample {
         sample::make_image(host, &directory, &starting.names, &file).await?;
         sample::deploy(&api).await?;
+        progress.step("the sample's image is made, and its objects are created");
         sample = Some(sample::answers(&file).await?);
         progress.step("the sample answers");
     }
     let commands = Commands::of(host, Path::new(&starting.program));
-    Ok(summary::of(&directory, &file, &commands, sample.as_deref()))
+    let mut told = summary::of(&directory, &file, &commands, sample.as_deref());
+    if file.nodes.is_empty() && !host.is_root() {
+        told.push_str(NO_NODES);
+    }
+    Ok(told)
 }
 
 /// A line for each step that took a while, on standard error: output is for the end.

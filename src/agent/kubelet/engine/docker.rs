@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base::env;
 use bollard::errors::Error;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{
@@ -241,7 +242,10 @@ impl ContainerEngine for Docker {
             ("event".to_owned(), ["die", "start", "destroy", "oom"].map(str::to_owned).to_vec()),
         ];
         let filters = Some(filters.into_iter().collect());
-        let options = EventsOptions { filters, ..EventsOptions::default() };
+        // The request goes out when somebody first looks: what happens up to then is told as well.
+        let now_ms = env::wall_ms();
+        let since = Some(format!("{}.{:03}", now_ms / 1000, now_ms % 1000));
+        let options = EventsOptions { filters, since, ..EventsOptions::default() };
         let events = self.client.events(Some(options));
         let of_pods = events.try_filter_map(|event| async move {
             let uid = event.actor.and_then(|actor| actor.attributes?.remove(label::POD_UID));

@@ -84,6 +84,7 @@ struct Inner {
     execs: BTreeMap<String, (i32, String)>,
     calls: Vec<String>,
     starts: BTreeMap<String, usize>,
+    looks: usize,
     is_down: bool,
     ids: usize,
 }
@@ -176,6 +177,11 @@ impl FakeEngine {
         self.inner.lock().starts.clone()
     }
 
+    /// How often somebody looked at what there is.
+    pub fn looks(&self) -> usize {
+        self.inner.lock().looks
+    }
+
     /// What a container was created from, by its name in the pod; the newest.
     pub fn config(&self, container: &str) -> Option<ContainerConfig> {
         let inner = self.inner.lock();
@@ -260,7 +266,8 @@ impl Made {
 #[async_trait]
 impl ContainerEngine for FakeEngine {
     async fn list(&self, node: &str, pod_uid: Option<&str>) -> Result<Vec<Container>, EngineError> {
-        let inner = self.enter("list")?;
+        let mut inner = self.enter("list")?;
+        inner.looks += 1;
         let is_of = |container: &&Container| {
             container.label(label::NODE) == Some(node)
                 && pod_uid.is_none_or(|uid| container.label(label::POD_UID) == Some(uid))

@@ -43,7 +43,7 @@ fn a_pod_runs_and_goes() {
         world.until_confirmed("u1").await;
         node.handle.gone(key("web", "u1")).await;
         let left = world.engine.list("n1", None).await.expect("listed").len();
-        let last = status_line(&world.control.status("u1").expect("reported"));
+        let last = world.shown();
         let (calls, events) = (lines(&world.engine.calls()), lines(&world.control.events()));
         format!("{calls}--\n{events}--\n{last}\n{left} left, {} connected\n", world.network.connected().len())
     };
@@ -230,7 +230,7 @@ fn hooks_run_around_a_life_and_what_does_not_listen_is_killed() {
         node.handle.desired(deleted(pod, 7)).await.expect("a pod");
         world.until_confirmed("u1").await;
         let took = (env::wall_ms() - asked) / 1000;
-        let last = status_line(&world.control.status("u1").expect("reported"));
+        let last = world.shown();
         format!(
             "{}--\n{}--\n{took} s, {last}\n",
             lines(&world.engine.calls()),
@@ -330,12 +330,12 @@ fn images_are_pulled_by_policy_and_failures_wait() {
         ]}));
         node.handle.desired(pod).await.expect("a pod");
         seconds(2).await;
-        let first = status_line(&world.control.status("u1").expect("reported"));
+        let first = world.shown();
         seconds(6).await;
-        let then = status_line(&world.control.status("u1").expect("reported"));
+        let then = world.shown();
         world.engine.can_pull("missing:1");
         seconds(10).await;
-        let last = status_line(&world.control.status("u1").expect("reported"));
+        let last = world.shown();
         lines(&[first, then, last]) + "--\n" + &lines(&world.control.events())
     };
     check(
@@ -375,17 +375,17 @@ fn what_a_container_lacks_is_shown_until_it_is_there() {
             .fail_volumes(Some("MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found"));
         node.handle.desired(pod(simple())).await.expect("a pod");
         seconds(5).await;
-        let mut shown = vec![status_line(&world.control.status("u1").expect("reported"))];
+        let mut shown = vec![world.shown()];
         world.inputs.fail_volumes(None);
         world.inputs.fail_config(Some("configmap \"c\" not found"));
         seconds(10).await;
-        shown.push(status_line(&world.control.status("u1").expect("reported")));
+        shown.push(world.shown());
         world.inputs.fail_config(None);
         world.engine.fail_next("start", EngineError::Refused("exec: \"nope\": not found".into()));
         seconds(10).await;
-        shown.push(status_line(&world.control.status("u1").expect("reported")));
+        shown.push(world.shown());
         seconds(20).await;
-        shown.push(status_line(&world.control.status("u1").expect("reported")));
+        shown.push(world.shown());
         lines(&shown) + "--\n" + &lines(&world.control.events())
     };
     check(

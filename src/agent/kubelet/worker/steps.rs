@@ -49,7 +49,7 @@ impl Worker {
             Step::PrepareVolumes => self.prepare_volumes().await,
             Step::CreateSandbox { attempt } => self.create_sandbox(attempt).await,
             Step::StartSandbox { id } => {
-                let started = engine.start(&id).await;
+                let started = self.start(&id).await;
                 self.sandbox_step(started)
             }
             Step::AttachNetwork { sandbox, pid } => self.attach_network(sandbox, pid).await,
@@ -121,6 +121,7 @@ impl Worker {
             }
         }
         let config = config::sandbox(&shared.node, &self.desired, attempt);
+        let _permit = shared.starts.acquire().await;
         let mut created = shared.engine.create(&config).await.map(drop);
         if matches!(created, Err(EngineError::NotFound(_))) {
             // Somebody removed the image under a running kubelet.
@@ -216,7 +217,6 @@ impl Worker {
             pod_ips: self.records.network.as_ref().map(|network| network.ips.clone()).unwrap_or_default(),
             host_ips: shared.node.ips.clone(),
         };
-        let _permit = shared.starts.acquire().await;
         let inputs = match shared.inputs.resolve(&desired, container, &addresses).await {
             Ok(inputs) => inputs,
             Err(error) => {
@@ -246,7 +246,11 @@ impl Worker {
             let text = format!("the file of the termination message could not be made: {error}");
             return self.start_failed(member, "CreateContainerError", text);
         }
-        match shared.engine.create(&config).await {
+        let created = {
+            let _permit = shared.starts.acquire().await;
+            shared.engine.create(&config).await
+        };
+        match created {
             Ok(_) => {
                 self.tell_of(member, false, "Created", "Container created".to_owned());
                 GO_ON
@@ -262,11 +266,7 @@ impl Worker {
         let (shared, desired) = (Arc::clone(&self.shared), Arc::clone(&self.desired));
         let Some(member) = desired.member(container) else { return GO_ON };
         let name = names::container_name(&self.key, container, attempt);
-        let started = {
-            let _permit = shared.starts.acquire().await;
-            shared.engine.start(&name).await
-        };
-        match started {
+        match self.start(&name).await {
             Ok(()) => self.tell_of(member, false, "Started", "Container started".to_owned()),
             Err(EngineError::Conflict(_)) => return GO_ON,
             Err(error) if error.is_unreachable() => return Err(error),
@@ -281,6 +281,12 @@ impl Worker {
             self.records.hooks.extend(hook.map(|hook| (hook, HookState::Due)));
         }
         GO_ON
+    }
+
+    /// Starts a container or a sandbox when it is its turn: an engine that starts many at a time is slower for all.
+    async fn start(&self, container: &str) -> Result<(), EngineError> {
+        let _permit = self.shared.starts.acquire().await;
+        self.shared.engine.start(container).await
     }
 
     /// Notes why a container did not start, and says so.

@@ -5,6 +5,7 @@ use bollard::models::{
     MountBindOptions, MountBindOptionsPropagationEnum, MountType,
 };
 
+use crate::config::NO_NETWORK;
 use crate::engine::{ContainerConfig, Mount, Resources, Security};
 
 /// How large one file of a log becomes, and how many there are; as a kubelet's default.
@@ -32,6 +33,9 @@ pub(super) fn of(config: &ContainerConfig) -> ContainerCreateBody {
         open_stdin: Some(config.stdin),
         stdin_once: Some(config.stdin_once),
         stop_signal: config.stop_signal.clone(),
+        // Else the engine starts itself once more for each such container, to note a namespace in which it has nothing to
+        // do: of all that a start takes that is a third.
+        network_disabled: (config.network_mode == NO_NETWORK).then_some(true),
         host_config: Some(host),
         ..ContainerCreateBody::default()
     }

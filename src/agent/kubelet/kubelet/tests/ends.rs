@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{check, lines, seconds};
 use crate::engine::ContainerEngine;
 use crate::engine::fake::Script;
-use crate::testing::{World, pod, status_line};
+use crate::testing::{World, pod};
 
 /// What a pod says whose container `main` has these fields and does this.
 async fn end(fields: Value, script: Script) -> String {
@@ -19,7 +19,7 @@ async fn end(fields: Value, script: Script) -> String {
     }
     node.handle.desired(pod(spec)).await.expect("a pod");
     seconds(5).await;
-    status_line(&world.control.status("u1").expect("reported"))
+    world.shown()
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn init_containers_run_again_in_a_new_sandbox() {
         seconds(30).await;
         let calls = world.engine.calls().split_off(before);
         let left = world.engine.list("n1", None).await.expect("listed").len();
-        let status = status_line(&world.control.status("u1").expect("reported"));
+        let status = world.shown();
         format!("{}{status}\n{left} left\n", lines(&calls))
     };
     check(
@@ -129,11 +129,7 @@ fn a_pod_that_does_not_restart_ends_with_its_sandbox() {
         world.engine.crash("POD", 137);
         world.until_phase("u1", "Failed").await;
         seconds(30).await;
-        format!(
-            "{}{}\n",
-            lines(&world.engine.calls()),
-            status_line(&world.control.status("u1").expect("reported"))
-        )
+        format!("{}{}\n", lines(&world.engine.calls()), world.shown())
     };
     check(
         1,
@@ -165,10 +161,9 @@ fn of_a_pod_that_ended_no_container_waits() {
         }));
         node.handle.desired(pod).await.expect("a pod");
         seconds(7).await;
-        let now = || status_line(&world.control.status("u1").expect("reported"));
-        let before = now();
+        let before = world.shown();
         seconds(3).await;
-        lines(&[before, now()])
+        lines(&[before, world.shown()])
     };
     check(
         1,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{check, lines, seconds};
 use crate::engine::ContainerEngine;
 use crate::engine::fake::Script;
-use crate::testing::{World, deleted, pod, simple, status_line};
+use crate::testing::{World, deleted, pod, simple};
 
 #[test]
 fn a_container_for_debugging_joins_a_pod_that_runs_and_is_never_restarted() {
@@ -28,13 +28,12 @@ fn a_container_for_debugging_joins_a_pod_that_runs_and_is_never_restarted() {
         let pid_mode = |name: &str| world.engine.config(name).expect("it was created").pid_mode;
         let joined = pid_mode("debug") == Some(format!("container:{}", main.id));
         let mut shown = vec![format!("joined {joined}, the other {:?}", pid_mode("stays"))];
-        let now = || status_line(&world.control.status("u1").expect("reported"));
-        shown.push(now());
+        shown.push(world.shown());
         seconds(60).await;
-        shown.push(now());
+        shown.push(world.shown());
         node.handle.desired(deleted(pod, 5)).await.expect("a pod");
         world.until_confirmed("u1").await;
-        shown.push(now());
+        shown.push(world.shown());
         lines(&shown) + "--\n" + &lines(&world.engine.calls())
     };
     check(
@@ -74,7 +73,7 @@ fn one_that_runs_keeps_no_pod_from_its_end() {
         spec["ephemeralContainers"] = json!([{"name": "debug", "image": "app:1"}]);
         node.handle.desired(pod(spec)).await.expect("a pod");
         seconds(60).await;
-        status_line(&world.control.status("u1").expect("reported")) + "\n"
+        world.shown() + "\n"
     };
     check(
         1,

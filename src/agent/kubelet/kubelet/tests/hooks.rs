@@ -24,7 +24,7 @@ async fn failing(policy: &str) -> String {
     seconds(15).await;
     let mut shown: Vec<String> = world.control.statuses("u1").iter().map(status_line).collect();
     shown.retain(|line| line.contains("#0"));
-    shown.push(status_line(&world.control.status("u1").expect("reported")));
+    shown.push(world.shown());
     shown.dedup();
     lines(&shown) + &lines(&world.control.events())
 }

@@ -18,7 +18,7 @@ fn a_text_that_is_no_name_of_an_image_is_told_and_nothing_is_pulled() {
         let spec = json!({"containers": [{"name": "main", "image": "app:1:2", "imagePullPolicy": "Always"}]});
         node.handle.desired(pod(spec)).await.expect("a pod");
         seconds(5).await;
-        let status = status_line(&world.control.status("u1").expect("reported"));
+        let status = world.shown();
         let pulls = world.engine.calls().iter().filter(|call| call.starts_with("pull")).count();
         format!("{status}\n{pulls} pulls\n{}", lines(&world.control.events()))
     };

@@ -63,12 +63,7 @@ async fn outlived(spec: Value) -> String {
     seconds(2).await;
     let killing: Vec<String> =
         world.control.events().into_iter().filter(|event| event.starts_with("Killing")).collect();
-    format!(
-        "{} s; {}; {}",
-        took_ms / 1000,
-        killing.join(", "),
-        status_line(&world.control.status("u1").expect("reported"))
-    )
+    format!("{} s; {}; {}", took_ms / 1000, killing.join(", "), world.shown())
 }
 
 #[test]
@@ -104,6 +99,32 @@ fn a_probe_that_fails_too_often_ends_its_container_in_its_own_time() {
         20 s; Killing: Container main failed startup probe, will be restarted, Killing: Container main failed startup probe, will be restarted; Running [PodReadyToStartContainers Initialized PodScheduled]; main running #1 last=137
         4 s; Killing: Container main failed startup probe, will be restarted, Killing: Container main failed startup probe, will be restarted; Running [PodReadyToStartContainers Initialized PodScheduled]; main running #1 last=137
         4 s; Killing: Container main failed liveness probe, will be restarted, Killing: Container main failed liveness probe, will be restarted; Running [PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled]; main running ready started #1 last=137
+    "#]],
+    );
+}
+
+#[test]
+fn probes_do_not_have_the_engine_asked_what_there_is() {
+    let life = async |world: &World| {
+        let node = world.start();
+        world.engine.script_exec("ready", 0, "");
+        let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 1});
+        let pod = pod(json!({"containers": [{"name": "main", "image": "app:1", "readinessProbe": probe}]}));
+        node.handle.desired(pod).await.expect("a pod");
+        world.until("ready", "u1", |status| status_line(status).contains("main running ready")).await;
+        let probes = || world.engine.calls().iter().filter(|call| call.starts_with("exec")).count();
+        let (looked, probed) = (world.engine.looks(), probes());
+        seconds(100).await;
+        let probed = probes() - probed;
+        assert!((98..=102).contains(&probed), "{probed} probes");
+        format!("{} looks\n", world.engine.looks() - looked)
+    };
+    // Every twenty seconds, in case an event was lost.
+    check(
+        1,
+        life,
+        &expect![[r#"
+        5 looks
     "#]],
     );
 }

@@ -145,7 +145,7 @@ fn a_sidecar_that_ends_starts_again_whatever_the_pods_policy() {
         world.engine.script("one", [Script::ends(5000, 0), Script::ends(5000, 1), Script::default()]);
         node.handle.desired(pod(with_two("Never"))).await.expect("a pod");
         seconds(30).await;
-        status_line(&world.control.status("u1").expect("reported")) + "\n"
+        world.shown() + "\n"
     };
     check(
         1,
@@ -175,20 +175,19 @@ fn probes_of_a_sidecar_hold_up_what_follows_and_replace_it_alone() {
             "containers": [{"name": "main", "image": "app:1"}],
         }));
         node.handle.desired(pod).await.expect("a pod");
-        let now = || status_line(&world.control.status("u1").expect("reported"));
         seconds(30).await;
-        let mut shown = vec![now()];
+        let mut shown = vec![world.shown()];
         world.engine.script_exec("starts", 0, "");
         seconds(10).await;
-        shown.push(now());
+        shown.push(world.shown());
         world.engine.script_exec("ready", 0, "");
         seconds(2).await;
-        shown.push(now());
+        shown.push(world.shown());
         world.engine.script_exec("lives", 1, "dead");
         world
             .until("replaced", "u1", |status| status_line(status).contains("side running ready started #1"))
             .await;
-        shown.push(now());
+        shown.push(world.shown());
         let mut events = world.control.events();
         events.dedup();
         lines(&shown) + "--\n" + &lines(&events)
@@ -210,8 +209,8 @@ fn probes_of_a_sidecar_hold_up_what_follows_and_replace_it_alone() {
         Unhealthy: Readiness probe failed: not yet
         Created: Container created
         Started: Container started
-        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
         Unhealthy: Readiness probe failed: not yet
+        Pulled: Container image "app:1" already present on machine and can be accessed by the pod
         Created: Container created
         Started: Container started
         Unhealthy: Readiness probe failed: not yet
