@@ -23,8 +23,8 @@ const LISTS: &[&[&str]] = &[
 
 impl Cluster {
     /// Everything on this machine that belongs to the cluster, but for its directory: processes, also those in containers
-    /// of its engines, and control groups of those; mounts of its nodes and their run directory; network namespaces, links, routes and tables of
-    /// nftables. Nothing is left when it is down.
+    /// of its engines, and control groups of those; mounts of its nodes and their run directory; network namespaces,
+    /// links, routes and tables of nftables. Nothing is left when it is down.
     ///
     /// # Errors
     /// When it cannot be looked for.

@@ -129,12 +129,11 @@ async fn logged(kubectl: &Kubectl) -> Result<()> {
     let stamped = shell(kubectl, "$K logs lives --timestamps").await?.success()?;
     let time = stamped.split(' ').next().unwrap_or_default();
     ensure!(time.starts_with("20") && time.ends_with('Z') && stamped.ends_with(" second\n"), "{stamped}");
-    // Followed to the end of what it waits for.
-    let followed =
-        "timeout 30 $K logs -f counter | while read line; do echo $line; test $line = 3 && exit; done";
-    let said = shell(kubectl, followed).await?;
-    ensure!(said.stdout.contains("1\n2\n3\n"), "{kubectl}: {said:?}");
-    Ok(())
+    // It counts once a second. Only one of these lines was there when it was asked.
+    check(kubectl, "timeout 30 $K logs -f --tail=1 counter | head -n 3 | wc -l", "3\n").await?;
+    let many = "until test $($K logs counter | wc -l) -gt 8; do sleep 0.1; done";
+    let few = "test $($K logs counter --since=3s | wc -l) -le 5 && echo few";
+    check(kubectl, &format!("timeout 30 bash -c '{many}'; {few}"), "few\n").await
 }
 
 /// A port-forward to `what`, and the port where it listens.

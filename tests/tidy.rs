@@ -17,6 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (".", &["base", "chaos", "kctl", "node"]),
     ("chaos", &["api", "base"]),
     ("raft", &["base", "storage"]),
+    ("raft/histogram", &[]),
     ("src/agent", &["api", "base", "client", "dns", "inputs", "kubelet", "network", "proxy", "streams"]),
     ("src/agent/dns", &["api", "base", "client"]),
     ("src/agent/inputs", &["api", "base"]),

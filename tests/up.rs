@@ -19,6 +19,12 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long something may take that is only waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a node takes to tell of an image that is new.
+const IMAGES_TOLD: Duration = Duration::from_secs(30);
+
+/// The sample's image.
+const IMAGE: &str = "keelson/hello:1";
+
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -59,9 +65,19 @@ async fn state(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
     Ok(state)
 }
 
+/// Whether every node tells of the sample's image: it looks at its images now and then, and writes what is new.
+async fn images_are_told(cluster: &Cluster) -> Result<bool> {
+    let nodes = items(cluster, "/api/v1/nodes").await?;
+    Ok(nodes.iter().all(|node| node["status"]["images"].to_string().contains(IMAGE)))
+}
+
 /// Waits until nothing changes by itself any more: what follows from the last pod's being ready may be on its way.
 async fn settled(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
-    let deadline = env::monotonic() + PATIENCE;
+    let deadline = env::monotonic() + IMAGES_TOLD + PATIENCE;
+    while !images_are_told(cluster).await? {
+        ensure!(env::monotonic() < deadline, "nodes do not tell of {IMAGE}");
+        env::sleep(LOOK_EVERY * 20).await;
+    }
     let mut before = state(cluster).await?;
     loop {
         env::sleep(LOOK_EVERY * 20).await;

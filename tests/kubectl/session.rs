@@ -62,7 +62,9 @@ impl Session {
             .env("HOME", &self.home)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("CONTEXT", &self.contexts[self.turn % self.contexts.len()])
-            .env("LC_ALL", "C");
+            .env("LC_ALL", "C")
+            // Where it is `dumb`, an old kubectl writes without colors.
+            .env("TERM", "xterm");
         self.turn += 1;
         let ended = process::capture(&mut command, COMMAND_TIMEOUT).await?;
         let mut screen = normal::screen(&(ended.stdout + &ended.stderr));

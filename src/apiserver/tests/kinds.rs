@@ -227,6 +227,36 @@ async fn lists_show_what_single_objects_show() {
     assert_eq!(selected.names(), ["x"]);
 }
 
+/// The set of its status names its addresses: what is around them is held apart as well.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_messages_shows_pods_that_run_as_single_objects_show_them() {
+    let api = Api::new();
+    let path = "/api/v1/namespaces/default/pods";
+    for (name, addresses) in [("x", ["10.42.0.5", "fd00::5"]), ("y", ["10.42.0.6", "fd00::6"])] {
+        let pod = json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        assert_eq!(api.post(path, pod).await.code, 201);
+        let status = json!({"status": {
+            "phase": "Running", "podIP": addresses[0], "podIPs": addresses.map(|ip| json!({"ip": ip})),
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "Initialized", "status": "True"}],
+            "hostIP": "10.0.0.1", "message": "m", "reason": "r", "startTime": "2026-01-01T00:00:00Z",
+        }});
+        let merge = [("content-type", "application/merge-patch+json")];
+        let told = api.ask("PATCH", &format!("{path}/{name}/status"), &merge, status.to_string()).await;
+        assert_eq!(told.code, 200, "{}", told.body);
+    }
+    let tree = async |path: String, model: &str| {
+        let accept = [("accept", "application/vnd.kubernetes.protobuf")];
+        let response = api.send("GET", &path, &accept, Body::empty()).await;
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        proto::tree(proto::open(&body).expect("sealed").message, &api::schema::builtin(model)).expect("fits")
+    };
+    let one = async |name: &str| tree(format!("{path}/{name}"), "io.k8s.api.core.v1.Pod").await;
+    let (x, y) = (one("x").await, one("y").await);
+    assert!(y.to_string().contains(r#"k:{\"ip\":\"fd00::6\"}"#), "{y}");
+    let all = tree(path.to_owned(), "io.k8s.api.core.v1.PodList").await;
+    assert_eq!(all["items"], json!([x, y]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_uses_what_is_deprecated_is_warned() {
     let api = Api::new();

@@ -26,13 +26,25 @@ pub(in crate::tests) fn deployment(replicas: u32) -> Value {
         "selector": {"matchLabels": {"app": "web"}}, "template": template("one")}})
 }
 
+fn replication_controller() -> Value {
+    json!({"metadata": {"name": "web"}, "spec": {"replicas": 3, "selector": {"app": "web"}, "template": template("one")}})
+}
+
 fn service() -> Value {
     json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}})
 }
 
 fn image(image: &str) -> Request {
     let body = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
-    Request { method: "PATCH", path: WEB, body }
+    patch(WEB, body)
+}
+
+fn patch(path: &'static str, body: Value) -> Request {
+    Request { method: "PATCH", path, body }
+}
+
+fn remove(path: &'static str) -> Request {
+    Request { method: "DELETE", path, body: json!({}) }
 }
 
 fn post(path: &'static str, body: Value) -> Request {
@@ -56,8 +68,7 @@ fn after(given: Vec<(&'static str, Value)>, earlier: Vec<Request>, when: Vec<Req
 
 #[test]
 fn a_replication_controller_gets_its_pods() {
-    let body = json!({"metadata": {"name": "web"}, "spec": {"replicas": 3, "selector": {"app": "web"}, "template": template("one")}});
-    at(vec![(SERVICES, service())], vec![post(CONTROLLERS, body)]);
+    at(vec![(SERVICES, service())], vec![post(CONTROLLERS, replication_controller())]);
 }
 
 #[test]
@@ -67,7 +78,7 @@ fn a_deployment_gets_its_pods_behind_a_service() {
 
 #[test]
 fn a_deployment_is_scaled_down() {
-    let fewer = Request { method: "PATCH", path: WEB, body: json!({"spec": {"replicas": 1}}) };
+    let fewer = patch(WEB, json!({"spec": {"replicas": 1}}));
     at(vec![(APPS, deployment(3)), (SERVICES, service())], vec![fewer]);
 }
 
@@ -91,7 +102,7 @@ fn a_namespace_goes_with_all_that_it_holds() {
         (THERE, deployment(2)),
         ("/api/v1/namespaces/going/services", service()),
     ];
-    at(given, vec![Request { method: "DELETE", path: "/api/v1/namespaces/going", body: json!({}) }]);
+    at(given, vec![remove("/api/v1/namespaces/going")]);
 }
 
 #[test]
@@ -129,14 +140,7 @@ fn a_claim_goes_with_the_last_pod_that_uses_it() {
         "containers": [{"name": "c", "image": "i"}],
         "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}});
     let user = "/api/v1/namespaces/default/pods/user";
-    let gone = [
-        Request {
-            method: "DELETE",
-            path: "/api/v1/namespaces/default/persistentvolumeclaims/data",
-            body: json!({}),
-        },
-        Request { method: "DELETE", path: user, body: json!({}) },
-    ];
+    let gone = [remove("/api/v1/namespaces/default/persistentvolumeclaims/data"), remove(user)];
     at(vec![(CLAIMS, claim), ("/api/v1/namespaces/default/pods", pod)], gone.into());
 }
 
@@ -150,7 +154,7 @@ fn a_definition_goes_with_its_objects() {
         "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
     let foo = |name: &str| json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": name}});
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/foos.example.com";
-    let gone = Request { method: "DELETE", path, body: json!({}) };
+    let gone = remove(path);
     at(vec![(DEFINITIONS, definition), (FOOS, foo("a")), (FOOS, foo("b"))], vec![gone]);
 }
 
@@ -163,19 +167,15 @@ fn a_deployment_that_recreates_stops_its_pods_first() {
 
 #[test]
 fn what_a_paused_deployment_was_told_happens_when_it_goes_on() {
-    let paused = |is_paused: bool| Request {
-        method: "PATCH",
-        path: WEB,
-        body: json!({"spec": {"paused": is_paused}}),
-    };
+    let paused = |is_paused: bool| patch(WEB, json!({"spec": {"paused": is_paused}}));
     after(vec![(APPS, deployment(2))], vec![paused(true), image("two")], vec![paused(false)]);
 }
 
 #[test]
 fn a_rollout_that_is_stuck_is_scaled_in_proportion() {
     let stuck = json!({"spec": {"minReadySeconds": 599, "template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}});
-    let stuck = Request { method: "PATCH", path: WEB, body: stuck };
-    let more = Request { method: "PATCH", path: WEB, body: json!({"spec": {"replicas": 8}}) };
+    let stuck = patch(WEB, stuck);
+    let more = patch(WEB, json!({"spec": {"replicas": 8}}));
     after(vec![(APPS, deployment(4))], vec![stuck], vec![more]);
 }
 
@@ -188,16 +188,15 @@ fn replica_sets_that_nobody_can_go_back_to_are_cleaned_up() {
 
 #[test]
 fn a_replication_controller_is_scaled_down() {
-    let body = json!({"metadata": {"name": "web"}, "spec": {"replicas": 3, "selector": {"app": "web"}, "template": template("one")}});
     let path = "/api/v1/namespaces/default/replicationcontrollers/web";
-    let fewer = Request { method: "PATCH", path, body: json!({"spec": {"replicas": 1}}) };
-    at(vec![(CONTROLLERS, body), (SERVICES, service())], vec![fewer]);
+    let fewer = patch(path, json!({"spec": {"replicas": 1}}));
+    at(vec![(CONTROLLERS, replication_controller()), (SERVICES, service())], vec![fewer]);
 }
 
 #[test]
 fn the_pods_of_a_node_that_was_deleted_come_up_on_another() {
     let given = vec![(NODES, node("m")), (APPS, deployment(3)), (NODES, node("n"))];
-    let gone = Request { method: "DELETE", path: "/api/v1/nodes/n", body: json!({}) };
+    let gone = remove("/api/v1/nodes/n");
     check(&Scenario { given, alive: &["m"], earlier: Vec::new(), when: vec![gone] });
 }
 
@@ -213,7 +212,7 @@ fn what_every_cluster_has_comes_back() {
         "/api/v1/namespaces/kube-system/services/kube-dns",
         "/api/v1/namespaces/default/serviceaccounts/default",
     ];
-    at(vec![], gone.map(|path| Request { method: "DELETE", path, body: json!({}) }).into());
+    at(vec![], gone.map(remove).into());
 }
 
 #[test]
