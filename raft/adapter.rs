@@ -70,6 +70,15 @@ impl Adapter {
     }
 }
 
+/// A machine that panics takes its task along; openraft would notice when it next has something for that task.
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failure.report("the state machine panicked");
+        }
+    }
+}
+
 /// Entries gathered for one call of [`Machine::apply`].
 #[derive(Default)]
 struct Batch {

@@ -152,11 +152,13 @@ pub async fn eventually(what: &str, condition: impl FnMut() -> bool) {
     assert!(env::wait_until(PATIENCE, Duration::from_millis(5), condition).await, "never: {what}");
 }
 
-/// Runs a test on virtual time, and says with which seed it failed.
+/// Longer than any test takes, in virtual time.
+const SIMULATED_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Runs a test on virtual time; one that waits for what never comes fails.
 pub fn simulated<F: Future<Output = ()>>(seed: u64, test: impl FnOnce() -> F) {
-    env::simulate(seed, async {
-        test().await;
-    });
+    let done = env::simulate(seed, async { env::timeout(SIMULATED_MAX, test()).await });
+    assert!(done.is_ok(), "did not end within a virtual hour (seed {seed})");
 }
 
 /// For machines that serve nothing.
