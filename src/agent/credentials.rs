@@ -192,3 +192,95 @@ async fn signed(client: &Client, name: &str) -> anyhow::Result<String> {
         env::sleep(GLANCE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use client::fake::{Act, Fake};
+    use parking_lot::Mutex;
+    use rcgen::{CertificateSigningRequestParams, CertifiedIssuer};
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn days(from: env::Instant) -> (u64, u64) {
+        let seconds = from.elapsed().as_secs();
+        (seconds / DAY.as_secs(), seconds % DAY.as_secs())
+    }
+
+    /// Signs every request, for ten days.
+    async fn sign(fake: Fake) {
+        let key = KeyPair::generate().expect("a key");
+        let authority =
+            CertifiedIssuer::self_signed(CertificateParams::default(), key).expect("an authority");
+        let waiting = |fake: &Fake| fake.all(REQUESTS).into_iter().find(|one| one["status"].is_null());
+        loop {
+            fake.until(|fake| waiting(fake).is_some()).await;
+            let mut object = waiting(&fake).expect("just seen");
+            let pem = STANDARD.decode(object["spec"]["request"].as_str().expect("a text")).expect("base 64");
+            let pem = String::from_utf8(pem).expect("PEM");
+            let mut request = CertificateSigningRequestParams::from_pem(&pem).expect("a request");
+            request.params.not_before =
+                rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(env::wall_ms());
+            request.params.not_after = request.params.not_before + 10 * DAY;
+            let signed = request.signed_by(&authority).expect("a certificate").pem();
+            object["status"] = json!({"certificate": STANDARD.encode(signed)});
+            let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
+            fake.put(&format!("{REQUESTS}/{name}"), object);
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_replaced_before_it_ends() {
+        let directory = tempfile::tempdir().expect("a directory");
+        env::simulate(1, async {
+            let fake = Fake::new(1);
+            env::spawn(sign(fake.clone()));
+            let client = fake.client().expect("a client");
+            let credentials = Credentials::new(directory.path(), "n", Vec::new());
+            let began = env::monotonic();
+            let first = credentials.obtain(&client, Purpose::Client).await.expect("it is signed");
+            let kept: Mutex<Vec<(Identity, (u64, u64))>> = Mutex::default();
+            let keep = credentials.keep(&client, Purpose::Client, |identity| {
+                kept.lock().push((identity.clone(), days(began)));
+                // The next time somebody refuses at first.
+                let mut refused = false;
+                fake.script(move |ask| {
+                    match ask.method == "POST" && !std::mem::replace(&mut refused, true) {
+                        true => Act::Answer(403),
+                        false => Act::Serve,
+                    }
+                });
+            });
+            let _ended = env::timeout(15 * DAY, keep).await;
+            let kept = kept.into_inner();
+            let times: Vec<_> = kept.iter().map(|(_, at)| *at).collect();
+            assert_eq!(times, [(7, 0), (14, SIGNED_TIMEOUT.as_secs())]);
+            assert!(
+                kept[0].0.certificate != first.certificate && kept[1].0.certificate != kept[0].0.certificate
+            );
+            let stored = credentials.load(Purpose::Client).expect("readable").expect("it is there");
+            assert_eq!(stored.certificate, kept[1].0.certificate);
+            assert!(credentials.load(Purpose::Serving).expect("readable").is_none(), "that is another");
+        });
+    }
+
+    #[test]
+    fn what_has_ended_is_not_shown_to_anybody() {
+        let directory = tempfile::tempdir().expect("a directory");
+        env::simulate(1, async {
+            let fake = Fake::new(1);
+            env::spawn(sign(fake.clone()));
+            let client = fake.client().expect("a client");
+            let credentials = Credentials::new(directory.path(), "n", Vec::new());
+            let identity = credentials.obtain(&client, Purpose::Client).await.expect("it is signed");
+            // Certificates know whole seconds.
+            let due = due_in(&identity, env::wall_ms());
+            assert!(due <= 7 * DAY && due >= 7 * DAY - Duration::from_secs(1), "{due:?}");
+            env::sleep(10 * DAY - DAY / 24).await;
+            assert!(credentials.load(Purpose::Client).expect("readable").is_some());
+            env::sleep(DAY / 24).await;
+            assert!(credentials.load(Purpose::Client).expect("readable").is_none());
+        });
+    }
+}

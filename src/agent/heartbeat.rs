@@ -63,10 +63,23 @@ pub async fn register(
 /// Writes the status.
 async fn report(client: &Client, facts: &Facts, machine: &Machine, seen: &Seen) -> Result<(), client::Error> {
     let path = format!("/api/v1/nodes/{}", facts.name);
-    let known: Value = serde_json::from_slice(&client.get(&path).await?).unwrap_or_default();
-    let status = node::status(facts, machine, &known["status"]["conditions"], seen, env::wall_ms());
+    let found: Value = serde_json::from_slice(&client.get(&path).await?).unwrap_or_default();
+    let known = &found["status"]["conditions"];
+    let status = node::status(facts, machine, known, seen, env::wall_ms());
     let path = format!("{path}/status");
-    client.patch(&path, Patch::Strategic, status.to_string(), Repeat::Unknown).await.map(drop)
+    client.patch(&path, Patch::Strategic, status.to_string(), Repeat::Unknown).await?;
+    for turn in node::turns(known, &status) {
+        tell(client, facts, &turn, &format!("Node {} status is now: {turn}", facts.name)).await;
+    }
+    Ok(())
+}
+
+/// Tells of the node. What fails is lost: nothing depends on events.
+pub async fn tell(client: &Client, facts: &Facts, reason: &str, message: &str) {
+    let event = node::event(facts, reason, message, env::wall_ms());
+    if let Err(error) = client.create("/api/v1/namespaces/default/events", event.to_string()).await {
+        tracing::debug!(%error, reason, "an event of the node was not written");
+    }
 }
 
 /// Whether the Node says of its readiness what the agent does: the masters say something else of a node that was

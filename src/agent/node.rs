@@ -249,6 +249,39 @@ pub fn status(facts: &Facts, machine: &Machine, known: &Value, seen: &Seen, now_
     status
 }
 
+/// What there is to tell of a status, by the conditions that were there before: kubelet's words.
+pub fn turns(known: &Value, status: &Value) -> Vec<String> {
+    let all = |conditions: &'_ Value| conditions.as_array().cloned().unwrap_or_default();
+    let before = all(known);
+    let is_new = |one: &Value| {
+        !before.iter().any(|other| other["type"] == one["type"] && other["status"] == one["status"])
+    };
+    let now = all(&status["status"]["conditions"]);
+    let reasons = now.iter().filter(|one| is_new(one)).filter_map(|one| one["reason"].as_str());
+    reasons.map(|reason| reason.replacen("Kubelet", "Node", 1)).collect()
+}
+
+/// An Event about the node itself.
+pub fn event(facts: &Facts, reason: &str, message: &str, now_ms: u64) -> Value {
+    let (name, now) = (&facts.name, time::rfc3339(now_ms));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": format!("{name}."), "namespace": "default"},
+        // Kubelet does not know the uid of its Node: whoever shows these looks for the name.
+        "involvedObject": {"kind": "Node", "name": name, "uid": name},
+        "reason": reason,
+        "message": message,
+        "source": {"component": "kubelet", "host": name},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+        "type": "Normal",
+        "reportingComponent": "kubelet",
+        "reportingInstance": name,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,6 +357,24 @@ mod tests {
             ]
         );
         assert!(shown["status"].get("images").is_none(), "nobody knows them yet: they stay as they are");
+    }
+
+    #[test]
+    fn a_node_tells_what_has_turned() {
+        let (facts, machine) = given();
+        let whole = |seen: &Seen, known: &Value| status(&facts, &machine, known, seen, 0);
+        let well = whole(&Seen::default(), &Value::Null);
+        assert_eq!(
+            turns(&Value::Null, &well),
+            ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID", "NodeReady"]
+        );
+        let mut known = well["status"]["conditions"].clone();
+        assert_eq!(turns(&known, &well), [""; 0]);
+        let short = BTreeSet::from([Signal::Disk]);
+        let ill = whole(&Seen { trouble: Some("no engine".to_owned()), short, images: None }, &known);
+        assert_eq!(turns(&known, &ill), ["NodeHasDiskPressure", "NodeNotReady"]);
+        known[3]["status"] = "Unknown".into();
+        assert_eq!(turns(&known, &well), ["NodeReady"], "the masters had not heard of it");
     }
 
     #[test]

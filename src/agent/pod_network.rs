@@ -18,7 +18,7 @@ use kubelet::PodKey;
 use kubelet::outside::{HostPort, NetworkError, PodNetwork};
 use network::NodeAddress;
 use parking_lot::Mutex;
-use proxy::{Proxy, ProxyEvent};
+use proxy::{Packets as _, Proxy, ProxyEvent};
 use serde_json::{Value, json};
 
 use crate::Options;
@@ -233,7 +233,13 @@ impl PodNetwork for Pods {
     async fn attach(&self, pod: &PodKey, pid: u32, ports: &[HostPort]) -> Result<Vec<IpAddr>, NetworkError> {
         let ports: Vec<network::HostPort> = ports.iter().filter_map(host_port).collect();
         let attached = self.0.attach(&pod.uid, pid, &ports).await;
-        attached.map(|address| vec![IpAddr::V4(address)]).map_err(|error| NetworkError(error.to_string()))
+        let address = attached.map_err(|error| NetworkError(error.to_string()))?;
+        let datagrams = datagrams(&ports, address);
+        if !datagrams.is_empty() {
+            let forgotten = proxy::Nft.forget(proxy::Family::V4, datagrams).await;
+            forgotten.map_err(|error| NetworkError(error.to_string()))?;
+        }
+        Ok(vec![IpAddr::V4(address)])
     }
 
     async fn detach(&self, pod: &PodKey) -> Result<(), NetworkError> {
@@ -260,9 +266,53 @@ fn host_port(port: &HostPort) -> Option<network::HostPort> {
     })
 }
 
+/// Where datagrams to a pod's ports of the host may flow: who sent to the pod that had them before sends to this one now.
+fn datagrams(ports: &[network::HostPort], pod: Ipv4Addr) -> proxy::Expected {
+    let by_udp = ports.iter().filter(|port| port.protocol == network::Protocol::Udp);
+    let key = |port: &network::HostPort| match port.host_ip.filter(|ip| !ip.is_unspecified()) {
+        Some(ip) => proxy::Key::Address(IpAddr::V4(ip), proxy::Protocol::Udp, port.host_port),
+        None => proxy::Key::NodePort(proxy::Protocol::Udp, port.host_port),
+    };
+    by_udp.map(|port| (key(port), [SocketAddr::from((pod, port.container_port))].into())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn datagrams_to_ports_of_the_host_flow_to_the_pod_that_has_them_now() {
+        let port = |protocol: &str, host_ip: Option<&str>, host_port: u16| HostPort {
+            protocol: protocol.to_owned(),
+            host_ip: host_ip.map(str::to_owned),
+            host_port,
+            container_port: 53,
+        };
+        let ports = [
+            port("UDP", None, 5300),
+            port("UDP", Some("0.0.0.0"), 5301),
+            port("UDP", Some("192.0.2.1"), 5302),
+            port("TCP", None, 5303),
+        ];
+        let ports: Vec<_> = ports.iter().filter_map(host_port).collect();
+        let expected = datagrams(&ports, Ipv4Addr::new(10, 42, 0, 9));
+        let flow = |destination: &str, answers: &str| proxy::Flow {
+            destination: destination.parse().expect("an address"),
+            answers: answers.parse().expect("an address"),
+        };
+        for (to, who, is_stale) in [
+            ("192.0.2.1:5300", "10.42.0.9:53", false),
+            ("192.0.2.1:5300", "10.42.0.8:53", true),
+            ("192.0.2.1:5301", "10.42.0.8:53", true),
+            ("192.0.2.1:5302", "10.42.0.8:53", true),
+            ("192.0.2.1:5302", "192.0.2.1:5302", true),
+            ("192.0.2.7:5302", "10.42.0.8:53", false),
+            ("192.0.2.1:5303", "10.42.0.8:53", false),
+            ("198.51.100.1:5300", "198.51.100.1:5300", false),
+        ] {
+            assert_eq!(proxy::is_stale(&expected, &flow(to, who)), is_stale, "{to} {who}");
+        }
+    }
 
     #[test]
     fn nodes_whose_pods_are_elsewhere_get_no_route() {

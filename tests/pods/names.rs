@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 use chaos::Cluster;
+use chaos::client::Method;
+use serde_json::{Value, json};
 
 use super::tools::{eventually, kubectl};
 use super::{is_ready, said};
@@ -16,7 +18,35 @@ async fn address(cluster: &Cluster, pod: &str) -> Result<String> {
 pub async fn check(cluster: &Cluster) -> Result<()> {
     futures::future::try_join_all(["peer-a", "peer-b", "client"].map(|pod| is_ready(cluster, pod))).await?;
     names(cluster).await?;
+    written_by_hand(cluster).await?;
     the_api(cluster).await
+}
+
+/// Endpoints that somebody wrote for a Service that selects nothing are followed, and so is what they become.
+async fn written_by_hand(cluster: &Cluster) -> Result<()> {
+    let ask = "wget -qO- http://by-hand 2>&1 | cut -c 1-16";
+    let refused = "wget -qO- -T 5 http://by-hand 2>&1 | grep -c 'Connection refused'";
+    let hello = "get pod -l app=hello -o jsonpath={.items[0].status.podIP}";
+    let ip = kubectl(cluster, hello).await?;
+    let client = cluster.any_client()?;
+    let endpoints = "/api/v1/namespaces/default/endpoints";
+    let told = |subsets: Value| json!({"metadata": {"name": "by-hand"}, "subsets": subsets});
+    let subsets = json!([{"addresses": [{"ip": ip}], "ports": [{"port": 8080}]}]);
+    asks(cluster, refused, "1\n").await?;
+    client.request(Method::POST, endpoints, Some(&told(subsets))).await?;
+    asks(cluster, ask, "hello from hello\n").await?;
+    client.request(Method::PUT, &format!("{endpoints}/by-hand"), Some(&told(json!([])))).await?;
+    asks(cluster, refused, "1\n").await
+}
+
+/// Waits until a script prints what it should: an endpoint may be on its way to the node.
+async fn asks(cluster: &Cluster, script: &str, expected: &str) -> Result<()> {
+    eventually(script, async || {
+        let found = said(cluster, "client", script).await?;
+        ensure!(found == expected, "{script}\nprints {found:?}\n  not {expected:?}");
+        Ok(())
+    })
+    .await
 }
 
 async fn names(cluster: &Cluster) -> Result<()> {
@@ -44,13 +74,7 @@ async fn names(cluster: &Cluster) -> Result<()> {
         (format!("nslookup {a} | sed -n 's/.*name = //p'"), format!("a.peers.{domain}\n")),
         ("grep -c '^192.0.2.9\taliased$' /etc/hosts".to_owned(), "1\n".to_owned()),
     ] {
-        // An endpoint may be on its way to this node's server.
-        eventually(&script, async || {
-            let found = said(cluster, "client", &script).await?;
-            ensure!(found == expected, "{script}\nprints {found:?}\n  not {expected:?}");
-            Ok(())
-        })
-        .await?;
+        asks(cluster, &script, &expected).await?;
     }
     let searches = said(cluster, "client", "grep ^search /etc/resolv.conf").await?;
     let is_right = searches.starts_with("search default.svc.cluster.local svc.cluster.local cluster.local")

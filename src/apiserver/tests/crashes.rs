@@ -2,8 +2,8 @@
 //! of the run that nobody disturbed, and nothing is created or deleted twice.
 //!
 //! A crash right before a write is applied is one right after the write before, for what is on its way to a log that has
-//! another leader is refused by it: so the runs begin at each State that the undisturbed run went through. Events are
-//! left out: they tell, and nothing follows from them.
+//! another leader is refused by it: so the runs begin at each State that the undisturbed run went through. What
+//! controllers tell as Events is left out: nothing follows from it.
 
 mod normal;
 mod scenarios;
@@ -11,18 +11,26 @@ mod scenarios;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::Key;
 use base::env;
-use state::{Change, State};
+use projection::rules::Rules;
+use state::{Change, Meta, State, Write};
 
-use super::table::settle;
+use super::table::settle_by;
 use super::{Api, answer};
 use crate::Backend;
 use crate::backend::memory::Memory;
+use crate::verbs::write::transaction;
 use normal::normal;
 pub(super) use scenarios::{deployment, node};
 
 /// Something that happens to a cluster at rest.
+#[derive(Default)]
 struct Scenario {
+    /// By which numbers controllers act.
+    rules: Rules,
+    /// Where there are masters.
+    masters: &'static [&'static str],
     /// What there is before: paths and objects.
     given: Vec<(&'static str, serde_json::Value)>,
     /// Nodes that say that they live; others fall silent.
@@ -43,15 +51,17 @@ struct Request {
 /// What a run did: how often each collection gained or lost an object.
 type Counts = BTreeMap<(String, &'static str), usize>;
 
-/// Whether a change counts: Events tell, and leases are the nodes' own.
-fn counts(change: &Change) -> bool {
-    let collection = change.object.key.collection();
-    !collection.starts_with("core/events/") && !collection.starts_with("coordination.k8s.io/leases/")
+/// Whether what becomes of an object counts: Events of controllers only tell, and leases are the nodes' own.
+fn counts(object: &state::Object) -> bool {
+    match object.key.collection() {
+        "core/events/" => object.key.name().starts_with(scenarios::EVENT),
+        collection => collection != "coordination.k8s.io/leases/",
+    }
 }
 
 fn count<'c>(changes: impl IntoIterator<Item = &'c Change>) -> Counts {
     let mut all = Counts::new();
-    for change in changes.into_iter().filter(|change| counts(change)) {
+    for change in changes.into_iter().filter(|change| counts(&change.object)) {
         let what = match (change.deleted, &change.previous) {
             (true, _) => "deleted",
             (false, None) => "created",
@@ -65,19 +75,25 @@ fn count<'c>(changes: impl IntoIterator<Item = &'c Change>) -> Counts {
 /// The run that nobody disturbs: the States that it goes through from the request on.
 async fn undisturbed(scenario: &Scenario) -> Vec<(State, Vec<Change>)> {
     let api = Api::founded();
+    for address in scenario.masters {
+        let body = serde_json::json!({"attempt": "a", "api": address, "peer": "x"}).to_string().into();
+        let record =
+            Write::Put { key: Key::internal("members", address), body, splice: None, meta: Meta::default() };
+        api.memory.apply(transaction("test", Vec::new(), vec![record]));
+    }
     for (path, object) in &scenario.given {
         let made = api.post(path, object.clone()).await;
         assert_eq!(made.code, 201, "{made:?}");
     }
     let nodes = scenario.given.iter().filter(|(path, _)| *path == scenarios::NODES);
     let nodes: Vec<&str> = nodes.filter_map(|(_, node)| node["metadata"]["name"].as_str()).collect();
-    settle(&api.memory, &nodes).await;
+    settle_by(&scenario.rules, &api.memory, &nodes).await;
     ask(&api, &scenario.earlier).await;
-    settle(&api.memory, &nodes).await;
+    settle_by(&scenario.rules, &api.memory, &nodes).await;
     ask(&api, &scenario.when).await;
     let begins = api.memory.moment().revision();
     let first = (api.memory.moment().state.clone(), Vec::new());
-    settle(&api.memory, scenario.alive).await;
+    settle_by(&scenario.rules, &api.memory, scenario.alive).await;
     [first].into_iter().chain(api.memory.steps(begins)).collect()
 }
 
@@ -96,7 +112,7 @@ async fn resumed(scenario: &Scenario, state: State) -> (State, Counts) {
     env::sleep(Duration::from_millis(crashed_ms.saturating_sub(env::wall_ms()))).await;
     let memory = Memory::of(state);
     let begins = memory.moment().revision();
-    settle(&memory, scenario.alive).await;
+    settle_by(&scenario.rules, &memory, scenario.alive).await;
     let steps = memory.steps(begins);
     (memory.moment().state.clone(), count(steps.iter().flat_map(|(_, changes)| changes)))
 }
@@ -112,7 +128,7 @@ fn check(scenario: &Scenario) {
         for (what, more) in count(changes) {
             *before.entry(what).or_default() += more;
         }
-        if at > 0 && !changes.iter().any(counts) {
+        if at > 0 && !changes.iter().any(|change| counts(&change.object)) {
             continue;
         }
         crashes += 1;
@@ -131,5 +147,5 @@ fn check(scenario: &Scenario) {
         }
         assert_eq!(total, all, "a crash after write {at} ({changed:?})");
     }
-    assert!(crashes > 2, "something is written");
+    assert!(crashes > 1, "something is written");
 }

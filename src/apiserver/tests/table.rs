@@ -32,7 +32,7 @@ const HEARTBEATS_MAX: usize = 100;
 struct Leader(Trigger, JoinHandle<()>);
 
 impl Leader {
-    fn start(memory: &Memory) -> Self {
+    fn start(memory: &Memory, rules: &Rules) -> Self {
         let controllers = controllers::CONTROLLERS.iter().copied().chain([scheduler::SCHEDULER, KUBELET]);
         let backend: Arc<dyn Backend> = Arc::new(memory.clone());
         let options = Options {
@@ -41,7 +41,7 @@ impl Leader {
             leadership: Arc::new(Leads),
             submit: Arc::new(Submitter::new(backend, Arc::new(Settings::default()))),
             metrics: Metrics::new(),
-            rules: Rules::default(),
+            rules: rules.clone(),
         };
         let (trigger, shutdown) = shutdown::channel();
         Self(trigger, env::spawn(Runner::new(options).0.run(shutdown)))
@@ -55,7 +55,12 @@ impl Leader {
 
 /// Lets a new leader act until nothing is left to do, on virtual time. These nodes say meanwhile that they live.
 pub(super) async fn settle(memory: &Memory, alive: &[&str]) {
-    let leader = Leader::start(memory);
+    settle_by(&Rules::default(), memory, alive).await;
+}
+
+/// The same, by these numbers.
+pub(super) async fn settle_by(rules: &Rules, memory: &Memory, alive: &[&str]) {
+    let leader = Leader::start(memory, rules);
     let mut quiet = Duration::ZERO;
     for _ in 0..HEARTBEATS_MAX {
         let before = memory.proposals();
@@ -91,16 +96,21 @@ struct Feed {
 #[async_trait::async_trait]
 impl Source for Feed {
     async fn next(&mut self) -> Facts {
-        let Some(changes) = &mut self.changes else {
+        let Some(watch) = &mut self.changes else {
             let state = self.memory.moment().state.clone();
             self.changes = Some(self.memory.watch("", state.revision()).expect("history"));
             return Facts::Reset(state);
         };
-        let events = changes.next().await.expect("history");
-        let state = self.memory.moment().state.clone();
-        let changes: Vec<Change> = events.iter().map(|event| event.change.clone()).collect();
-        assert_eq!(changes.last().map(|last| last.revision), Some(state.revision()), "all of them");
-        Facts::Applied(state, changes)
+        let mut changes: Vec<Change> = Vec::new();
+        loop {
+            let events = watch.next().await.expect("history");
+            changes.extend(events.iter().map(|event| event.change.clone()));
+            let state = self.memory.moment().state.clone();
+            // A watch tells of many changes in several parts.
+            if changes.last().is_some_and(|last| last.revision == state.revision()) {
+                return Facts::Applied(state, changes);
+            }
+        }
     }
 }
 

@@ -184,7 +184,12 @@ impl Store {
     }
 
     fn create(&mut self, path: &Path, object: Value) -> Result<(u16, Value), Failure> {
-        let path = Path { name: text(&object["metadata"]["name"]), ..path.clone() };
+        let given = text(&object["metadata"]["name"]);
+        let name = match given.is_empty() {
+            true => format!("{}{}", text(&object["metadata"]["generateName"]), self.revision + 1),
+            false => given,
+        };
+        let path = Path { name, ..path.clone() };
         if self.get(&path).is_some() {
             return Err(Failure(409, format!("{} {:?} already exists", path.collection, path.name)));
         }

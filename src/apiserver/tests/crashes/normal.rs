@@ -6,12 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use state::State;
 
-/// A line for each object, in order; Events and leases left out.
+/// A line for each object that counts, in order.
 pub(super) fn normal(state: &State) -> Vec<String> {
-    let objects = state.range("").filter(|object| {
-        let key = &object.key;
-        !key.is_internal() && !["core/events/", "coordination.k8s.io/leases/"].contains(&key.collection())
-    });
+    let objects = state.range("").filter(|object| !object.key.is_internal() && super::counts(object));
     let objects = objects.filter_map(|object| serde_json::from_slice(&object.bytes.to_bytes()).ok());
     let objects: Vec<Value> = objects.map(without_writes).collect();
     let generated = objects.iter().filter_map(|object| {

@@ -1,5 +1,6 @@
 //! What happens while leaders crash: a scenario for each thing that controllers do in several writes.
 
+use projection::rules::Rules;
 use serde_json::{Value, json};
 
 use super::{Request, Scenario, check};
@@ -9,6 +10,10 @@ const APPS: &str = "/apis/apps/v1/namespaces/default/deployments";
 const WEB: &str = "/apis/apps/v1/namespaces/default/deployments/web";
 const CONTROLLERS: &str = "/api/v1/namespaces/default/replicationcontrollers";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// How the names of Events begin that count.
+pub(super) const EVENT: &str = "counted-";
 
 pub(in crate::tests) fn node(name: &str) -> Value {
     let allocatable = json!({"cpu": "4", "memory": "8Gi", "pods": "110"});
@@ -63,7 +68,7 @@ fn at(given: Vec<(&'static str, Value)>, when: Vec<Request>) {
 /// The same, when something came to rest before.
 fn after(given: Vec<(&'static str, Value)>, earlier: Vec<Request>, when: Vec<Request>) {
     let given = [(NODES, node("n"))].into_iter().chain(given).collect();
-    check(&Scenario { given, alive: &["n"], earlier, when });
+    check(&Scenario { given, alive: &["n"], earlier, when, ..Scenario::default() });
 }
 
 #[test]
@@ -128,7 +133,7 @@ fn what_belonged_to_a_deployment_stays() {
 #[test]
 fn the_pods_of_a_silent_node_come_up_on_another() {
     let given = vec![(NODES, node("m")), (APPS, deployment(2)), (SERVICES, service()), (NODES, node("n"))];
-    check(&Scenario { given, alive: &["m"], earlier: Vec::new(), when: Vec::new() });
+    check(&Scenario { given, alive: &["m"], ..Scenario::default() });
 }
 
 #[test]
@@ -141,7 +146,7 @@ fn a_claim_goes_with_the_last_pod_that_uses_it() {
         "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}});
     let user = "/api/v1/namespaces/default/pods/user";
     let gone = [remove("/api/v1/namespaces/default/persistentvolumeclaims/data"), remove(user)];
-    at(vec![(CLAIMS, claim), ("/api/v1/namespaces/default/pods", pod)], gone.into());
+    at(vec![(CLAIMS, claim), (PODS, pod)], gone.into());
 }
 
 #[test]
@@ -197,13 +202,13 @@ fn a_replication_controller_is_scaled_down() {
 fn the_pods_of_a_node_that_was_deleted_come_up_on_another() {
     let given = vec![(NODES, node("m")), (APPS, deployment(3)), (NODES, node("n"))];
     let gone = remove("/api/v1/nodes/n");
-    check(&Scenario { given, alive: &["m"], earlier: Vec::new(), when: vec![gone] });
+    check(&Scenario { given, alive: &["m"], when: vec![gone], ..Scenario::default() });
 }
 
 #[test]
 fn nodes_that_join_get_ranges_of_addresses() {
     let when = ["a", "b", "c"].map(|name| post(NODES, node(name))).into();
-    check(&Scenario { given: Vec::new(), alive: &["a", "b", "c"], earlier: Vec::new(), when });
+    check(&Scenario { alive: &["a", "b", "c"], when, ..Scenario::default() });
 }
 
 #[test]
@@ -222,4 +227,63 @@ fn endpoints_written_by_hand_are_told_as_slices() {
         json!({"addresses": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}], "ports": [{"port": 5432}]});
     let endpoints = json!({"metadata": {"name": "db"}, "subsets": [subset]});
     at(vec![(SERVICES, unselective)], vec![post("/api/v1/namespaces/default/endpoints", endpoints)]);
+}
+
+#[test]
+fn the_masters_are_told_again_when_somebody_removed_them() {
+    let gone = [
+        "/api/v1/namespaces/default/services/kubernetes",
+        "/api/v1/namespaces/default/endpoints/kubernetes",
+        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",
+        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes-7443",
+    ];
+    let masters = &["192.0.2.1:6443", "192.0.2.2:6443", "192.0.2.3:7443"];
+    check(&Scenario { masters, when: gone.map(remove).into(), ..Scenario::default() });
+}
+
+#[test]
+fn the_oldest_of_too_many_pods_that_ended_go() {
+    let pod = |name: &str| {
+        json!({"metadata": {"name": name}, "spec": {"nodeName": "n",
+        "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]}})
+    };
+    let given =
+        [(NODES, node("n"))].into_iter().chain(["a", "b", "c", "d", "e"].map(|name| (PODS, pod(name))));
+    let ended = [
+        "/api/v1/namespaces/default/pods/a/status",
+        "/api/v1/namespaces/default/pods/b/status",
+        "/api/v1/namespaces/default/pods/c/status",
+        "/api/v1/namespaces/default/pods/d/status",
+    ];
+    let when = ended.map(|path| patch(path, json!({"status": {"phase": "Succeeded"}}))).into();
+    let rules = Rules { terminated_pod_gc_threshold: 1, ..Rules::default() };
+    check(&Scenario { rules, given: given.collect(), alive: &["n"], when, ..Scenario::default() });
+}
+
+#[test]
+fn events_go_some_at_a_time() {
+    let about = json!({"kind": "Pod", "name": "a", "namespace": "default"});
+    let event = |at: usize| json!({"metadata": {"name": format!("{EVENT}{at}")}, "involvedObject": about, "reason": "r"});
+    let when = (0..450).map(|at| post("/api/v1/namespaces/default/events", event(at))).collect();
+    let rules = Rules { event_ttl_ms: 5_000, ..Rules::default() };
+    check(&Scenario { rules, when, ..Scenario::default() });
+}
+
+#[test]
+fn a_volume_goes_when_it_is_bound_no_more() {
+    const VOLUME: &str = "/api/v1/persistentvolumes/v";
+    const STATUS: &str = "/api/v1/persistentvolumes/v/status";
+    let volume = json!({"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/srv/v"}}});
+    let phase = |phase: &str| patch(STATUS, json!({"status": {"phase": phase}}));
+    let (given, earlier) =
+        (vec![("/api/v1/persistentvolumes", volume)], vec![phase("Bound"), remove(VOLUME)]);
+    check(&Scenario { given, earlier, when: vec![phase("Released")], ..Scenario::default() });
+}
+
+#[test]
+fn a_rollout_that_comes_to_nothing_is_told_so() {
+    let mut hopeless = deployment(2);
+    hopeless["spec"]["progressDeadlineSeconds"] = 5.into();
+    check(&Scenario { when: vec![post(APPS, hopeless)], ..Scenario::default() });
 }
