@@ -25,23 +25,33 @@ pub(crate) struct Heard {
     since: Instant,
     /// In milliseconds, and one more; 0: never.
     at_ms: AtomicU64,
+    /// What came up to then came from a leader that was given up. In the same numbers.
+    given_up_ms: AtomicU64,
     forgotten: Notify,
 }
 
 impl Heard {
     /// Nobody was heard yet.
     pub(crate) fn nobody() -> Self {
-        Self { since: env::monotonic(), at_ms: AtomicU64::new(0), forgotten: Notify::new() }
+        let (at_ms, given_up_ms) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { since: env::monotonic(), at_ms, given_up_ms, forgotten: Notify::new() }
     }
 
     /// A leader was heard at this time: when what it sent came, for openraft counts from then.
     pub(crate) fn note(&self, at: Instant) {
-        let at_ms = at.duration_since(self.since).as_millis() as u64;
-        self.at_ms.fetch_max(at_ms + 1, Ordering::Relaxed);
+        let at_ms = self.number(at);
+        if at_ms > self.given_up_ms.load(Ordering::Relaxed) {
+            self.at_ms.fetch_max(at_ms, Ordering::Relaxed);
+        }
     }
 
-    /// Another leader is to come: the clock runs until that one is heard.
+    fn number(&self, at: Instant) -> u64 {
+        at.duration_since(self.since).as_millis() as u64 + 1
+    }
+
+    /// Another leader is to come: the clock runs until that one is heard, whatever is still answered of the old one's.
     pub(crate) fn forget(&self) {
+        self.given_up_ms.fetch_max(self.number(env::monotonic()), Ordering::Relaxed);
         self.at_ms.store(0, Ordering::Relaxed);
         self.forgotten.notify_one();
     }
@@ -149,5 +159,10 @@ mod tests {
         assert_eq!(heard.at(), Some(heard.since + Duration::from_millis(7)), "the newest counts");
         heard.forget();
         assert_eq!(heard.at(), None);
+        heard.note(env::monotonic());
+        assert_eq!(heard.at(), None, "it came from the leader that was given up");
+        env::sleep(Duration::from_millis(1)).await;
+        heard.note(env::monotonic());
+        assert_eq!(heard.at(), Some(env::monotonic()));
     }
 }

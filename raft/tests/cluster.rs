@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::env;
 use bytes::Bytes;
 use common::cluster::{Cluster, eventually, member, simulated};
-use raft::limits::READS_WAITING_MAX;
+use raft::limits::{HEARTBEAT, READS_WAITING_MAX};
 use raft::transport::simulated::Conditions;
 use raft::{AppendError, CallError, ChangeError, Options, ReadError, Role, TransferError};
 use storage::memory::MemoryStores;
@@ -407,6 +407,23 @@ fn a_failed_sync_or_a_panic_is_reported() {
         let term = cluster.handle(1).leadership().borrow().term;
         let _ = cluster.handle(1).append(term, "two".into()).await;
         assert_eq!(cluster.handle(1).failed().await, "the state machine panicked");
+    });
+}
+
+#[test]
+fn an_idle_leader_beats_and_nobody_does_anything_else() {
+    simulated(25, || async {
+        let cluster = Cluster::of(3, defaults).await;
+        cluster.append(&ALL, "one").await;
+        cluster.converge(&ALL).await;
+        let (led, frames) = (*cluster.handle(1).leadership().borrow(), cluster.trace.sum().1);
+        env::sleep(HEARTBEAT * 100).await;
+        assert_eq!(*cluster.handle(1).leadership().borrow(), led);
+        let frames = cluster.trace.sum().1 - frames;
+        assert!(
+            (4 * 99..=4 * 101).contains(&frames),
+            "{frames} frames for a hundred beats to two, with answers"
+        );
     });
 }
 
