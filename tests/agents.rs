@@ -179,7 +179,7 @@ fn an_agent_killed_at_any_step_of_a_pods_life_loses_nothing() {
 }
 
 #[test]
-fn pods_survive_an_engine_that_is_killed() {
+fn pods_survive_an_engine_that_is_killed_or_stopped() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
         let cluster = Cluster::start(machine, with_nodes()).await?;
         let client = cluster.any_client()?;
@@ -204,16 +204,25 @@ fn pods_survive_an_engine_that_is_killed() {
         .await?;
         cluster.up().await?;
         until("a node whose engine is back", SOON, async || Ok(ready().await?["status"] == "True")).await?;
-        let back = |found: &[Pod]| {
-            let is_back = |pod: &&Pod| pod.name == "stays" && pod.is_ready && pod.restarts == 1;
-            found.iter().filter(is_back).count() == 1
+        let back = |restarts| {
+            move |found: &[Pod]| {
+                let is_back = |pod: &&Pod| pod.name == "stays" && pod.is_ready && pod.restarts == restarts;
+                found.iter().filter(is_back).count() == 1
+            }
         };
-        wait_for_pods(&client, SOON, "a pod that starts again", back).await?;
+        wait_for_pods(&client, SOON, "a pod that starts again", back(1)).await?;
         until("a pod that does not", SOON, async || {
             let once = client.request(Method::GET, &format!("{PLACE}/once"), None).await?;
             Ok(once["status"]["phase"] == "Failed")
         })
         .await?;
+
+        // Stopped in order, it stops its containers: those that shall run are started again.
+        let engine = cluster.pid("node-1-engine")?;
+        process::signal(engine, Signal::TERM)?;
+        process::wait_gone(engine, SOON).await?;
+        cluster.up().await?;
+        wait_for_pods(&client, SOON, "a pod that starts once more", back(2)).await?;
         registers_again(&client, "node-1").await
     });
 }

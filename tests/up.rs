@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use base::env;
 use chaos::client::Method;
 use chaos::nodes::{Pod, page, wait_for_pods};
-use chaos::process::{self, Command, Signal};
+use chaos::process::{self, Child, Command, Signal};
 use chaos::{Cluster, Machine, Need, Options};
 use serde_json::Value;
 
@@ -207,6 +207,90 @@ fn down_ends_what_an_engine_that_was_killed_left() {
     });
 }
 
+/// An engine as a user of the machine has one, with a container that runs.
+struct OwnEngine {
+    running: Child,
+    socket: String,
+}
+
+impl OwnEngine {
+    async fn start(folder: &Path) -> Result<Self> {
+        let place = |name: &str| folder.join(name).display().to_string();
+        let root = folder.join("image/bin");
+        std::fs::create_dir_all(&root)?;
+        std::fs::copy("/bin/busybox", root.join("busybox"))?;
+        let socket = format!("unix://{}", place("socket"));
+        let mut dockerd = Command::new("dockerd");
+        dockerd.args([
+            "--data-root",
+            &place("data"),
+            "--exec-root",
+            &place("exec"),
+            "--pidfile",
+            &place("pid"),
+        ]);
+        dockerd.args(["--host", &socket, "--bridge", "none", "--iptables=false"]);
+        let log = std::fs::File::create(folder.join("log"))?;
+        dockerd.stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+        let engine = Self { running: dockerd.spawn().context("starting an engine")?, socket };
+        let deadline = env::monotonic() + PATIENCE;
+        while let Err(error) = engine.docker(&["version"]).await {
+            ensure!(env::monotonic() < deadline, "the engine does not answer: {error:#}");
+            env::sleep(LOOK_EVERY).await;
+        }
+        let archive = place("image.tar");
+        let mut tar = Command::new("tar");
+        process::run(tar.args(["-C", &place("image"), "-cf", &archive, "."]), COMMAND_TIMEOUT).await?;
+        engine.docker(&["import", &archive, "mine:1"]).await?;
+        let sleep = ["/bin/busybox", "sleep", "1000"];
+        engine.docker(&[&["run", "-d", "--network", "none", "mine:1"][..], &sleep].concat()).await?;
+        Ok(engine)
+    }
+
+    async fn docker(&self, arguments: &[&str]) -> Result<String> {
+        let mut docker = Command::new("docker");
+        process::run(docker.args(["--host", &self.socket]).args(arguments), COMMAND_TIMEOUT).await
+    }
+
+    /// All that it has: containers with their processes, images, networks.
+    async fn has(&self) -> Result<[String; 3]> {
+        let ids = self.docker(&["ps", "--all", "--quiet"]).await?;
+        let shown = ["inspect", "--format", "{{.Id}} {{.State.Pid}} {{.State.StartedAt}}"];
+        let containers = [&shown[..], &ids.split_whitespace().collect::<Vec<_>>()].concat();
+        let images =
+            self.docker(&["images", "--all", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"]).await?;
+        let networks = self.docker(&["network", "ls", "--quiet", "--no-trunc"]).await?;
+        Ok([self.docker(&containers).await?, images, networks])
+    }
+
+    async fn stop(mut self) -> Result<()> {
+        let ids = self.docker(&["ps", "--quiet"]).await?;
+        self.docker(&[&["kill"][..], &ids.split_whitespace().collect::<Vec<_>>()].concat()).await?;
+        let pid = self.running.id().context("it runs")?;
+        process::signal(pid, Signal::TERM)?;
+        env::timeout(PATIENCE, self.running.wait()).await.context("the engine does not end")??;
+        Ok(())
+    }
+}
+
+#[test]
+fn the_engine_of_the_machines_user_is_left_alone() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let place = machine.directory()?;
+        let engine = OwnEngine::start(&place).await?;
+        let before = engine.has().await?;
+        let cluster = Cluster::start(machine, with_nodes(1)).await?;
+        ensure!(engine.has().await? == before, "keelson up changed the user's engine");
+        // What is left of an engine is looked for among all processes.
+        process::signal(cluster.pid("node-1-engine")?, Signal::KILL)?;
+        cluster.down().await?;
+        ensure!(engine.has().await? == before, "keelson down changed the user's engine");
+        engine.stop().await?;
+        machine.remove(&place);
+        Ok(())
+    });
+}
+
 /// Runs `keelson up` where only these programs are found, and expects that it says why it does not.
 async fn refused(
     machine: &Machine,
@@ -258,7 +342,8 @@ fn what_the_machine_lacks_is_said_before_anything_is_changed() {
         let said = refused(machine, &directory, &[], &nodes).await?;
         check_says(&said, &["lacks", "setsid", "ip,", "dockerd", "docker,", "nft", "nsenter", "tar"], &[])?;
         check_says(&said, &["apt-get install", "docker.io", "iproute2", "nftables"], &[])?;
-        let said = refused(machine, &directory, &["sh", "setsid", "ip", "nft", "nsenter"], &nodes).await?;
+        let programs = ["sh", "setsid", "ip", "unshare", "nft", "nsenter"];
+        let said = refused(machine, &directory, &programs, &nodes).await?;
         check_says(&said, &["dockerd", "docker.io"], &["ip,", "nft", "nsenter", "setsid"])?;
         let said = refused(machine, &directory, &["sh", "setsid"], &[]).await?;
         check_says(&said, &["ip", "iproute2"], &["docker", "nft"])?;
@@ -274,6 +359,25 @@ fn what_the_machine_lacks_is_said_before_anything_is_changed() {
         let said = refused(machine, cluster.directory(), &["sh", "setsid", "ip"], &[]).await?;
         check_says(&said, &["dockerd", "docker,", "nft", "tar"], &["setsid", "ip,"])?;
         ensure!(before == files(cluster.directory())?, "a refused up changed files");
+        machine.remove(&parent);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_the_kernel_refuses_is_said_before_anything_is_changed() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let parent = machine.directory()?;
+        let directory = parent.join("new");
+        // Root of a container that is not privileged.
+        for (capability, refused) in [("sys_admin", "network namespaces"), ("net_admin", "bridges")] {
+            let mut up = Command::new("setpriv");
+            up.args([&format!("--bounding-set=-{capability}"), &format!("--inh-caps=-{capability}")]);
+            up.arg(&machine.programs.keelson).args(["up", "--nodes", "1", "--dir"]).arg(&directory);
+            let said = process::capture(&mut up, COMMAND_TIMEOUT).await?.failure()?;
+            check_says(&said, &[refused, "Operation not permitted", "privileged"], &[])?;
+        }
+        ensure!(!directory.exists(), "{} was made", directory.display());
         machine.remove(&parent);
         Ok(())
     });

@@ -251,6 +251,8 @@ pub(crate) mod fake {
         pub root: bool,
         /// Programs that are not there.
         pub lacking: Vec<&'static str>,
+        /// Commands with one of these in them fail.
+        pub refused: Vec<&'static str>,
         /// What commands print; others print nothing and count as done.
         pub answers: BTreeMap<String, String>,
         pub processes: RefCell<BTreeMap<u32, ProcessFacts>>,
@@ -276,6 +278,9 @@ pub(crate) mod fake {
             let line = command.join(" ");
             if let Some(answer) = self.answers.get(&line) {
                 return Ok(answer.clone());
+            }
+            if self.refused.iter().any(|refused| line.contains(refused)) {
+                return Err(HostError::Failed { command: line, stderr: "not permitted\n".to_owned() });
             }
             self.done.borrow_mut().push(line);
             Ok(String::new())

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::bail;
 
 use super::cluster_file::{ClusterFile, Network};
-use super::host::Host;
+use super::host::{Host, HostError};
 use super::{NetworkChoice, UpOptions, sample};
 
 /// A part of a cluster that needs something.
@@ -26,6 +26,7 @@ const PROGRAMS: &[(Part, &str, &str)] = &[
     (Part::Processes, "sh", "dash"),
     (Part::Processes, "setsid", "util-linux"),
     (Part::Bridge, "ip", "iproute2"),
+    (Part::Bridge, "unshare", "util-linux"),
     (Part::Nodes, "dockerd", "docker.io"),
     (Part::Nodes, "nft", "nftables"),
     (Part::Nodes, "nsenter", "util-linux"),
@@ -34,6 +35,21 @@ const PROGRAMS: &[(Part, &str, &str)] = &[
     (Part::Sample, "tar", "tar"),
     // It becomes the image, which has no libraries.
     (Part::Sample, sample::PROGRAM, "busybox-static"),
+];
+
+/// What the kernel must let root do, which part needs it, and what tries it: in a namespace that goes with the attempt.
+const ABILITIES: &[(Part, &str, &str)] = &[
+    (Part::Bridge, "network namespaces", "true"),
+    (
+        Part::Bridge,
+        "bridges and virtual cables",
+        "ip link add b0 type bridge && ip link add v0 type veth peer name v1 && ip link set v0 master b0",
+    ),
+    (
+        Part::Nodes,
+        "address translation by nftables",
+        "nft 'add table ip t; add chain ip t c { type nat hook postrouting priority 100; }; add rule ip t c masquerade'",
+    ),
 ];
 
 /// Says what the machine lacks for what `up` is asked for, in a directory that holds `found`.
@@ -65,7 +81,26 @@ pub fn check_up(host: &dyn Host, options: &UpOptions, found: Option<&ClusterFile
         has_nodes.then_some(Part::Nodes),
         has_sample.then_some(Part::Sample),
     ];
-    check_programs(host, &parts.into_iter().flatten().collect::<Vec<_>>())
+    let parts: Vec<Part> = parts.into_iter().flatten().collect();
+    check_programs(host, &parts)?;
+    check_abilities(host, &parts)
+}
+
+fn check_abilities(host: &dyn Host, parts: &[Part]) -> anyhow::Result<()> {
+    for (_, what, script) in ABILITIES.iter().filter(|(part, ..)| parts.contains(part)) {
+        let attempt = ["unshare", "--net", "sh", "-c", script].map(str::to_owned).into();
+        if let Err(error) = host.run(&attempt) {
+            let why = match error {
+                HostError::Failed { stderr, .. } => stderr.trim().to_owned(),
+                error => error.to_string(),
+            };
+            bail!(
+                "the kernel lets nobody make {what} here ({why}): run it on a machine, or a virtual one, whose kernel \
+                 does, and if this is a container, in a privileged one"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Says what the machine lacks for stopping a cluster.
@@ -153,14 +188,19 @@ mod tests {
             (false, options(None, false, Auto), None, "sh, setsid:"),
             (true, options(None, false, Loopback), None, "sh, setsid:"),
             (true, options(None, false, Auto), Some(&loopback), "sh, setsid:"),
-            (true, options(None, false, Auto), None, "sh, setsid, ip:"),
-            (true, options(None, false, Loopback), Some(&masters), "sh, setsid, ip:"),
-            (true, options(Some(1), false, Auto), None, "sh, setsid, ip, dockerd, nft, nsenter, umount:"),
+            (true, options(None, false, Auto), None, "sh, setsid, ip, unshare:"),
+            (true, options(None, false, Loopback), Some(&masters), "sh, setsid, ip, unshare:"),
+            (
+                true,
+                options(Some(1), false, Auto),
+                None,
+                "sh, setsid, ip, unshare, dockerd, nft, nsenter, umount:",
+            ),
             (
                 true,
                 options(None, false, Auto),
                 Some(&nodes),
-                "sh, setsid, ip, dockerd, nft, nsenter, umount:",
+                "sh, setsid, ip, unshare, dockerd, nft, nsenter, umount:",
             ),
             (true, options(Some(2), true, Auto), None, "umount, docker, tar, /bin/busybox:"),
             (true, options(None, false, Auto), Some(&all), "umount, docker, tar, /bin/busybox:"),
@@ -179,7 +219,18 @@ mod tests {
         ));
         let host = FakeHost { root: true, ..FakeHost::default() };
         check_up(&host, &options(Some(1), true, Auto), None).expect("nothing is lacking");
+        check_up(&host, &options(None, false, Loopback), None).expect("nothing is lacking");
+        assert_eq!(host.done.borrow().len(), ABILITIES.len(), "tried where they are needed");
         check_down(&FakeHost::default(), &loopback).expect("nothing is needed");
         assert!(check_down(&FakeHost::default(), &masters).is_err());
+    }
+    #[test]
+    fn what_the_kernel_does_not_do_is_said() {
+        for (refused, what) in [("true", "network namespaces"), ("bridge", "bridges"), ("nft", "nftables")] {
+            let host = FakeHost { root: true, refused: vec![refused], ..FakeHost::default() };
+            let told = check_up(&host, &options(Some(1), false, NetworkChoice::Auto), None);
+            let told = told.expect_err("it is refused").to_string();
+            assert!(told.contains(what) && told.contains("(not permitted)"), "{told}");
+        }
     }
 }
