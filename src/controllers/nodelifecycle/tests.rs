@@ -168,6 +168,25 @@ fn most_of_a_small_zone_is_not_given_up() {
 }
 
 #[test]
+fn most_of_a_large_zone_is_given_up_slowly() {
+    let names: Vec<String> = (0..51).map(|at| format!("n{at:02}")).collect();
+    let silent = |name: &str| name < "n30";
+    let mut world = world(names.iter().map(|name| node(name, if silent(name) { "Unknown" } else { "True" })));
+    names.iter().filter(|name| !silent(name)).for_each(|name| world.office.hear(name));
+    let mut look = |name: &str, after_ms: u64| {
+        let outcomes = projection::LastOutcomes::default();
+        let planned = (NODE_LIFECYCLE.plan)(&world, &key(name), &outcomes, NOW_MS + after_ms);
+        carry_out(&mut world, &planned);
+        taints(&world, name).contains("unreachable:NoExecute")
+    };
+    assert!(look("n00", 0), "the first at once");
+    // Ten seconds where less of a zone is silent, a hundred here.
+    assert!(!look("n01", 99_999));
+    assert!(look("n01", 100_000));
+    assert!(!look("n02", 150_000));
+}
+
+#[test]
 fn conditions_and_closing_bring_taints_that_others_keep() {
     let mut pressed = node("a", "True");
     let pressure = json!({"type": "MemoryPressure", "status": "True"});
