@@ -75,8 +75,9 @@ pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// What an entry costs of [`IN_FLIGHT_BYTES_MAX`] besides its payload: log id, channels, cache.
 pub const ENTRY_OVERHEAD_BYTES: usize = 256;
 
-/// Bytes of the log's tail kept decoded in memory for replication and apply.
-pub const CACHE_BYTES_MAX: usize = 32 << 20;
+/// Bytes of the log's tail kept decoded in memory for replication and apply: what full load writes in a second. Who lags
+/// further behind is sent what the log's memtable holds.
+pub const CACHE_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of entries decoded at a time when apply reads the log from disk.
 pub const READ_BYTES_MAX: usize = 4 << 20;

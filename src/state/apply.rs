@@ -15,6 +15,7 @@ use crate::level::{LEVELS, Levels};
 use crate::object::{Meta, Object, body_of};
 use crate::outcomes::Recorded;
 use crate::prefixes::Record;
+use crate::shared;
 use crate::state::State;
 use crate::txn::{Batch, Outcome, Txn, Write};
 
@@ -109,7 +110,7 @@ impl Step {
         for (counter, sum) in draft.into_counters(&self.state) {
             self.state.counters.set(&counter, sum);
         }
-        let actor = Arc::from(txn.stamp.actor.as_str());
+        let actor = shared::text(&txn.stamp.actor);
         for write in &txn.writes {
             self.write(write, txn, &actor);
         }
@@ -143,7 +144,7 @@ impl Step {
             created: previous.as_ref().map_or(revision, |before| before.created),
             previous: previous.as_ref().map_or(0, |before| before.revision),
             time_ms: self.state.time_ms(),
-            actor: shared(actor, previous.as_deref()),
+            actor: Arc::clone(actor),
             request,
             splice: at,
             labels: OnceLock::new(),
@@ -166,7 +167,7 @@ impl Step {
             created: previous.created,
             previous: previous.revision,
             time_ms: self.state.time_ms(),
-            actor: shared(actor, Some(&previous)),
+            actor: Arc::clone(actor),
             request,
             splice: previous.splice,
             labels: OnceLock::new(),
@@ -192,10 +193,4 @@ impl Step {
         let sum = &mut self.state.objects_sum;
         *sum = sum.wrapping_sub(before.map_or(0, hash::object)).wrapping_add(after.map_or(0, hash::object));
     }
-}
-
-/// The actor's name, in one copy as long as the same actor writes.
-fn shared(actor: &Arc<str>, previous: Option<&Object>) -> Arc<str> {
-    let before = previous.map(|before| &before.actor).filter(|before| *before == actor);
-    Arc::clone(before.unwrap_or(actor))
 }

@@ -6,25 +6,22 @@
 //! image know only whole bytes.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use api::view::View;
 use bytes::Bytes;
 use memchr::memmem;
-use xxhash_rust::xxh3::xxh3_64;
+
+use crate::shared;
 
 /// Bytes of a set that is looked for among those of other objects; below, telling where it is takes as much.
 const SHARED_BYTES_MIN: usize = 128;
 
-/// Pieces that are known before those that nobody holds any more are looked for.
-const SWEEP_MIN: usize = 1024;
-
 /// The bytes of an object, in pieces.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
-    /// All that is not shared.
-    own: Bytes,
+    /// All that is not shared. Without room for more, which 100,000 objects would have, each.
+    own: Box<[u8]>,
     /// What is shared, in order.
     cuts: Box<[Cut]>,
 }
@@ -40,8 +37,8 @@ struct Cut {
 impl Body {
     /// Of bytes in one piece. What is shared are sets of fields, as server-side apply keeps them, without the addresses
     /// in them; none that begins before `behind`.
-    pub fn of(bytes: impl Into<Bytes>, behind: usize) -> Self {
-        let bytes = bytes.into();
+    pub fn of(bytes: impl Into<Vec<u8>>, behind: usize) -> Self {
+        let bytes: Vec<u8> = bytes.into();
         let found = sets(&bytes).filter(|(from, _)| *from > behind);
         let found: Vec<_> = found.flat_map(|set| around_addresses(&bytes, set)).collect();
         if found.is_empty() {
@@ -53,7 +50,7 @@ impl Body {
         let mut done = 0;
         for (from, to) in found {
             own.extend_from_slice(&bytes[done..from]);
-            cuts.push(Cut { at: own.len(), shared: shared(&bytes[from..to]) });
+            cuts.push(Cut { at: own.len(), shared: shared::bytes(&bytes[from..to]) });
             done = to;
         }
         own.extend_from_slice(&bytes[done..]);
@@ -70,11 +67,8 @@ impl Body {
         self.len() == 0
     }
 
-    /// All of them in one piece: a copy, where some are shared.
+    /// A copy of all of them in one piece.
     pub fn to_bytes(&self) -> Bytes {
-        if self.cuts.is_empty() {
-            return self.own.clone();
-        }
         let mut whole = Vec::with_capacity(self.len());
         self.append_to(&mut whole);
         whole.into()
@@ -98,8 +92,8 @@ impl Body {
     }
 
     /// Bytes in one piece of which nothing is shared.
-    pub fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { own: bytes.into(), cuts: Box::default() }
+    pub fn whole(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { own: bytes.into().into(), cuts: Box::default() }
     }
 
     /// The sets that are shared, in order, each whole.
@@ -182,33 +176,6 @@ fn around_addresses(bytes: &[u8], (from, to): (usize, usize)) -> Vec<(usize, usi
     }
     pieces.push((begins, to));
     pieces
-}
-
-/// All pieces that somebody holds, by their digest.
-struct Known {
-    pieces: BTreeMap<u64, Weak<[u8]>>,
-    /// How many there are before the next look for those that nobody holds.
-    sweep_at: usize,
-}
-
-static KNOWN: LazyLock<Mutex<Known>> =
-    LazyLock::new(|| Mutex::new(Known { pieces: BTreeMap::new(), sweep_at: SWEEP_MIN }));
-
-/// The piece, as others hold it if they do.
-fn shared(piece: &[u8]) -> Arc<[u8]> {
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let digest = xxh3_64(piece);
-    if let Some(held) = known.pieces.get(&digest).and_then(Weak::upgrade) {
-        // Different pieces of one digest are not worth a list.
-        return if *held == *piece { held } else { piece.into() };
-    }
-    let held: Arc<[u8]> = piece.into();
-    known.pieces.insert(digest, Arc::downgrade(&held));
-    if known.pieces.len() > known.sweep_at {
-        known.pieces.retain(|_, held| held.strong_count() > 0);
-        known.sweep_at = SWEEP_MIN.max(2 * known.pieces.len());
-    }
-    held
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::level::{LEVELS, Levels};
 use crate::object::{Object, is_spliced};
 use crate::outcomes::{OUTCOMES_KEPT, Outcomes, Recorded};
 use crate::prefixes::{Prefix, Prefixes, prefixes_of};
+use crate::shared;
 use crate::state::{Head, State};
 use crate::txn::{Outcome, Refusal};
 
@@ -166,14 +167,13 @@ pub fn decode_version(
     }
     Ok(Object {
         key: Key::parse(key).map_err(|error| damaged(format!("{}: {error}", what())))?,
-        // A copy of the exact size: a slice would keep the whole record in memory.
-        bytes: Body::of(Bytes::copy_from_slice(version.bytes), version.splice.unwrap_or_default() as usize),
+        bytes: Body::of(version.bytes, version.splice.unwrap_or_default() as usize),
         meta: version.meta.thaw(),
         revision,
         created: version.created,
         previous,
         time_ms: version.time_ms,
-        actor: Arc::from(version.actor),
+        actor: shared::text(version.actor),
         request: version.request,
         splice: version.splice,
         labels: OnceLock::new(),
@@ -224,8 +224,6 @@ pub struct Restore {
     limits: BTreeMap<String, i64>,
     outcomes: BTreeMap<u64, Recorded>,
     last_deletes: BTreeMap<Arc<str>, u64>,
-    /// The actor of the version before: most objects share theirs with their neighbours.
-    actor: Arc<str>,
 }
 
 impl Restore {
@@ -250,7 +248,6 @@ impl Restore {
             limits: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             last_deletes: BTreeMap::new(),
-            actor: Arc::from(""),
         })
     }
 
@@ -293,12 +290,7 @@ impl Restore {
         previous: u64,
         bytes: Bytes,
     ) -> Result<(), RestoreError> {
-        let mut object = decode_version(key, revision, previous, false, bytes)?;
-        if object.actor == self.actor {
-            object.actor = Arc::clone(&self.actor);
-        } else {
-            self.actor = Arc::clone(&object.actor);
-        }
+        let object = decode_version(key, revision, previous, false, bytes)?;
         match self.objects.insert(object.key.clone(), Arc::new(object)) {
             None => Ok(()),
             Some(_) => Err(damaged(format!("{key} is there twice"))),
@@ -310,7 +302,7 @@ impl Restore {
     /// # Errors
     /// When something is missing, too much or different: the hash does not match.
     pub fn finish(self) -> Result<State, RestoreError> {
-        let Self { head, objects, limits, outcomes, last_deletes, actor: _ } = self;
+        let Self { head, objects, limits, outcomes, last_deletes } = self;
         let mut state = State {
             prefixes: restore_prefixes(objects.values(), last_deletes, head.prefix_floor),
             outcomes: Outcomes::restored(outcomes, head.outcomes_next).map_err(damaged)?,

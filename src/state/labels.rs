@@ -1,13 +1,18 @@
 //! An object's labels, in the form that selectors scan by the hundred thousand.
 
+use std::sync::Arc;
+
 use api::view::View;
+
+use crate::shared;
 
 /// The labels of one object, sorted by key.
 ///
 /// One block of memory (`key NUL value NUL ...`), because a selector that looks at 300,000 objects
-/// waits for memory, not for comparisons. Neither keys nor values of labels can hold a NUL.
+/// waits for memory, not for comparisons. Neither keys nor values of labels can hold a NUL. Objects that came from one
+/// template hold one block together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels(Box<str>);
+pub struct Labels(Arc<str>);
 
 const END: char = '\0';
 
@@ -24,7 +29,7 @@ impl Labels {
         for (key, value) in &labels {
             text.extend([&**key, "\0", &**value, "\0"]);
         }
-        Self(text.into())
+        Self(shared::text(&text))
     }
 
     /// The value of a label.

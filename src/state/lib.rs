@@ -20,6 +20,7 @@ pub mod object;
 mod outcomes;
 mod prefixes;
 mod range;
+mod shared;
 pub mod state;
 
 pub mod txn;

@@ -19,7 +19,7 @@ use crate::under_way::UnderWay;
 pub struct RocksOptions {
     /// Shared by all blocks read and, as a charge, by all memtables.
     pub cache_bytes: usize,
-    /// One memtable of the log. Twice as large, a master that was filled held 40 MiB more, and wrote a tenth
+    /// One memtable of the log. Twice as large, a master that was filled held 15 MiB more, and wrote a twentieth
     /// less: more of the log is purged before it would be flushed.
     pub log_memtable_bytes_max: usize,
     /// One memtable of the version store's largest column.
@@ -30,7 +30,7 @@ impl Default for RocksOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 64 << 20,
-            log_memtable_bytes_max: 32 << 20,
+            log_memtable_bytes_max: 16 << 20,
             versions_memtable_bytes_max: 32 << 20,
         }
     }
