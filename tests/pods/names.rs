@@ -25,7 +25,7 @@ pub async fn check(cluster: &Cluster) -> Result<()> {
 /// Endpoints that somebody wrote for a Service that selects nothing are followed, and so is what they become.
 async fn written_by_hand(cluster: &Cluster) -> Result<()> {
     let ask = "wget -qO- http://by-hand 2>&1 | cut -c 1-16";
-    let refused = "wget -qO- -T 5 http://by-hand 2>&1 | grep -c 'Connection refused'";
+    let refused = "wget -qO- http://by-hand 2>&1 | grep -c 'Connection refused'";
     let hello = "get pod -l app=hello -o jsonpath={.items[0].status.podIP}";
     let ip = kubectl(cluster, hello).await?;
     let client = cluster.any_client()?;
