@@ -204,6 +204,15 @@ fn pods_survive_an_engine_that_is_killed_or_stopped() {
         .await?;
         cluster.up().await?;
         until("a node whose engine is back", SOON, async || Ok(ready().await?["status"] == "True")).await?;
+        until("Events of the node", SOON, async || {
+            let about = "involvedObject.kind=Node,involvedObject.name=node-1,source=kubelet";
+            let path = format!("/api/v1/namespaces/default/events?fieldSelector={about}");
+            let events = client.request(Method::GET, &path, None).await?;
+            let told = events["items"].as_array().context("a list")?;
+            let is_told = |reason: &&str| told.iter().any(|event| event["reason"] == **reason);
+            Ok(["Starting", "NodeReady", "NodeNotReady"].iter().all(is_told))
+        })
+        .await?;
         let back = |restarts| {
             move |found: &[Pod]| {
                 let is_back = |pod: &&Pod| pod.name == "stays" && pod.is_ready && pod.restarts == restarts;

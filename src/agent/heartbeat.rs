@@ -69,17 +69,20 @@ async fn report(client: &Client, facts: &Facts, machine: &Machine, seen: &Seen) 
     let path = format!("{path}/status");
     client.patch(&path, Patch::Strategic, status.to_string(), Repeat::Unknown).await?;
     for turn in node::turns(known, &status) {
-        tell(client, facts, &turn, &format!("Node {} status is now: {turn}", facts.name)).await;
+        tell(client, facts, &turn, &format!("Node {} status is now: {turn}", facts.name));
     }
     Ok(())
 }
 
-/// Tells of the node. What fails is lost: nothing depends on events.
-pub async fn tell(client: &Client, facts: &Facts, reason: &str, message: &str) {
+/// Tells of the node. Nobody waits for it, and what fails is lost: nothing depends on events.
+pub fn tell(client: &Client, facts: &Facts, reason: &str, message: &str) {
     let event = node::event(facts, reason, message, env::wall_ms());
-    if let Err(error) = client.create("/api/v1/namespaces/default/events", event.to_string()).await {
-        tracing::debug!(%error, reason, "an event of the node was not written");
-    }
+    let client = client.clone();
+    env::spawn(async move {
+        if let Err(error) = client.create("/api/v1/namespaces/default/events", event.to_string()).await {
+            tracing::debug!(%error, %event, "an event of the node was not written");
+        }
+    });
 }
 
 /// Whether the Node says of its readiness what the agent does: the masters say something else of a node that was

@@ -95,7 +95,7 @@ async fn live(options: &Options, shutdown: Shutdown) -> anyhow::Result<()> {
     let engine = Arc::new(engine(&options.engine).await?);
     let facts = facts(options, &engine.version().await.unwrap_or_default());
     let node = heartbeat::register(&client, &facts, &machine, None).await.context("registering the node")?;
-    heartbeat::tell(&client, &facts, "Starting", "Starting kubelet.").await;
+    heartbeat::tell(&client, &facts, "Starting", "Starting kubelet.");
     let services = Arc::new(Store::<Service>::default());
     let control = Arc::new(control::Masters::new(client.clone(), &options.name, Arc::clone(&services)));
     let nodes = Arc::new(Store::<Node>::default());

@@ -14,6 +14,9 @@ pub const TTL_S: u32 = 5;
 /// The version of the specification, told at `dns-version` in the zone.
 const SPECIFICATION: &str = "1.1.0";
 
+/// Aliases of aliases that are followed: more lead round in a circle.
+const ALIASES_MAX: usize = 8;
+
 /// What becomes of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -88,7 +91,7 @@ impl Zone {
         Reply::Answer(self.spoken(records, query, meaning))
     }
 
-    fn spoken(&self, records: &Records, query: &Query, meaning: Meaning<'_>) -> Answer {
+    fn spoken<'r>(&self, records: &'r Records, query: &Query, meaning: Meaning<'r>) -> Answer {
         let mut additionals = Vec::new();
         let answers = match meaning {
             Meaning::Nothing => return self.negative(records, ResponseCode::NXDomain),
@@ -123,27 +126,28 @@ impl Zone {
     }
 
     /// An alias is the answer to any question; where it leads within the zone, so does the answer.
-    fn followed(&self, records: &Records, query: &Query, target: &str) -> Answer {
-        let Ok(mut target) = Name::from_ascii(target) else {
-            return self.negative(records, ResponseCode::ServFail);
-        };
-        target.set_fqdn(true);
-        let alias = record(query.name(), RData::CNAME(CNAME(target.clone())));
-        let mut answer = self.positive(records, vec![alias]);
-        if query.query_type() == RecordType::CNAME {
-            return answer;
+    fn followed<'r>(&self, records: &'r Records, query: &Query, mut target: &'r str) -> Answer {
+        let (mut answers, mut name) = (Vec::new(), query.name().clone());
+        for _ in 0..ALIASES_MAX {
+            let Ok(mut to) = Name::from_ascii(target) else { break };
+            to.set_fqdn(true);
+            answers.push(record(&name, RData::CNAME(CNAME(to.clone()))));
+            if query.query_type() == RecordType::CNAME {
+                return self.positive(records, answers);
+            }
+            if !self.name.zone_of(&to) {
+                return Answer { chase: Some(to), ..self.positive(records, answers) };
+            }
+            match self.meaning(records, &to) {
+                Meaning::Alias(next) => (name, target) = (to, next),
+                meaning => {
+                    let query = Query::query(to, query.query_type());
+                    answers.extend(self.spoken(records, &query, meaning).answers);
+                    return self.positive(records, answers);
+                }
+            }
         }
-        if !self.name.zone_of(&target) {
-            answer.chase = Some(target);
-            return answer;
-        }
-        // One step: an alias of an alias may be an alias of itself.
-        let meaning = self.meaning(records, &target);
-        if !matches!(meaning, Meaning::Alias(_)) {
-            let next = self.spoken(records, &Query::query(target, query.query_type()), meaning);
-            answer.answers.extend(next.answers);
-        }
-        answer
+        self.negative(records, ResponseCode::ServFail)
     }
 
     fn meaning<'a>(&self, records: &'a Records, name: &Name) -> Meaning<'a> {

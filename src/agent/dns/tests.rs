@@ -47,6 +47,8 @@ fn records() -> Records {
         service("empty", headless),
         service("outside", alias("example.com")),
         service("inside", alias("kubernetes.default.svc.cluster.local")),
+        service("further", alias("inside.default.svc.cluster.local")),
+        service("away", alias("outside.default.svc.cluster.local")),
         service("loop", alias("loop.default.svc.cluster.local")),
         service("pending", json!({ "ports": https })),
     ];

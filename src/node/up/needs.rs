@@ -95,8 +95,8 @@ fn check_abilities(host: &dyn Host, parts: &[Part]) -> anyhow::Result<()> {
                 error => error.to_string(),
             };
             bail!(
-                "the kernel lets nobody make {what} here ({why}): run it on a machine, or a virtual one, whose kernel \
-                 does, and if this is a container, in a privileged one"
+                "the kernel refuses {what} ({why}): run it on a machine, or a virtual one, whose kernel has them, and if this \
+                 is a container, in a privileged one"
             );
         }
     }

@@ -51,17 +51,17 @@ fn a_service_with_an_address() {
               KUBERNETES.default.SVC.cluster.local. 5 A 10.96.0.1
             kubernetes.default.svc.cluster.local AAAA
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             _https._tcp.kubernetes.default.svc.cluster.local SRV
               NoError
               _https._tcp.kubernetes.default.svc.cluster.local. 5 SRV 0 100 443 kubernetes.default.svc.cluster.local.
               additional kubernetes.default.svc.cluster.local. 5 A 10.96.0.1
             _https._tcp.kubernetes.default.svc.cluster.local A
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             _tcp.kubernetes.default.svc.cluster.local SRV
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
         "#]],
     );
 }
@@ -92,7 +92,7 @@ fn a_headless_service_is_its_endpoints() {
               10-1-2-3.stateful.default.svc.cluster.local. 5 A 10.1.2.3
             stateful-2.stateful.default.svc.cluster.local A
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             eager.default.svc.cluster.local A
               NoError
               eager.default.svc.cluster.local. 5 A 10.1.1.2
@@ -109,7 +109,7 @@ fn a_headless_service_is_its_endpoints() {
               additional 10-1-2-3.stateful.default.svc.cluster.local. 5 A 10.1.2.3
             empty.default.svc.cluster.local A
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
         "#]],
     );
 }
@@ -121,6 +121,8 @@ fn an_alias_is_followed() {
             "outside.default.svc.cluster.local A",
             "outside.default.svc.cluster.local CNAME",
             "inside.default.svc.cluster.local A",
+            "further.default.svc.cluster.local A",
+            "away.default.svc.cluster.local A",
             "loop.default.svc.cluster.local A",
         ],
         expect![[r#"
@@ -135,9 +137,19 @@ fn an_alias_is_followed() {
               NoError
               inside.default.svc.cluster.local. 5 CNAME kubernetes.default.svc.cluster.local.
               kubernetes.default.svc.cluster.local. 5 A 10.96.0.1
-            loop.default.svc.cluster.local A
+            further.default.svc.cluster.local A
               NoError
-              loop.default.svc.cluster.local. 5 CNAME loop.default.svc.cluster.local.
+              further.default.svc.cluster.local. 5 CNAME inside.default.svc.cluster.local.
+              inside.default.svc.cluster.local. 5 CNAME kubernetes.default.svc.cluster.local.
+              kubernetes.default.svc.cluster.local. 5 A 10.96.0.1
+            away.default.svc.cluster.local A
+              NoError
+              away.default.svc.cluster.local. 5 CNAME outside.default.svc.cluster.local.
+              outside.default.svc.cluster.local. 5 CNAME example.com.
+              and what others say of example.com.
+            loop.default.svc.cluster.local A
+              ServFail
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
         "#]],
     );
 }
@@ -167,7 +179,7 @@ fn addresses_have_names() {
               is asked elsewhere
             1.0.96.10.in-addr.arpa A
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
         "#]],
     );
 }
@@ -186,10 +198,10 @@ fn pods_have_names_by_their_address() {
               10-1-1-2.default.pod.cluster.local. 5 A 10.1.1.2
             web.default.pod.cluster.local A
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             10-1-1-2.default.pod.cluster.local AAAA
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
         "#]],
     );
 }
@@ -214,40 +226,40 @@ fn there_is_no_such_name_or_there_is_nothing_of_this_type() {
         expect![[r#"
             nothing.default.svc.cluster.local A
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             pending.default.svc.cluster.local A
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             _http._tcp.kubernetes.default.svc.cluster.local SRV
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             _https._udp.kubernetes.default.svc.cluster.local SRV
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             x.outside.default.svc.cluster.local A
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             default.svc.cluster.local A
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             nowhere.svc.cluster.local A
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             svc.cluster.local A
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             cluster.local A
               NoError
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             cluster.local SOA
               NoError
-              cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
             dns-version.cluster.local TXT
               NoError
               dns-version.cluster.local. 5 TXT 1.1.0
             example.com.default.svc.cluster.local A
               NXDomain
-              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 10 7200 1800 86400 5
+              authority cluster.local. 5 SOA ns.dns.cluster.local. hostmaster.cluster.local. 12 7200 1800 86400 5
         "#]],
     );
 }
