@@ -230,16 +230,22 @@ mod tests {
         }
     }
 
+    /// A node with its first certificate, at masters that sign.
+    async fn joined(fake: &Fake, directory: &Path) -> (Client, Credentials, Identity) {
+        env::spawn(sign(fake.clone()));
+        let client = fake.client().expect("a client");
+        let credentials = Credentials::new(directory, "n", Vec::new());
+        let first = credentials.obtain(&client, Purpose::Client).await.expect("it is signed");
+        (client, credentials, first)
+    }
+
     #[test]
     fn a_certificate_is_replaced_before_it_ends() {
         let directory = tempfile::tempdir().expect("a directory");
         env::simulate(1, async {
-            let fake = Fake::new(1);
-            env::spawn(sign(fake.clone()));
-            let client = fake.client().expect("a client");
-            let credentials = Credentials::new(directory.path(), "n", Vec::new());
             let began = env::monotonic();
-            let first = credentials.obtain(&client, Purpose::Client).await.expect("it is signed");
+            let fake = Fake::new(1);
+            let (client, credentials, first) = joined(&fake, directory.path()).await;
             let kept: Mutex<Vec<(Identity, (u64, u64))>> = Mutex::default();
             let keep = credentials.keep(&client, Purpose::Client, |identity| {
                 kept.lock().push((identity.clone(), days(began)));
@@ -269,11 +275,7 @@ mod tests {
     fn what_has_ended_is_not_shown_to_anybody() {
         let directory = tempfile::tempdir().expect("a directory");
         env::simulate(1, async {
-            let fake = Fake::new(1);
-            env::spawn(sign(fake.clone()));
-            let client = fake.client().expect("a client");
-            let credentials = Credentials::new(directory.path(), "n", Vec::new());
-            let identity = credentials.obtain(&client, Purpose::Client).await.expect("it is signed");
+            let (_, credentials, identity) = joined(&Fake::new(1), directory.path()).await;
             // Certificates know whole seconds.
             let due = due_in(&identity, env::wall_ms());
             assert!(due <= 7 * DAY && due >= 7 * DAY - Duration::from_secs(1), "{due:?}");

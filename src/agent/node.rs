@@ -251,13 +251,12 @@ pub fn status(facts: &Facts, machine: &Machine, known: &Value, seen: &Seen, now_
 
 /// What there is to tell of a status, by the conditions that were there before: kubelet's words.
 pub fn turns(known: &Value, status: &Value) -> Vec<String> {
-    let all = |conditions: &'_ Value| conditions.as_array().cloned().unwrap_or_default();
-    let before = all(known);
-    let is_new = |one: &Value| {
-        !before.iter().any(|other| other["type"] == one["type"] && other["status"] == one["status"])
+    let before = || known.as_array().into_iter().flatten();
+    let is_new = |one: &&Value| {
+        !before().any(|other| other["type"] == one["type"] && other["status"] == one["status"])
     };
-    let now = all(&status["status"]["conditions"]);
-    let reasons = now.iter().filter(|one| is_new(one)).filter_map(|one| one["reason"].as_str());
+    let now = status["status"]["conditions"].as_array().into_iter().flatten();
+    let reasons = now.filter(is_new).filter_map(|one| one["reason"].as_str());
     reasons.map(|reason| reason.replacen("Kubelet", "Node", 1)).collect()
 }
 

@@ -270,15 +270,17 @@ fn events_go_some_at_a_time() {
 }
 
 #[test]
-fn a_volume_goes_when_it_is_bound_no_more() {
-    const VOLUME: &str = "/api/v1/persistentvolumes/v";
-    const STATUS: &str = "/api/v1/persistentvolumes/v/status";
-    let volume = json!({"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"},
-        "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/srv/v"}}});
-    let phase = |phase: &str| patch(STATUS, json!({"status": {"phase": phase}}));
-    let (given, earlier) =
-        (vec![("/api/v1/persistentvolumes", volume)], vec![phase("Bound"), remove(VOLUME)]);
-    check(&Scenario { given, earlier, when: vec![phase("Released")], ..Scenario::default() });
+fn volumes_go_when_they_are_bound_no_more() {
+    const VOLUMES: [&str; 2] = ["/api/v1/persistentvolumes/v", "/api/v1/persistentvolumes/w"];
+    const STATUSES: [&str; 2] = ["/api/v1/persistentvolumes/v/status", "/api/v1/persistentvolumes/w/status"];
+    let volume = |name: &str| {
+        json!({"metadata": {"name": name}, "spec": {"capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/srv/v"}}})
+    };
+    let given = ["v", "w"].map(|name| ("/api/v1/persistentvolumes", volume(name))).into();
+    let phase = |phase: &str| STATUSES.map(|path| patch(path, json!({"status": {"phase": phase}})));
+    let earlier = phase("Bound").into_iter().chain(VOLUMES.map(remove)).collect();
+    check(&Scenario { given, earlier, when: phase("Released").into(), ..Scenario::default() });
 }
 
 #[test]
