@@ -321,8 +321,9 @@ impl Strategy {
 impl Resource {
     /// The row of `group`/`version`/`plural`.
     pub fn find(group: &str, version: &str, plural: &str) -> Option<Arc<Self>> {
+        // Most rows differ in the length of their plurals already.
         let wanted =
-            |row: &&Arc<Self>| (&*row.group, &*row.version, &*row.plural) == (group, version, plural);
+            |row: &&Arc<Self>| (&*row.plural, &*row.group, &*row.version) == (plural, group, version);
         RESOURCES.iter().find(wanted).cloned()
     }
 

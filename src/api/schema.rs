@@ -201,8 +201,8 @@ pub struct Type {
 struct Fields {
     /// In Go's order, without kind and apiVersion of objects.
     rows: Box<[Field]>,
-    /// Places in `rows`, by name.
-    by_name: Box<[u16]>,
+    /// How long names are, and their places in `rows`, the shortest first: few names are looked at to find one.
+    by_length: Box<[(usize, u16)]>,
     /// Places in `rows` of what Go shows even where nothing is given.
     standing: Box<[u16]>,
     /// Of those, what is there as zero, in the order of `rows`.
@@ -243,7 +243,9 @@ impl Type {
         let standing = by_name.iter().copied().filter(is_standing).collect();
         let is_always = |at: &u16| rows[usize::from(*at)].presence == Presence::Always;
         let always = (0..).take(rows.len()).filter(is_always).collect();
-        let fields = Fields { rows: rows.into(), by_name: by_name.into(), standing, always };
+        let mut by_length: Vec<_> = (0..).zip(&rows).map(|(at, row)| (row.name.len(), at)).collect();
+        by_length.sort_unstable();
+        let fields = Fields { rows: rows.into(), by_length: by_length.into(), standing, always };
         assert!(self.fields.set(fields).is_ok(), "{} gets its fields once", self.model);
     }
 
@@ -276,9 +278,9 @@ impl Type {
     /// Where that field stands among its fields.
     pub fn place(&self, name: &str) -> Option<usize> {
         let fields = self.fields.get()?;
-        let name_at = |at: &u16| fields.rows[usize::from(*at)].name.as_str();
-        let at = fields.by_name.binary_search_by(|at| name_at(at).cmp(name)).ok()?;
-        Some(fields.by_name[at].into())
+        let from = fields.by_length.partition_point(|(length, _)| *length < name.len());
+        let as_long = fields.by_length[from..].iter().take_while(|(length, _)| *length == name.len());
+        as_long.map(|(_, at)| usize::from(*at)).find(|at| fields.rows[*at].name == name)
     }
 
     /// Its name in Go: `Pod`.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use api::{Status, view};
+use api::Status;
 use axum::Json;
 use axum::Router;
 use axum::body::Body;
@@ -292,8 +292,7 @@ fn unscheduled(pod: &projection::pods::Pod) -> String {
     if !pod.node.is_empty() {
         return String::new();
     }
-    let bytes = pod.object.bytes.to_bytes();
-    let conditions = view::View::new(&bytes).at(&["status", "conditions"]);
+    let conditions = pod.object.view().at(&["status", "conditions"]);
     let scheduled = conditions.items().find(|condition| condition.get("type").is("PodScheduled"));
     scheduled.map_or_else(String::new, |condition| condition.get("message").text().into_owned())
 }

@@ -6,7 +6,6 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use api::Key;
-use api::view::View;
 use projection::intent::Intent;
 use projection::nodes::{NODES, Node};
 use projection::{Controller, LastOutcomes, Plan, Reason, Wakes, World};
@@ -52,7 +51,7 @@ fn wakes(_: &World, change: &Change, wakes: &mut Wakes) {
 
 /// A node's `spec.podCIDR`; empty: it has none.
 fn range_of(node: &Object) -> String {
-    View::new(&node.bytes.to_bytes()).at(&["spec", "podCIDR"]).text().into_owned()
+    node.view().at(&["spec", "podCIDR"]).text().into_owned()
 }
 
 /// The addresses of a cluster, and how many of them one node gets.

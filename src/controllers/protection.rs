@@ -65,8 +65,7 @@ fn wake_claims(world: &World, change: &Change, wakes: &mut Wakes) {
 
 /// The claims that a pod names, those that are made for it included.
 fn claims(pod: &Object) -> BTreeSet<String> {
-    let bytes = pod.bytes.to_bytes();
-    let volumes = View::new(&bytes).at(&["spec", "volumes"]);
+    let volumes = pod.view().at(&["spec", "volumes"]);
     let claim = |volume: View<'_>| {
         let [name, claim, ephemeral] = volume.pick(["name", "persistentVolumeClaim", "ephemeral"]);
         if ephemeral.is_there() {

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use api::view::View;
 use imbl::OrdMap;
 
 use crate::pods::Pod;
@@ -23,9 +22,8 @@ impl PodAffinity {
         if !pod.has_pod_affinity {
             return None;
         }
-        let bytes = pod.object.bytes.to_bytes();
         let [near, far] =
-            View::new(&bytes).at(&["spec", "affinity"]).pick(["podAffinity", "podAntiAffinity"]);
+            pod.object.view().at(&["spec", "affinity"]).pick(["podAffinity", "podAntiAffinity"]);
         let mut json = Vec::new();
         for (name, value) in [("podAffinity", near), ("podAntiAffinity", far)] {
             if value.is_there() {

@@ -16,6 +16,7 @@
 
 pub mod affinity;
 pub mod ages;
+mod behind;
 mod cache;
 pub mod controller;
 pub mod definitions;

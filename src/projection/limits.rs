@@ -44,6 +44,13 @@ pub const RECENT_CHANGES_MAX: usize = 10_000;
 /// What their objects may hold together. Mostly the watches keep them as well.
 pub const RECENT_BYTES_MAX: usize = 16 << 20;
 
+/// How long what is applied on a master that does not lead waits to be folded at most, where much is: a pod that is made,
+/// bound and run meanwhile is looked at once. Whoever comes to lead folds at once what waits.
+pub const BEHIND_MAX: Duration = Duration::from_millis(100);
+
+/// How many objects wait like that at most: folding them takes some tens of milliseconds.
+pub const BEHIND_CHANGES_MAX: usize = 2_048;
+
 /// How often the leader confirms that it leads and that its log goes on; between two confirmations further apart than
 /// [`OFFICE_GAP_MAX`] no time counts.
 pub const OFFICE_INTERVAL: Duration = Duration::from_millis(500);

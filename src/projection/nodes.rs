@@ -76,8 +76,7 @@ pub struct Node {
 impl Node {
     /// Reads a stored node.
     pub fn of(object: &Arc<Object>) -> Self {
-        let bytes = object.bytes.to_bytes();
-        let [spec, status] = View::new(&bytes).pick(["spec", "status"]);
+        let [spec, status] = object.view().pick(["spec", "status"]);
         let [unschedulable, taints, pod_cidr] = spec.pick(["unschedulable", "taints", "podCIDR"]);
         let [allocatable, conditions, images] = status.pick(["allocatable", "conditions", "images"]);
         let ready = conditions.items().find(|condition| condition.get("type").is("Ready"));

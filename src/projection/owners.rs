@@ -86,8 +86,7 @@ impl Owners {
 
 /// The owner references of an object.
 pub fn read(object: &Object) -> Vec<OwnerReference> {
-    let bytes = object.bytes.to_bytes();
-    let list = View::new(&bytes).at(&["metadata", "ownerReferences"]);
+    let list = object.view().at(&["metadata", "ownerReferences"]);
     if !list.is_there() {
         return Vec::new();
     }

@@ -68,7 +68,7 @@ pub struct Pod {
     pub ports: Box<[HostPort]>,
     /// Whether something of it still gates its scheduling.
     pub is_gated: bool,
-    /// Whether its conditions say so.
+    /// Whether its conditions say so: then there is nothing to do for it until its gates open.
     pub says_gated: bool,
     /// Whether it names pods that it wants near or far.
     pub has_pod_affinity: bool,
@@ -94,8 +94,7 @@ const MEMORY_BYTES_UNASKED: i64 = 200 * 1024 * 1024;
 impl Pod {
     /// Reads a stored pod.
     pub fn of(object: &Arc<Object>) -> Self {
-        let bytes = object.bytes.to_bytes();
-        let [metadata, spec, status] = View::new(&bytes).pick(["metadata", "spec", "status"]);
+        let [metadata, spec, status] = object.view().pick(["metadata", "spec", "status"]);
         let [node, scheduler, priority, host_network, gates, affinity] = spec.pick([
             "nodeName",
             "schedulerName",
@@ -154,9 +153,14 @@ impl Pod {
         self.is_ready && (min_ready_ms == 0 || self.ready_changed_ms + min_ready_ms <= now_ms)
     }
 
-    /// Whether the scheduler of this name has to find it a node.
+    /// Whether its scheduler has to find it a node, or to say that it is gated.
+    pub fn is_waiting(&self) -> bool {
+        self.node.is_empty() && self.is_active() && !(self.is_gated && self.says_gated)
+    }
+
+    /// The same of the scheduler of this name.
     pub fn waits_for(&self, scheduler: &str) -> bool {
-        self.node.is_empty() && self.is_active() && &*self.scheduler == scheduler
+        self.is_waiting() && &*self.scheduler == scheduler
     }
 }
 
@@ -273,7 +277,7 @@ pub struct Pods {
     rows: OrdMap<Key, Arc<Pod>>,
     by_label: ByLabel,
     by_node: Places,
-    /// Those that no scheduler placed yet, of all schedulers.
+    /// Those that have to be placed, of all schedulers.
     waiting: OrdSet<Key>,
     /// Those that ended, by when they were created.
     finished: OrdSet<(u64, Key)>,
@@ -291,7 +295,7 @@ impl Pods {
         self.by_label.fold(before.as_ref().map(|pod| &*pod.object), after.as_ref().map(|pod| &*pod.object));
         self.affinities.fold(before.as_deref(), after.as_deref());
         match &after {
-            Some(pod) if pod.node.is_empty() && pod.is_active() => _ = self.waiting.insert(key.clone()),
+            Some(pod) if pod.is_waiting() => _ = self.waiting.insert(key.clone()),
             _ => _ = self.waiting.remove(key),
         }
         if let Some(pod) = before.as_ref().filter(|pod| pod.is_finished()) {
@@ -356,7 +360,7 @@ impl Pods {
         self.by_node.under(node).filter_map(|key| self.rows.get(key))
     }
 
-    /// Pods without a node that are neither ended nor going, in key order.
+    /// Pods that have to be placed, in key order.
     pub fn waiting(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.waiting.iter().filter_map(|key| self.rows.get(key))
     }

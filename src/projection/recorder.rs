@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
-use api::view::View;
 use api::{Key, Resource, time};
 use base::env;
 use serde_json::{Value, json};
@@ -47,8 +46,7 @@ impl Recorder {
             let again = json!({"count": known.count, "lastTimestamp": time::rfc3339(now_ms)});
             return self.push(index, again, Some(told));
         }
-        let bytes = about.bytes.to_bytes();
-        let [kind, api_version] = View::new(&bytes).pick(["kind", "apiVersion"]);
+        let [kind, api_version] = about.view().pick(["kind", "apiVersion"]);
         let namespace = match about.key.namespace() {
             "" => "default",
             namespace => namespace,

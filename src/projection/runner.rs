@@ -1,7 +1,7 @@
 //! The loop that plans keys and carries the plans out.
 //!
 //! # Flow
-//! Facts are folded on every master. On the leader, once every entry of earlier terms is applied, woken keys are planned
+//! Facts are folded on every master; where they come fast and it does not lead, some at a time. On the leader, once every entry of earlier terms is applied, woken keys are planned
 //! one after the other and their intents are submitted, some at a time; what came of them decides when a key is planned
 //! again. A new leader plans first what changed of late, then every key there is.
 //!
@@ -25,6 +25,7 @@ use futures::FutureExt;
 use state::{Change, State};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::behind::Behind;
 use crate::controller::{Controller, LastOutcomes, Plan, Reason, Refused, Wakes};
 use crate::intent::{Intent, Told};
 use crate::limits::{
@@ -101,6 +102,8 @@ pub struct Runner {
     metrics: RunnerMetrics,
     world: World,
     shown: watch::Sender<World>,
+    /// Whether `shown` lacks what was folded since.
+    is_unshown: bool,
     queue: Queue,
     recorder: Recorder,
     is_recording: bool,
@@ -109,6 +112,8 @@ pub struct Runner {
     acting: Option<u64>,
     /// What changed of late, while others act.
     recent: Recent,
+    /// The newest of it, which is not folded yet.
+    behind: Behind,
     /// When everything is planned again.
     sweep_at: Instant,
     places: Arc<Semaphore>,
@@ -130,12 +135,14 @@ impl Runner {
             metrics: RunnerMetrics::new(&options.metrics),
             world,
             shown,
+            is_unshown: false,
             queue: Queue::default(),
             recorder: Recorder::default(),
             is_recording: false,
             record_at: env::monotonic(),
             acting: None,
             recent: Recent::default(),
+            behind: Behind::default(),
             sweep_at: env::monotonic(),
             places: Arc::new(Semaphore::new(SUBMISSIONS_MAX)),
             submitting: 0,
@@ -171,7 +178,8 @@ impl Runner {
         }
         let mut at = self.sweep_at.max(now + Duration::from_millis(1));
         if self.acting.is_none() {
-            return at.max(now + OFFICE_INTERVAL);
+            let at = at.max(now + OFFICE_INTERVAL);
+            return self.behind.due_at(now).map_or(at, |due| due.min(at));
         }
         if let Some(timer_ms) = self.queue.next_timer() {
             at = at.min(now + Duration::from_millis(timer_ms.saturating_sub(env::wall_ms()).max(1)));
@@ -190,7 +198,6 @@ impl Runner {
             let Some(facts) = self.source.next().now_or_never() else { break };
             self.take(facts);
         }
-        self.shown.send_replace(self.world.clone());
     }
 
     /// Takes in what was applied.
@@ -199,21 +206,38 @@ impl Runner {
         match facts {
             Facts::Reset(state) => {
                 self.world.reset(state);
-                self.recent = Recent::default();
+                self.is_unshown = true;
+                (self.recent, self.behind) = (Recent::default(), Behind::default());
                 self.resign();
             }
+            Facts::Applied(state, changes) if self.acting.is_some() => {
+                self.fold(state, &changes);
+                changes.iter().for_each(|change| self.wake(change, now_ms));
+            }
             Facts::Applied(state, changes) => {
-                self.world.fold(state, &changes);
-                if self.acting.is_some() {
-                    changes.iter().for_each(|change| self.wake(change, now_ms));
-                } else {
-                    // Nobody asks which keys they are about until this master leads.
-                    self.recent.add(changes);
-                }
+                self.behind.add(state, &changes);
+                // Nobody asks which keys they are about until this master leads.
+                self.recent.add(changes);
             }
         }
+        self.catch_up();
         self.queue.reached(self.world.state.revision(), now_ms);
         self.take_office(now_ms);
+    }
+
+    fn fold(&mut self, state: State, changes: &[Change]) {
+        self.world.fold(state, changes);
+        self.is_unshown = true;
+    }
+
+    /// Folds what waits, where it waited long enough or this master is to lead.
+    fn catch_up(&mut self) {
+        let now = env::monotonic();
+        let Some(due) = self.behind.due_at(now) else { return };
+        if due <= now || self.leadership.term().is_some() {
+            let waited = self.behind.take(now);
+            waited.into_iter().for_each(|(state, changes)| self.fold(state, &changes));
+        }
     }
 
     fn wake(&mut self, change: &Change, now_ms: u64) {
@@ -255,6 +279,10 @@ impl Runner {
     /// Plans what waits, as long as submissions have places. Returns whether there is more that can be done at once.
     fn act(&mut self) -> bool {
         let now_ms = env::wall_ms();
+        self.catch_up();
+        if std::mem::take(&mut self.is_unshown) {
+            self.shown.send_replace(self.world.clone());
+        }
         self.take_office(now_ms);
         let Some(term) = self.acting else { return false };
         if env::monotonic() >= self.sweep_at {

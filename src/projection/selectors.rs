@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use api::Key;
 use api::selector::Selector;
-use api::view::View;
 use imbl::OrdMap;
 use state::labels::Labels;
 use state::{Change, Object};
@@ -90,8 +89,7 @@ fn at(key: &Key, selector: &Selector) -> String {
 
 /// The selector of an object; one that is not there, or empty, selects nothing.
 fn read(object: &Object, form: Form) -> Option<Selector> {
-    let bytes = object.bytes.to_bytes();
-    let found = View::new(&bytes).at(&["spec", "selector"]).to_value();
+    let found = object.view().at(&["spec", "selector"]).to_value();
     let selector = match form {
         Form::Labels => Selector::of_labels(found.as_object()?),
         Form::LabelSelector => Selector::of_label_selector(&found),

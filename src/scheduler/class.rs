@@ -84,8 +84,7 @@ const TELLING: [&str; 8] = [
 impl Class {
     /// What pods of one class have in common and no others have, as bytes.
     pub fn fingerprint(world: &World, pod: &Pod) -> Vec<u8> {
-        let bytes = pod.object.bytes.to_bytes();
-        let parts = View::new(&bytes).get("spec").pick(TELLING);
+        let parts = pod.object.view().get("spec").pick(TELLING);
         let mut print = Vec::with_capacity(512);
         let mut part = |bytes: &[u8]| {
             print.extend((bytes.len() as u32).to_be_bytes());
@@ -132,8 +131,7 @@ impl Class {
 
     /// Reads the class of a pod.
     pub fn of(world: &World, pod: &Pod) -> Self {
-        let bytes = pod.object.bytes.to_bytes();
-        let parts = View::new(&bytes).get("spec").pick(TELLING);
+        let parts = pod.object.view().get("spec").pick(TELLING);
         let [selector, affinity, tolerations, spread, policy, ..] = parts;
         let (affinity, namespace) = (affinity.to_value(), pod.key().namespace());
         let on_nodes = &affinity["nodeAffinity"];

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api::view::View;
 use api::{Key, time};
 use projection::nodes::Node;
 use projection::pods::{DEFAULT_SCHEDULER, Pod};
@@ -38,8 +37,6 @@ fn plan(world: &World, _: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
     let mut conditions = 0;
     for (pod, unplaced) in &round.unplaced {
         let (reason, message) = match unplaced {
-            // There may be thousands in every round.
-            Unplaced::Gated if pod.says_gated => continue,
             Unplaced::Gated => ("SchedulingGated", GATED),
             Unplaced::NoNode(message) => ("Unschedulable", &**message),
         };
@@ -76,8 +73,7 @@ fn binding(pod: &Arc<Pod>, node: &Arc<Node>) -> Intent {
 
 /// Writes the condition that says why a pod has no node; `None`: it says so already.
 fn condition(pod: &Pod, reason: &str, message: &str, now_ms: u64) -> Option<Intent> {
-    let bytes = pod.object.bytes.to_bytes();
-    let mut conditions = match View::new(&bytes).at(&["status", "conditions"]).to_value() {
+    let mut conditions = match pod.object.view().at(&["status", "conditions"]).to_value() {
         Value::Array(conditions) => conditions,
         _ => Vec::new(),
     };

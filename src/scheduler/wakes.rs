@@ -1,6 +1,5 @@
 //! Which changes can matter to pods that wait.
 
-use api::view::View;
 use projection::nodes::{NODES, Node};
 use projection::pods::{DEFAULT_SCHEDULER, PODS};
 use projection::{Wakes, World};
@@ -50,16 +49,13 @@ fn pod(world: &World, change: &Change) -> bool {
 
 /// Whether a pod takes something of a node.
 fn counts(object: &Object) -> bool {
-    let bytes = object.bytes.to_bytes();
-    let [node, phase] = View::new(&bytes).find([&["spec", "nodeName"], &["status", "phase"]]);
+    let [node, phase] = object.view().find([&["spec", "nodeName"], &["status", "phase"]]);
     node.is_there() && !phase.is("Succeeded") && !phase.is("Failed")
 }
 
 /// Whether labels or spec are others.
 fn differs(before: &Object, after: &Object) -> bool {
-    let (old, new) = (before.bytes.to_bytes(), after.bytes.to_bytes());
-    before.labels() != after.labels()
-        || View::new(&old).get("spec").bytes() != View::new(&new).get("spec").bytes()
+    before.labels() != after.labels() || before.view().get("spec").bytes() != after.view().get("spec").bytes()
 }
 
 /// Whether a node came, went, or has another thing that pods ask for. Heartbeats change none of them.

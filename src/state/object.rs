@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use crate::body::Body;
 use crate::labels::Labels;
 use api::Key;
+use api::view::View;
 
 /// The little of an object that apply decides on. Built together with the bytes by one constructor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,11 @@ impl Object {
     pub fn has_body(&self, body: &[u8]) -> bool {
         let rest = self.body_pieces().iter().try_fold(body, |rest, piece| rest.strip_prefix(*piece));
         rest.is_some_and(<[u8]>::is_empty)
+    }
+
+    /// What it says, read where it stands; where long sets of fields are in `metadata.managedFields`, nothing is.
+    pub fn view(&self) -> View<'_> {
+        View::new(self.bytes.own())
     }
 
     /// `metadata.labels`; parsed once, when first asked for.

@@ -19,7 +19,7 @@ use super::managers::{self, Operation, Owner, Owners};
 use super::reset::{self, NOBODYS};
 use super::set::Set;
 use super::typed::Members;
-use super::update::{advance, reconcile};
+use super::update::{advance, differing, reconcile};
 use super::versions::{self, Changes, Seen, Version};
 use super::{check, fields, merge, remove, shape};
 use crate::resource::Resource;
@@ -74,8 +74,8 @@ pub fn apply(
     }
     if owners.is_empty() && !live.is_null() {
         let nothing = Members { map: Some(&NOTHING), meta: None, is_stored: true };
-        let found = compare::objects(nothing, Members::of(Some(live), true), &row.schema)
-            .map_err(Status::unexplained)?;
+        let found =
+            differing(row, nothing, Members::of(Some(live), true), by).map_err(Status::unexplained)?;
         advance(row, &mut owners, found, &[], &before).map_err(Status::unexplained)?;
     }
     let attempt = Attempt { row, live, wanted, by };

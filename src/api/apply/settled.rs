@@ -1,15 +1,17 @@
 //! Updates by which no field comes to another owner: a manager changes what is its own, as nearly all do who write
 //! again. Nothing of the entries changes but when it wrote, and no set of fields has to be built.
 
+use std::cell::LazyCell;
 use std::str;
 
+use super::By;
+use super::compare::Comparison;
 use super::element::Element;
 use super::entry::{Entry, FIELDS_TYPE};
 use super::managers::{self, Operation, UPDATERS_MAX};
-use super::reset::{self, NOBODYS};
+use super::reset::NOBODYS;
 use super::set::Set;
-use super::update::{compared, tracked};
-use super::{By, check};
+use super::update::Found;
 use crate::object::Object;
 use crate::resource::Resource;
 use crate::view::View;
@@ -18,10 +20,10 @@ use crate::view::View;
 const FIELDS_MAX: usize = 16;
 
 /// The entries of an object that was changed; `given` are those that its client sent. `None`: it takes more to know.
-pub(super) fn entries(
+pub(super) fn entries<'o, F: FnOnce() -> Result<Comparison<'o>, String>>(
     row: &Resource,
     old: &Object,
-    new: &Object,
+    found: &Found<'o, F>,
     given: &[Entry],
     by: &By<'_>,
 ) -> Option<Vec<Entry>> {
@@ -39,13 +41,7 @@ pub(super) fn entries(
             && entry.subresource == by.subresource
     };
     let mine = known.iter().position(is_mine).filter(|_| is_simple)?;
-    if check::stored(&old.fields, row).is_some() {
-        return None;
-    }
-    let (old_meta, new_meta) = (tracked(&old.meta), tracked(&new.meta));
-    let found = compared(row, (&old.fields, &old_meta), (&new.fields, &new_meta)).ok()?;
-    let filter = reset::filter(row, by.subresource);
-    let found = found.each(|set| filter.of(set));
+    let found = LazyCell::force(found).as_ref().ok()?;
     if [&found.modified, &found.added, &found.removed].map(Set::size).iter().sum::<usize>() > FIELDS_MAX {
         return None;
     }
@@ -105,7 +101,7 @@ fn holds(entry: &Entry, path: &[&Element<'_>]) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::update;
+    use super::super::update::{differing, stored, tracked, update};
     use super::*;
     use crate::resource::RESOURCES;
 
@@ -123,7 +119,12 @@ mod tests {
         };
         let mut old = object(json!({"a": "1", "b": "1"}));
         update(row, None, &mut old, &By { now: "2026-01-01T00:00:00Z", ..by("one") });
-        let settled = |data: Value, manager: &str| entries(row, &old, &object(data), &[], &by(manager));
+        let entries = |old: &Object, new: &Object, given: &[Entry], by: &By<'_>| {
+            let metas = [old, new].map(|object| tracked(&object.meta));
+            let [before, after] = [(old, 0), (new, 1)].map(|(object, at)| stored(&object.fields, &metas[at]));
+            entries(row, old, &LazyCell::new(|| differing(row, before, after, by)), given, by)
+        };
+        let settled = |data: Value, manager: &str| entries(&old, &object(data), &[], &by(manager));
         let same = settled(json!({"a": "1", "b": "1"}), "one").expect("settled");
         assert_eq!(same, old.meta.managed_fields);
         let written = settled(json!({"a": "2", "b": "1"}), "one").expect("settled");
@@ -139,26 +140,18 @@ mod tests {
         let many = |value: &str| (0..=FIELDS_MAX).map(|at| (format!("k{at}"), value.into())).collect();
         let mut large = object(Value::Object(many("1")));
         update(row, None, &mut large, &by("one"));
-        assert_eq!(
-            entries(row, &large, &object(Value::Object(many("2"))), &[], &by("one")),
-            None,
-            "too many"
-        );
+        assert_eq!(entries(&large, &object(Value::Object(many("2"))), &[], &by("one")), None, "too many");
         let mut wider = old.clone();
         wider.fields["data"]["c"] = "1".into();
         let less = object(json!({"a": "1", "b": "1"}));
-        assert_eq!(entries(row, &wider, &less, &[], &by("one")).as_ref(), Some(&same), "nobody's is gone");
+        assert_eq!(entries(&wider, &less, &[], &by("one")).as_ref(), Some(&same), "nobody's is gone");
         let mut shared = old.clone();
         shared
             .meta
             .managed_fields
             .push(Entry { manager: "other".to_owned(), ..old.meta.managed_fields[0].clone() });
         let new = object(json!({"a": "2", "b": "1"}));
-        assert_eq!(entries(row, &shared, &new, &[], &by("one")), None, "the other loses it");
-        assert_eq!(
-            entries(row, &old, &new, &[Entry::default()], &by("one")),
-            None,
-            "the client says who owns"
-        );
+        assert_eq!(entries(&shared, &new, &[], &by("one")), None, "the other loses it");
+        assert_eq!(entries(&old, &new, &[Entry::default()], &by("one")), None, "the client says who owns");
     }
 }

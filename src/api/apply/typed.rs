@@ -54,13 +54,21 @@ impl<'s> Held<'s> {
 
     /// A member of this name: of a struct that does not know it, it is as it looks.
     pub(super) fn member(of: &'s Type, name: &str) -> Self {
-        Self::known(of, name).unwrap_or(Self::item(&ANY))
+        Self::found(of, name, of.field(name))
+    }
+
+    fn found(of: &'s Type, name: &str, field: Option<&'s Field>) -> Self {
+        Self::as_known(of, name, field).unwrap_or(Self::item(&ANY))
     }
 
     /// The same where the type says something about it: as a field, or as what every object within another has.
     pub(super) fn known(of: &'s Type, name: &str) -> Option<Self> {
+        Self::as_known(of, name, of.field(name))
+    }
+
+    fn as_known(of: &Type, name: &str, field: Option<&'s Field>) -> Option<Self> {
         let is_embedded = of.custom.as_ref().is_some_and(|custom| custom.is_embedded);
-        match (of.field(name), name) {
+        match (field, name) {
             (Some(field), _) if !(is_embedded && META.contains(&name)) => Some(Self::field(field)),
             (_, "metadata") if is_embedded => Some(Self::item(&METADATA)),
             (_, "apiVersion" | "kind") if is_embedded => Some(Self::SCALAR),
@@ -134,7 +142,7 @@ impl<'v> Members<'v> {
             let is_left_out = value.is_null() && of.custom.is_none()
                 || field.is_some_and(|field| field.presence == Presence::NonEmpty && is_empty(value));
             if !(self.is_stored && is_left_out) {
-                all.push(Shown { name, value, held: Held::member(of, name) });
+                all.push(Shown { name, value, held: Held::found(of, name, field) });
             }
         }
         if self.is_stored {

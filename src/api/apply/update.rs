@@ -1,6 +1,7 @@
 //! What a create, a PUT or a patch does to the owners of an object's fields.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -25,22 +26,40 @@ use crate::resource::Resource;
 /// the manager's from now on.
 pub fn update(row: &Resource, old: Option<&Object>, new: &mut Object, by: &By<'_>) {
     let given = std::mem::take(&mut new.meta.managed_fields);
-    let settled = old.and_then(|old| settled::entries(row, old, new, &given, by));
-    let Some(entries) = settled else { return track(row, old, new, given, by) };
-    if cfg!(debug_assertions) {
-        track(row, old, new, given, by);
-        assert_eq!(entries, new.meta.managed_fields, "no field came to another owner");
-    }
-    new.meta.managed_fields = entries;
+    new.meta.managed_fields = entries(row, old, new, given, by);
 }
 
-/// The same, with the sets of all owners.
-fn track(row: &Resource, old: Option<&Object>, new: &mut Object, given: Vec<Entry>, by: &By<'_>) {
-    let known = old.map_or(&[][..], |old| &old.meta.managed_fields);
+fn entries(row: &Resource, old: Option<&Object>, new: &Object, given: Vec<Entry>, by: &By<'_>) -> Vec<Entry> {
     let new_meta = tracked(&new.meta);
     let old_meta = old.map_or_else(|| json!({}), |old| tracked(&old.meta));
     let nothing = Map::new();
     let old_fields = old.map_or(&nothing, |old| &old.fields);
+    let (old_members, new_members) = (stored(old_fields, &old_meta), stored(&new.fields, &new_meta));
+    let found = LazyCell::new(|| differing(row, old_members, new_members, by));
+    let settled = old.and_then(|old| settled::entries(row, old, &found, &given, by));
+    if settled.is_some() && !cfg!(debug_assertions) {
+        return settled.unwrap_or_default();
+    }
+    let tracked = track(row, (old, new), (old_members, new_members), found, given, by);
+    if let Some(settled) = settled {
+        assert_eq!(settled, tracked, "no field came to another owner");
+    }
+    tracked
+}
+
+/// What [`differing`] finds, when somebody asks.
+pub(super) type Found<'o, F> = LazyCell<Result<Comparison<'o>, String>, F>;
+
+/// The entries, by the sets of all owners.
+fn track<'o, F: FnOnce() -> Result<Comparison<'o>, String>>(
+    row: &'o Resource,
+    (old, new): (Option<&Object>, &Object),
+    (old_members, new_members): (Members<'o>, Members<'o>),
+    found: Found<'o, F>,
+    given: Vec<Entry>,
+    by: &By<'_>,
+) -> Vec<Entry> {
+    let known = old.map_or(&[][..], |old| &old.meta.managed_fields);
     let is_stated = by.subresource.is_empty();
     let is_reset = is_stated && given.len() == 1 && given[0] == Entry::default();
     let mut owners = Owners::new();
@@ -51,42 +70,42 @@ fn track(row: &Resource, old: Option<&Object>, new: &mut Object, given: Vec<Entr
     }
     if owners.is_empty() && old.is_some() {
         // Nobody tracks this object until somebody applies to it.
-        return;
+        return Vec::new();
     }
     if owners.is_empty() && by.subresource.is_empty() {
         let filter = reset::filter(row, "");
-        let (old, new_members) = (stored(old_fields, &old_meta), stored(&new.fields, &new_meta));
-        let written = first::write(old, new_members, &row.schema, filter).unwrap_or_default();
-        new.meta.managed_fields = by.first(row, written).into_iter().collect();
-        return;
+        let written = first::write(old_members, new_members, &row.schema, filter).unwrap_or_default();
+        return by.first(row, written).into_iter().collect();
     }
     if old.is_some_and(|old| check::stored(&old.fields, row).is_some()) {
-        new.meta.managed_fields = known.to_vec();
-        return;
+        return known.to_vec();
     }
     let others = versions::of_owners(row, &mut owners);
     let seen: Result<Vec<_>, _> = others.into_iter().map(|other| seen_as(row, other, old, new)).collect();
-    let found = compared(row, (old_fields, &old_meta), (&new.fields, &new_meta));
     let advanced = seen.as_deref().map_err(Clone::clone).and_then(|seen| {
-        advance(row, &mut owners, found?, seen, by)?;
+        advance(row, &mut owners, (*found).clone()?, seen, by)?;
         Ok(managers::entries(owners))
     });
-    new.meta.managed_fields = advanced.unwrap_or_else(|_| known.to_vec());
+    advanced.unwrap_or_else(|_| known.to_vec())
 }
 
-/// What differs between two stored objects, each the members of its type and its metadata.
+/// What differs between two objects, of what a write may own.
 ///
 /// # Errors
 /// Says which list has an item that cannot be told from others.
-pub(super) fn compared<'o>(
+pub(super) fn differing<'o>(
     row: &'o Resource,
-    old: (&'o Map<String, Value>, &'o Value),
-    new: (&'o Map<String, Value>, &'o Value),
+    old: Members<'o>,
+    new: Members<'o>,
+    by: &By<'_>,
 ) -> Result<Comparison<'o>, String> {
-    compare::objects(stored(old.0, old.1), stored(new.0, new.1), &row.schema)
+    let filter = reset::filter(row, by.subresource);
+    let found = compare::objects(old, new, &row.schema)?;
+    Ok(found.each(|set| filter.of(set)))
 }
 
-fn stored<'o>(fields: &'o Map<String, Value>, meta: &'o Value) -> Members<'o> {
+/// The members of a stored object, those of its type and its metadata.
+pub(super) fn stored<'o>(fields: &'o Map<String, Value>, meta: &'o Value) -> Members<'o> {
     Members { map: Some(fields), meta: Some(meta), is_stored: true }
 }
 
@@ -106,8 +125,8 @@ pub(super) fn tracked(meta: &ObjectMeta) -> Value {
     members.into()
 }
 
-/// Moves what differs to the manager, and joins managers when they become too many. `seen` is the same in the other
-/// versions in which somebody owns fields.
+/// Moves what differs, of what it may own, to the manager, and joins managers when they become too many. `seen` is the
+/// same in the other versions in which somebody owns fields.
 ///
 /// # Errors
 /// Says which list has an item that cannot be told from others.
@@ -119,8 +138,7 @@ pub(super) fn advance<'a>(
     by: &By<'a>,
 ) -> Result<(), String> {
     reconcile(row, owners);
-    let filter = reset::filter(row, by.subresource);
-    let all = [Changes::of(row.api_version(), found.each(|set| filter.of(set)))];
+    let all = [Changes::of(row.api_version(), found)];
     Changes::take(&all, owners);
     let [here] = all;
     let mut set = here.changed;

@@ -143,7 +143,7 @@ fn bound(state: &State, namespace: &str, account: &str, request: &Object) -> Res
 
 /// Where a pod of this account runs: told in its token as far as it is known.
 fn node_of(state: &State, account: &str, pod: &state::Object) -> Result<Option<Reference>, Status> {
-    let pod = api::view::View::new(pod.bytes.own());
+    let pod = pod.view();
     let [runs_as, node] = pod.find([&["spec", "serviceAccountName"], &["spec", "nodeName"]]);
     if !runs_as.is(account) {
         return Err(Status::bad_request(format!(

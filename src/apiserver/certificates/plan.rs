@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use api::kinds::certificate_signing_request::{Subject, subject};
-use api::view::View;
 use api::{Key, Object, Resource};
 use raft::transport::tls::PEER_ORGANIZATION;
 use serde_json::Value;
@@ -56,7 +55,7 @@ pub fn plan(state: &State, name: &str) -> Option<Decision> {
     let row = row();
     let found = state.get(row.key("", name).as_str())?;
     // Most are done, and not worth more than a glance.
-    if View::new(found.bytes.own()).at(&["status", "certificate"]).is_there() {
+    if found.view().at(&["status", "certificate"]).is_there() {
         return None;
     }
     let request = Object::read(&found.bytes.to_bytes(), &row).ok()?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::view::View;
 use api::{Key, time};
 use state::{Object, State};
 
@@ -84,7 +83,7 @@ fn is_gone(found: &Object, now_ms: u64) -> bool {
     if !found.meta.deleting {
         return false;
     }
-    let deleted = View::new(found.bytes.own()).at(&["metadata", "deletionTimestamp"]).text();
+    let deleted = found.view().at(&["metadata", "deletionTimestamp"]).text();
     time::parse_rfc3339(&deleted).is_none_or(|deleted_ms| deleted_ms + LEEWAY_MS < now_ms)
 }
 

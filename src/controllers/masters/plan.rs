@@ -70,8 +70,7 @@ fn leases_of_others(world: &World, plan: &mut Plan) {
 fn masters(world: &World, now_ms: u64, plan: &mut Plan) -> Masters {
     let (mut alive, mut silent) = (Masters::new(), Masters::new());
     for record in world.state.range(MEMBERS) {
-        let bytes = record.bytes.to_bytes();
-        let api = View::new(&bytes).get("api");
+        let api = record.view().get("api");
         let Some((host, port)) = address(api) else { continue };
         if host.is_loopback() || host.is_unspecified() {
             continue;

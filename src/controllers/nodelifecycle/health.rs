@@ -1,7 +1,6 @@
 //! What is known of a node that does not speak.
 
 use api::time;
-use api::view::View;
 use projection::World;
 use projection::intent::{Intent, Told};
 use projection::nodes::{LEASES, Node};
@@ -29,7 +28,7 @@ pub(super) fn patience_ms(world: &World, node: &Node, all: &[Value]) -> Option<u
 /// For how long a node's lease holds, in milliseconds: it chose how often it speaks; 0: it has none.
 fn lease_ms(world: &World, node: &Node) -> u64 {
     let Some(lease) = world.state.get(&format!("{LEASES}{}", node.name())) else { return 0 };
-    let seconds = View::new(&lease.bytes.to_bytes()).at(&["spec", "leaseDurationSeconds"]).number();
+    let seconds = lease.view().at(&["spec", "leaseDurationSeconds"]).number();
     u64::try_from(seconds.unwrap_or(0)).unwrap_or(0).saturating_mul(1000).min(LEASE_MS_MAX)
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api::view::View;
 use api::{Key, Resource};
 use projection::intent::{Intent, Told};
 use projection::pods::{PODS, Pod};
@@ -31,8 +30,7 @@ struct Set {
 impl Set {
     fn read(world: &World, key: &Key) -> Option<Self> {
         let object = world.state.get(key.as_str())?;
-        let bytes = object.bytes.to_bytes();
-        let spec = View::new(&bytes).get("spec");
+        let spec = object.view().get("spec");
         let [replicas, min_ready] = spec.pick(["replicas", "minReadySeconds"]);
         let whole = |number: Option<i64>, or: i64| u64::try_from(number.unwrap_or(or)).unwrap_or(0);
         Some(Self {

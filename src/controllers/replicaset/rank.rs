@@ -44,8 +44,7 @@ fn deletion_cost(pod: &Pod) -> i32 {
 
 /// The most restarts of one of a pod's containers; of its sidecars where those are equal.
 fn restarts(pod: &Pod) -> (i64, i64) {
-    let bytes = pod.object.bytes.to_bytes();
-    let [regular, init, declared] = View::new(&bytes).find([
+    let [regular, init, declared] = pod.object.view().find([
         &["status", "containerStatuses"],
         &["status", "initContainerStatuses"],
         &["spec", "initContainers"],

@@ -107,9 +107,8 @@ pub(crate) struct Backend<'w> {
 
 impl<'w> Backend<'w> {
     fn of(pod: &'w Arc<Pod>, service: &str) -> Option<Self> {
-        let bytes = pod.object.bytes.to_bytes();
         let [addresses, hostname, subdomain] =
-            View::new(&bytes).find([&["status", "podIPs"], &["spec", "hostname"], &["spec", "subdomain"]]);
+            pod.object.view().find([&["status", "podIPs"], &["spec", "hostname"], &["spec", "subdomain"]]);
         let addresses: Vec<_> =
             addresses.items().filter_map(|address| address.get("ip").text().parse().ok()).collect();
         let hostname = hostname.text();
@@ -134,8 +133,7 @@ impl<'w> Backend<'w> {
         let Some(name) = port["targetPort"].as_str() else {
             return port["targetPort"].as_i64().or_else(|| port["port"].as_i64());
         };
-        let bytes = self.pod.object.bytes.to_bytes();
-        let [containers, init] = View::new(&bytes).get("spec").pick(["containers", "initContainers"]);
+        let [containers, init] = self.pod.object.view().get("spec").pick(["containers", "initContainers"]);
         let sidecars = init.items().filter(|one| one.get("restartPolicy").is("Always"));
         let mut ports =
             containers.items().chain(sidecars).flat_map(|container| container.get("ports").items());
@@ -189,8 +187,7 @@ fn matters(change: &Change) -> bool {
 }
 
 fn told(pod: &Object) -> Vec<String> {
-    let bytes = pod.bytes.to_bytes();
-    let [addresses, phase, node, conditions] = View::new(&bytes).find([
+    let [addresses, phase, node, conditions] = pod.view().find([
         &["status", "podIPs"],
         &["status", "phase"],
         &["spec", "nodeName"],

@@ -1,7 +1,6 @@
 //! Stored objects as the plans read them.
 
 use api::Key;
-use api::view::View;
 use projection::World;
 use serde_json::{Map, Value};
 use state::Object;
@@ -13,7 +12,7 @@ pub(crate) fn tree(object: &Object) -> Value {
 
 /// One value of an object, by the path of members that leads to it; null when it is absent.
 pub(crate) fn at(object: &Object, path: &[&str]) -> Value {
-    View::new(&object.bytes.to_bytes()).at(path).to_value()
+    object.view().at(path).to_value()
 }
 
 /// A map of an object, empty when it is absent.
@@ -34,8 +33,7 @@ pub(crate) fn list(object: &Object, path: &[&str]) -> Vec<Value> {
 
 /// One of an object's annotations.
 pub(crate) fn annotation(object: &Object, name: &str) -> Option<String> {
-    let bytes = object.bytes.to_bytes();
-    let found = View::new(&bytes).at(&["metadata", "annotations", name]);
+    let found = object.view().at(&["metadata", "annotations", name]);
     found.is_text().then(|| found.text().into_owned())
 }
 

@@ -7,8 +7,7 @@ use projection::pods::Pod;
 /// Until when a pod may stay under NoExecute taints, in milliseconds since the epoch; `None`: forever. Its time counts
 /// from when it came under the first of them.
 pub(super) fn until_ms(pod: &Pod, taints: &[&Taint]) -> Option<u64> {
-    let bytes = pod.object.bytes.to_bytes();
-    let tolerations = View::new(&bytes).at(&["spec", "tolerations"]);
+    let tolerations = pod.object.view().at(&["spec", "tolerations"]);
     let since = taints.iter().map(|taint| taint.added_ms).min().unwrap_or(0).max(pod.created_ms);
     let mut least: Option<i64> = None;
     for taint in taints {

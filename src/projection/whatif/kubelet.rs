@@ -1,7 +1,6 @@
 //! What nodes do, as far as what-if counts on it.
 
 use api::codec::DeleteOptions;
-use api::view::View;
 use api::{Key, time};
 use serde_json::{Value, json};
 use state::Change;
@@ -40,10 +39,9 @@ fn plan(world: &World, key: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
 
 /// The status of a pod that its node started without trouble.
 fn started(pod: &Pod, now_ms: u64) -> Value {
-    let bytes = pod.object.bytes.to_bytes();
-    let runs_on = !matches!(&*View::new(&bytes).at(&["spec", "restartPolicy"]).text(), "Never" | "OnFailure");
+    let runs_on = !matches!(&*pod.object.view().at(&["spec", "restartPolicy"]).text(), "Never" | "OnFailure");
     let now = time::rfc3339(now_ms);
-    let known = View::new(&bytes).at(&["status", "conditions"]).to_value();
+    let known = pod.object.view().at(&["status", "conditions"]).to_value();
     let mut conditions = known.as_array().cloned().unwrap_or_default();
     for name in ["Initialized", "Ready", "ContainersReady"] {
         conditions.retain(|condition| condition["type"] != name);

@@ -3,7 +3,6 @@
 use std::sync::{Arc, LazyLock};
 
 use api::object::member;
-use api::view::View;
 use api::{Object, Resource, Status};
 use serde_json::{Value, json};
 use state::State;
@@ -69,7 +68,7 @@ pub(super) fn fill(attempt: &Attempt<'_>, pod: &mut Object) -> Result<(), Status
 /// The class for pods that name none; the lowest, should there be several.
 fn default_class(state: &State) -> Option<Object> {
     let prefix = CLASSES.prefix("");
-    let is_marked = |class: &&Arc<state::Object>| View::new(class.bytes.own()).get("globalDefault").is_true();
+    let is_marked = |class: &&Arc<state::Object>| class.view().get("globalDefault").is_true();
     let marked = state.range(&prefix).filter(is_marked);
     let classes = marked.filter_map(|class| Object::read(&class.bytes.to_bytes(), &CLASSES).ok());
     classes.min_by_key(|class| class.fields.get("value").and_then(Value::as_i64))

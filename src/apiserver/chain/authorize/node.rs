@@ -5,7 +5,6 @@
 //! what it may reach is up to `src/apiserver/chain/admission/node_restriction.rs`.
 
 use api::Key;
-use api::view::View;
 use state::State;
 
 use super::pods::{self, Referred};
@@ -130,8 +129,7 @@ impl Question<'_> {
         let is_own = || {
             let key = Key::object("", "pods", &self.path.namespace, self.target.name());
             let found = self.state.get(key.as_str());
-            let runs_here =
-                found.is_some_and(|pod| View::new(pod.bytes.own()).at(&["spec", "nodeName"]).is(self.node));
+            let runs_here = found.is_some_and(|pod| pod.view().at(&["spec", "nodeName"]).is(self.node));
             if runs_here { Ok(()) } else { Err(self.unrelated()) }
         };
         match (&*self.path.subresource, self.verb) {

@@ -2,7 +2,6 @@
 //! nothing else to ask with.
 
 use api::Key;
-use api::view::View;
 use state::State;
 
 use super::{CERTIFICATES, Denied};
@@ -20,6 +19,6 @@ pub(super) fn decide(user: &User, target: &Target, state: &State) -> Option<Resu
     }
     let found = state.get(Key::object(CERTIFICATES, &path.resource, "", target.name()).as_str());
     let Some(found) = found else { return Some(Err(Denied::missing(""))) };
-    let is_own = View::new(found.bytes.own()).at(&["spec", "username"]).is(&user.name);
+    let is_own = found.view().at(&["spec", "username"]).is(&user.name);
     Some(if is_own { Ok(()) } else { Err(Denied::default()) })
 }

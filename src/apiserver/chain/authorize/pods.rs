@@ -1,6 +1,5 @@
 //! What the pods of a node refer to: so much of the rest of the cluster its agent needs.
 
-use api::view::View;
 use api::{Key, Object, Resource};
 use serde_json::Value;
 use state::State;
@@ -56,10 +55,8 @@ pub(crate) fn refer(state: &State, node: &str, kind: Referred, namespace: &str, 
 fn of_node<'s>(state: &'s State, node: &'s str, namespace: &str) -> impl Iterator<Item = Object> + use<'s> {
     let row = Resource::builtin("", "v1", "pods");
     let prefix = row.prefix(namespace);
-    let found: Vec<_> = state
-        .range(&prefix)
-        .filter(|found| View::new(found.bytes.own()).at(&["spec", "nodeName"]).is(node))
-        .collect();
+    let found: Vec<_> =
+        state.range(&prefix).filter(|found| found.view().at(&["spec", "nodeName"]).is(node)).collect();
     let pods = found.into_iter().filter_map(move |found| Object::read(&found.bytes.to_bytes(), &row).ok());
     pods.filter(|pod| !pod.meta.annotations.contains_key(MIRROR))
 }
@@ -130,7 +127,7 @@ fn volume(state: &State, name: &str) -> Option<Object> {
 fn volume_needs_secret(state: &State, namespace: &str, claim: &str, secret: &str) -> bool {
     let key = Key::object("", "persistentvolumeclaims", namespace, claim);
     let Some(claim) = state.get(key.as_str()) else { return false };
-    let bound = View::new(claim.bytes.own()).at(&["spec", "volumeName"]).text().into_owned();
+    let bound = claim.view().at(&["spec", "volumeName"]).text().into_owned();
     let Some(volume) = volume(state, &bound) else { return false };
     let sources = spec(&volume).as_object().into_iter().flatten().map(|(_, source)| source);
     let references =
