@@ -54,12 +54,32 @@ impl Object {
     /// # Errors
     /// The first value of a wrong type.
     pub fn from_tree(tree: Value, resource: &Resource) -> Result<(Self, Vec<String>), TypeError> {
-        let (mut fields, unknown) = conform(tree, &resource.schema)?;
+        let (fields, unknown) = conform(tree, &resource.schema)?;
+        Ok((Self::from_fields(fields), unknown))
+    }
+
+    fn from_fields(mut fields: Map<String, Value>) -> Self {
         let meta = match fields.shift_remove("metadata") {
             Some(Value::Object(map)) => ObjectMeta::from_map(map),
             _ => ObjectMeta::default(),
         };
-        Ok((Self { meta, fields }, unknown))
+        Self { meta, fields }
+    }
+
+    /// From the tree of a stored object, which was brought into the form of its type before it was written. Definitions
+    /// may describe another type since then.
+    fn stored(tree: Value, resource: &Resource) -> Result<Self, TypeError> {
+        let mut fields = match tree {
+            Value::Object(fields) if resource.custom.is_none() => fields,
+            tree => return Ok(Self::from_tree(tree, resource)?.0),
+        };
+        let conforming = cfg!(debug_assertions).then(|| Self::from_tree(fields.clone().into(), resource));
+        fields.retain(|name, _| name != "kind" && name != "apiVersion");
+        let object = Self::from_fields(fields);
+        if let Some(conforming) = conforming {
+            assert_eq!(conforming?.0, object, "what is stored is as it conforms");
+        }
+        Ok(object)
     }
 
     /// Fills in what was left out: what the types within say, then what the kind says.
@@ -74,13 +94,13 @@ impl Object {
     /// From the bytes of a stored object.
     ///
     /// # Errors
-    /// When the bytes are not an object of this resource.
+    /// When the bytes are no object, or one of a custom resource that is not of its type.
     pub fn read(bytes: &[u8], resource: &Resource) -> Result<Self, ReadError> {
         // Half of an object are sets of fields, which few that read it look into.
         let Some((rest, entries)) = without_entries(bytes) else {
-            return Ok(Self::from_tree(decode::json(bytes)?.value, resource)?.0);
+            return Ok(Self::stored(decode::json(bytes)?.value, resource)?);
         };
-        let (mut object, _) = Self::from_tree(decode::json(&rest)?.value, resource)?;
+        let mut object = Self::stored(decode::json(&rest)?.value, resource)?;
         object.meta.managed_fields = entries;
         Ok(object)
     }

@@ -23,8 +23,8 @@ pub const RELEASE_AFTER: Duration = Duration::from_secs(1);
 /// it, and each time it is told in the log.
 pub const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 
-/// How many times as long as its plan took a key rests afterwards: one key takes a fifth of the loop's time at most.
-pub const PLAN_REST_FACTOR: u32 = 4;
+/// How many times as long as its plan took a key rests afterwards: one key takes a tenth of the loop's time at most.
+pub const PLAN_REST_FACTOR: u32 = 9;
 
 /// The longest such rest: what happens meanwhile is noticed that much later.
 pub const PLAN_REST_MAX: Duration = Duration::from_millis(100);

@@ -1,5 +1,6 @@
 //! Nodes, and what the pods on them take.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub enum Truth {
 pub struct Node {
     /// The stored object: labels, uid, revision.
     pub object: Arc<Object>,
+    /// A hash of its name.
+    pub hash: u64,
     /// What pods may take.
     pub allocatable: Amounts,
     /// How many pods it takes.
@@ -86,6 +89,7 @@ impl Node {
         });
         Self {
             object: Arc::clone(object),
+            hash: hash(object.key.name()),
             allocatable: list(allocatable),
             pods_max: allocatable.get("pods").shown().parse().unwrap_or(0),
             is_unschedulable: unschedulable.is_true(),
@@ -102,6 +106,12 @@ impl Node {
     pub fn name(&self) -> &str {
         self.object.key.name()
     }
+}
+
+/// FNV-1a, of 64 bits.
+pub fn hash(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The label of nodes that do not count when it is asked how many nodes fail at a time.
@@ -148,7 +158,7 @@ pub struct Usage {
     /// How many name pods that they want near or far.
     pub with_affinity: u32,
     /// How many there are of each priority.
-    pub priorities: BTreeMap<i32, u32>,
+    pub priorities: Arc<BTreeMap<i32, u32>>,
 }
 
 impl Usage {
@@ -156,7 +166,7 @@ impl Usage {
     pub fn add(&mut self, pod: &Pod) {
         self.count(pod, 1);
         self.ports.extend(pod.ports.iter().cloned());
-        *self.priorities.entry(pod.priority).or_default() += 1;
+        *Arc::make_mut(&mut self.priorities).entry(pod.priority).or_default() += 1;
         self.with_affinity += u32::from(pod.has_pod_affinity);
     }
 
@@ -168,10 +178,11 @@ impl Usage {
                 self.ports.swap_remove(at);
             }
         }
-        if let Some(count @ 2..) = self.priorities.get_mut(&pod.priority) {
+        let priorities = Arc::make_mut(&mut self.priorities);
+        if let Some(count @ 2..) = priorities.get_mut(&pod.priority) {
             *count -= 1;
         } else {
-            self.priorities.remove(&pod.priority);
+            priorities.remove(&pod.priority);
         }
         self.with_affinity -= u32::from(pod.has_pod_affinity);
     }
@@ -295,8 +306,13 @@ impl Nodes {
     pub fn with_usage(&self) -> impl Iterator<Item = (&Arc<Node>, Option<&Arc<Usage>>)> {
         let mut usage = self.usage.iter().peekable();
         self.rows.iter().map(move |(name, node)| {
-            while usage.next_if(|(of, _)| *of < name).is_some() {}
-            (node, usage.next_if(|(of, _)| *of == name).map(|(_, usage)| usage))
+            loop {
+                match usage.peek().map(|(of, _)| (*of).cmp(name)) {
+                    Some(Ordering::Less) => _ = usage.next(),
+                    Some(Ordering::Equal) => return (node, usage.next().map(|(_, usage)| usage)),
+                    Some(Ordering::Greater) | None => return (node, None),
+                }
+            }
         })
     }
 

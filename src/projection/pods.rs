@@ -94,21 +94,29 @@ const MEMORY_BYTES_UNASKED: i64 = 200 * 1024 * 1024;
 impl Pod {
     /// Reads a stored pod.
     pub fn of(object: &Arc<Object>) -> Self {
-        let [metadata, spec, status] = object.view().pick(["metadata", "spec", "status"]);
-        let [node, scheduler, priority, host_network, gates, affinity] = spec.pick([
-            "nodeName",
-            "schedulerName",
-            "priority",
-            "hostNetwork",
-            "schedulingGates",
-            "affinity",
-        ]);
-        let [phase, conditions, containers] = status.pick(["phase", "conditions", "containerStatuses"]);
+        let [created, phase, conditions, statuses, containers, init, resources, overhead, rest @ ..] =
+            object.view().find([
+                &["metadata", "creationTimestamp"],
+                &["status", "phase"],
+                &["status", "conditions"],
+                &["status", "containerStatuses"],
+                &["spec", "containers"],
+                &["spec", "initContainers"],
+                &["spec", "resources"],
+                &["spec", "overhead"],
+                &["spec", "nodeName"],
+                &["spec", "schedulerName"],
+                &["spec", "priority"],
+                &["spec", "hostNetwork"],
+                &["spec", "schedulingGates"],
+                &["spec", "affinity", "podAffinity"],
+                &["spec", "affinity", "podAntiAffinity"],
+            ]);
+        let [node, scheduler, priority, host_network, gates, near, far] = rest;
         let ready = conditions.items().find(|condition| condition.get("type").is("Ready"));
         let scheduled = conditions.items().find(|condition| condition.get("type").is("PodScheduled"));
-        let (requests, weight) = needs(spec);
-        let restarts = containers.items().filter_map(|one| one.get("restartCount").number()).sum::<i64>();
-        let [near, far] = affinity.pick(["podAffinity", "podAntiAffinity"]);
+        let (requests, weight) = needs(containers, init, resources, overhead);
+        let restarts = statuses.items().filter_map(|one| one.get("restartCount").number()).sum::<i64>();
         Self {
             object: Arc::clone(object),
             node: (&*node.text()).into(),
@@ -116,11 +124,11 @@ impl Pod {
             phase: phase_of(phase),
             is_ready: ready.is_some_and(|condition| condition.get("status").is("True")),
             ready_changed_ms: ready.map_or(0, |condition| millis(condition.get("lastTransitionTime"))),
-            created_ms: millis(metadata.get("creationTimestamp")),
+            created_ms: millis(created),
             priority: priority.number().map_or(0, |number| number as i32),
             requests,
             weight,
-            ports: ports(spec, host_network.is_true()),
+            ports: ports(containers, init, host_network.is_true()),
             is_gated: gates.count() > 0,
             says_gated: scheduled.is_some_and(|condition| condition.get("reason").is("SchedulingGated")),
             has_pod_affinity: near.is_there() || far.is_there(),
@@ -187,9 +195,7 @@ pub(crate) fn millis(time: View<'_>) -> u64 {
 
 /// What a pod takes of a node: its containers and sidecars together, or what an init container takes beside the
 /// sidecars started before it, whichever is more; or what the pod as a whole asks for; and its overhead.
-fn needs(spec: View<'_>) -> (Amounts, Weight) {
-    let [containers, init, resources, overhead] =
-        spec.pick(["containers", "initContainers", "resources", "overhead"]);
+fn needs(containers: View<'_>, init: View<'_>, resources: View<'_>, overhead: View<'_>) -> (Amounts, Weight) {
     let mut sum = (Amounts::default(), Weight::default());
     let mut sidecars = sum.clone();
     let mut most = sum.clone();
@@ -252,8 +258,7 @@ pub(crate) fn list(list: View<'_>) -> Amounts {
     Amounts::of(members.iter().map(|(name, amount)| (&**name, &**amount)))
 }
 
-fn ports(spec: View<'_>, host_network: bool) -> Box<[HostPort]> {
-    let [containers, init] = spec.pick(["containers", "initContainers"]);
+fn ports(containers: View<'_>, init: View<'_>, host_network: bool) -> Box<[HostPort]> {
     let sidecars = init.items().filter(|one| one.get("restartPolicy").is("Always"));
     let ports = containers.items().chain(sidecars).flat_map(|container| container.get("ports").items());
     let one = |port: View<'_>| {

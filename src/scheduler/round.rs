@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use projection::World;
-use projection::nodes::Node;
+use projection::nodes::{Node, hash};
 use projection::pods::{DEFAULT_SCHEDULER, Pod};
 
 use crate::case::Case;
@@ -13,7 +13,7 @@ use crate::class::Class;
 use crate::limits::{FEASIBLE_MIN, FEASIBLE_PERCENT_MIN};
 use crate::message::message;
 use crate::scores;
-use crate::snapshot::{Snapshot, hash};
+use crate::snapshot::Snapshot;
 
 /// What came of a round.
 #[derive(Default)]

@@ -10,7 +10,6 @@ use projection::pods::Pod;
 use projection::resources::Amounts;
 
 use crate::class;
-use crate::default_spread::ZONE;
 use crate::tally::{Counted, Counter, Topology};
 use crate::terms::PodTerms;
 
@@ -31,7 +30,7 @@ pub struct Seat {
     pub usage: Usage,
     /// Counts up as pods are placed: what was found of the seat before holds no longer.
     pub version: u32,
-    /// A hash of the node's name.
+    /// [`Node::hash`].
     pub hash: u64,
 }
 
@@ -65,18 +64,19 @@ pub struct Snapshot<'w> {
 impl<'w> Snapshot<'w> {
     /// Takes one.
     pub fn of(world: &'w World) -> Self {
-        let mut zones: BTreeMap<&str, Vec<(usize, Seat)>> = BTreeMap::new();
-        for (place, (node, usage)) in world.nodes.with_usage().enumerate() {
-            let zone = node.object.labels().get(ZONE).unwrap_or_default();
-            zones.entry(zone).or_default().push((place, Seat::of(node, usage)));
+        let nodes: Vec<_> = world.nodes.with_usage().collect();
+        let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (place, (node, _)) in nodes.iter().enumerate() {
+            zones.entry(&node.zone).or_default().push(place);
         }
         let mut zones: Vec<_> = zones.into_values().map(Vec::into_iter).collect();
-        let mut by_name = vec![0; world.nodes.len()];
-        let mut seats = Vec::with_capacity(by_name.len());
-        while seats.len() < by_name.len() {
-            for (place, seat) in zones.iter_mut().filter_map(Iterator::next) {
+        let mut by_name = vec![0; nodes.len()];
+        let mut seats = Vec::with_capacity(nodes.len());
+        while seats.len() < nodes.len() {
+            for place in zones.iter_mut().filter_map(Iterator::next) {
                 by_name[place] = seats.len();
-                seats.push(seat);
+                let (node, usage) = nodes[place];
+                seats.push(Seat::of(node, usage));
             }
         }
         let mut snapshot = Self {
@@ -164,13 +164,7 @@ impl Seat {
             has_images: !node.images.is_empty(),
             usage: usage.map(|usage| Usage::clone(usage)).unwrap_or_default(),
             version: 0,
-            hash: hash(node.name()),
+            hash: node.hash,
         }
     }
-}
-
-/// FNV-1a, of 64 bits.
-pub fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
