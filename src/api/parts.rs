@@ -93,12 +93,11 @@ pub fn keep(new: &mut Object, old: &Object, field: &str) {
 
 /// Puts back all fields but these.
 fn keep_all_but(new: &mut Object, old: &Object, fields: &[&str]) {
-    let given = std::mem::replace(&mut new.fields, old.fields.clone());
+    let mut given = std::mem::take(&mut new.fields);
+    let kept = old.fields.iter().filter(|(name, _)| !fields.contains(&&***name));
+    new.fields = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
     for field in fields {
-        match given.get(*field) {
-            Some(value) => new.fields.insert((*field).to_owned(), value.clone()),
-            None => new.fields.shift_remove(*field),
-        };
+        new.fields.extend(given.shift_remove_entry(*field));
     }
 }
 

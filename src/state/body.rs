@@ -6,11 +6,11 @@
 //! image know only whole bytes.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use api::view::View;
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::shared;
 
@@ -159,6 +159,8 @@ fn sets(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
 /// How a set names an item of a list by its address, up to the address: so ends what is shared of it before that.
 const ADDRESS: &[u8] = br#"{\"ip\":\""#;
 
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ADDRESS));
+
 /// Addresses around which one set is cut: a pod has two at most.
 const ADDRESSES_MAX: usize = 4;
 
@@ -168,7 +170,7 @@ fn around_addresses(bytes: &[u8], (from, to): (usize, usize)) -> Vec<(usize, usi
     let is_of_address = |byte: &&u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':');
     let mut pieces = Vec::new();
     let mut begins = from;
-    for at in memmem::find_iter(&bytes[from..to], ADDRESS).take(ADDRESSES_MAX) {
+    for at in FINDER.find_iter(&bytes[from..to]).take(ADDRESSES_MAX) {
         let address = from + at + ADDRESS.len();
         let length = bytes[address..to].iter().take_while(is_of_address).count();
         pieces.push((begins, address));
