@@ -38,6 +38,7 @@ fn wanted(pod: &Pod, now: Instant) -> Step {
     let restarts = match pod.told {
         Told::Nothing => return Step::Tell(Told::Running { restarts: 0 }),
         Told::Succeeded | Told::Failed => return Step::Rest,
+        told @ Told::Running { .. } if pod.is_overwritten => return Step::Tell(told),
         Told::Running { restarts } => restarts,
     };
     let fails = pod.behaviour.fail_after.map(|after| (after, Told::Failed));

@@ -75,6 +75,16 @@ pub(crate) struct Status {
     pub(crate) phase: String,
     #[serde(default, rename = "podIP")]
     pub(crate) address: String,
+    #[serde(default)]
+    pub(crate) conditions: Vec<Condition>,
+}
+
+/// Of a condition.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Condition {
+    #[serde(rename = "type")]
+    pub(crate) name: String,
+    pub(crate) status: String,
 }
 
 /// What becomes of a pod, by its annotations.
@@ -96,6 +106,14 @@ impl Seen {
 
     pub(crate) fn revision(&self) -> u64 {
         self.metadata.resource_version.parse().unwrap_or(0)
+    }
+
+    /// Whether it runs, and its readiness is another than its node's behaviour makes it: the masters say of the pods of a
+    /// silent node that they are not ready.
+    pub(crate) fn is_overwritten(&self) -> bool {
+        let ready = self.status.conditions.iter().find(|one| one.name == "Ready");
+        let is_other = ready.is_some_and(|one| (one.status == "True") == self.metadata.behaviour.not_ready);
+        self.status.phase == "Running" && is_other
     }
 
     /// What its status says.
@@ -144,6 +162,8 @@ pub(crate) struct Pod {
     /// `None` where it has that of its node.
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) told: Told,
+    /// Whether others told them something else since.
+    pub(crate) is_overwritten: bool,
     /// When that was so first.
     pub(crate) since: Instant,
     /// When it was seen to be deleted.

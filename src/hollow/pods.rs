@@ -116,6 +116,7 @@ impl<'o> Pods<'o> {
         }
         pod.revision = seen.revision();
         pod.behaviour = seen.metadata.behaviour;
+        pod.is_overwritten = seen.is_overwritten();
         if seen.metadata.deletion_timestamp.is_some() && pod.deleted.is_none() {
             pod.deleted = Some(now);
         }
@@ -144,6 +145,7 @@ impl<'o> Pods<'o> {
             template,
             address,
             told: seen.told(),
+            is_overwritten: false,
             since: now,
             deleted: None,
             started_s: env::wall_ms() / 1000,
@@ -217,7 +219,12 @@ impl<'o> Pods<'o> {
                 (pod.failures, pod.retry_at) = (0, None);
                 pod.revision = pod.revision.max(revision);
                 match deed {
-                    Deed::Tell(told, _) => (pod.told, pod.since) = (told, now),
+                    Deed::Tell(told, _) => {
+                        if pod.told != told {
+                            (pod.told, pod.since) = (told, now);
+                        }
+                        pod.is_overwritten = false;
+                    }
                     // Somebody's finalizers hold it. It is gone for us, and the watch tells when it is for all.
                     Deed::Remove => pod.retry_at = Some(now + RETRY_MIN * (1 << RETRY_DOUBLINGS_MAX)),
                 }

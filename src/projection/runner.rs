@@ -243,7 +243,11 @@ impl Runner {
     fn wake(&mut self, change: &Change, now_ms: u64) {
         let mut wakes = Wakes::default();
         for (index, controller) in self.controllers.iter().enumerate() {
-            (controller.wakes)(&self.world, change, &mut wakes);
+            let find = || (controller.wakes)(&self.world, change, &mut wakes);
+            if catch_unwind(AssertUnwindSafe(find)).is_err() {
+                self.metrics.panicked(controller.name);
+                tracing::error!(controller = controller.name, key = %change.object.key, "finding whom a change wakes panicked: the next sweep wakes them");
+            }
             for key in wakes.take() {
                 self.queue.wake((index, key), now_ms);
             }
@@ -312,7 +316,14 @@ impl Runner {
         self.sweep_at = env::monotonic() + SWEEP_INTERVAL;
         let mut wakes = Wakes::default();
         for (index, controller) in self.controllers.iter().enumerate() {
-            (controller.keys)(&self.world, &mut wakes);
+            let find = || (controller.keys)(&self.world, &mut wakes);
+            if catch_unwind(AssertUnwindSafe(find)).is_err() {
+                self.metrics.panicked(controller.name);
+                tracing::error!(
+                    controller = controller.name,
+                    "finding all keys panicked: those found before are planned"
+                );
+            }
             for key in wakes.take() {
                 self.queue.sweep((index, key), now_ms);
             }

@@ -34,6 +34,14 @@ pub const BACKOFF_RESET_MS: u64 = 600_000;
 /// until its next look at the pod, some seconds later.
 pub const FAILURE_SHOWN_MS: u64 = 5_000;
 
+/// How long a report may be on its way back before a pod that shows something else is told again: the masters say of the
+/// pods of a silent node that they are not ready, and only their kubelet says that they are.
+pub const OVERWRITTEN_AFTER_MS: u64 = 2_000;
+
+/// How often in a row the masters may refuse a pod's status before its deletion goes on without it: within 30 s whatever
+/// passes has passed, and a pod that can say nothing must not stay forever.
+pub const REFUSALS_MAX: u32 = 3;
+
 /// The wait after anything else that failed: volumes, a sandbox, a configuration, an engine's refusal.
 pub const RETRY_MS: u64 = 10_000;
 

@@ -43,6 +43,8 @@ pub struct Records {
     pub status: PodStatus,
     /// The status that the control plane has, as far as this kubelet knows.
     pub reported: Option<PodStatus>,
+    /// The status that the control plane does not take, so often was it refused.
+    pub untold: Option<PodStatus>,
     /// The control plane does not know the pod any more.
     pub is_unknown: bool,
     /// Last words of containers that ended, by id.

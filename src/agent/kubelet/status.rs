@@ -1,6 +1,6 @@
 //! The status of a pod, from what is wanted, what is there and what is known: exactly as Kubernetes' kubelet.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodIP, PodStatus};
 
 use crate::engine::{Container, State};
 use crate::outside::Event;
@@ -53,6 +53,12 @@ pub fn generate(view: View<'_>) -> PodStatus {
 /// Whether the pod will not run again.
 pub fn is_terminal(status: &PodStatus) -> bool {
     matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
+}
+
+/// Whether a pod shows what a status says of the conditions that its kubelet owns; one that ended changes no more.
+pub fn is_shown(pod: &Pod, status: &PodStatus) -> bool {
+    let shown = pod.status.clone().unwrap_or_default();
+    is_terminal(&shown) || conditions::are_in(&shown, status)
 }
 
 /// When the pod has run for as long as it may.

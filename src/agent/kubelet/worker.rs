@@ -18,8 +18,8 @@ use crate::backoff::Waits;
 use crate::config::{self, NodeFacts};
 use crate::engine::{Container, ContainerEngine, EngineError, LogOptions, Output};
 use crate::limits::{
-    ENGINE_RETRY, OUTCOMES_MAX, RELIST, RETRY_MS, STEPS_IN_A_ROW_MAX, TERMINATION_LOG_BYTES_MAX,
-    TERMINATION_LOG_LINES_MAX, TERMINATION_MESSAGE_BYTES_MAX,
+    ENGINE_RETRY, OUTCOMES_MAX, OVERWRITTEN_AFTER_MS, REFUSALS_MAX, RELIST, RETRY_MS, STEPS_IN_A_ROW_MAX,
+    TERMINATION_LOG_BYTES_MAX, TERMINATION_LOG_LINES_MAX, TERMINATION_MESSAGE_BYTES_MAX,
 };
 use crate::names::label;
 use crate::outside::{ControlError, ControlPlane, Event, Inputs, PodNetwork};
@@ -71,6 +71,11 @@ pub(crate) struct Worker {
     outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
     tasks: Vec<Task<()>>,
     report: Report,
+    /// When the last report was taken, and of which version of the pod it was sent.
+    reported_ms: u64,
+    reported_of: Option<String>,
+    /// When it is looked at whether the pod still shows something else than was reported.
+    look_ms: Option<u64>,
     refusals: Refusals,
 }
 
@@ -90,6 +95,7 @@ enum Report {
 #[derive(Default)]
 struct Refusals {
     last: Option<String>,
+    in_a_row: u32,
     waits: Waits,
 }
 
@@ -98,6 +104,7 @@ impl Refusals {
     fn note(&mut self, why: &str, now_ms: u64) -> (u64, bool) {
         let is_new = self.last.as_deref() != Some(why);
         self.last = Some(why.to_owned());
+        self.in_a_row = self.in_a_row.saturating_add(1);
         (self.waits.fail(now_ms), is_new)
     }
 }
@@ -123,6 +130,9 @@ impl Worker {
             outcomes: mpsc::channel(OUTCOMES_MAX),
             tasks: Vec::new(),
             report: Report::Idle,
+            reported_ms: 0,
+            reported_of: None,
+            look_ms: None,
             refusals: Refusals::default(),
         }
     }
@@ -181,7 +191,7 @@ impl Worker {
             Report::RetryAt(at_ms) => Some(at_ms),
             Report::Idle | Report::Sent => None,
         };
-        for at_ms in wake_ms.into_iter().chain(report_ms) {
+        for at_ms in wake_ms.into_iter().chain(report_ms).chain(self.look_ms) {
             wait = wait.min(Duration::from_millis(at_ms.saturating_sub(now_ms)));
         }
         let is_open = tokio::select! {
@@ -269,15 +279,29 @@ impl Worker {
 
     /// Has the control plane show this status, unless it does or a report is on its way.
     fn report(&mut self, status: PodStatus) {
-        let is_due = match self.report {
-            Report::Idle => true,
-            Report::Sent => false,
-            Report::RetryAt(at_ms) => env::wall_ms() >= at_ms,
-        };
-        if self.desired.is_gone || !is_due || self.records.reported.as_ref() == Some(&status) {
+        let now_ms = env::wall_ms();
+        match self.report {
+            Report::Sent => return,
+            Report::RetryAt(at_ms) if now_ms < at_ms && !self.desired.is_gone => return,
+            Report::Idle | Report::RetryAt(_) => self.report = Report::Idle,
+        }
+        self.look_ms = None;
+        if self.desired.is_gone {
             return;
         }
+        if self.records.reported.as_ref() == Some(&status) {
+            let is_as_sent = self.desired.pod.metadata.resource_version == self.reported_of;
+            if self.records.is_unknown || is_as_sent || status::is_shown(&self.desired.pod, &status) {
+                return;
+            }
+            // What was reported may not be seen yet; later it is something that another one said.
+            self.look_ms = Some(self.reported_ms + OVERWRITTEN_AFTER_MS).filter(|at_ms| now_ms < *at_ms);
+            if self.look_ms.is_some() {
+                return;
+            }
+        }
         self.report = Report::Sent;
+        self.reported_of.clone_from(&self.desired.pod.metadata.resource_version);
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
         self.spawn(async move {
             let result = shared.control.patch_status(&key, &status).await;
@@ -290,6 +314,7 @@ impl Worker {
         match result {
             Ok(()) => {
                 self.records.reported = Some(status);
+                self.reported_ms = env::wall_ms();
                 self.refusals = Refusals::default();
             }
             Err(ControlError::NotFound(_)) => {
@@ -303,6 +328,9 @@ impl Worker {
                     warn!(pod = %self.key, why, "the masters refuse the status of a pod; it is tried ever more seldom");
                 }
                 self.report = Report::RetryAt(now_ms + wait_ms);
+                if self.refusals.in_a_row >= REFUSALS_MAX {
+                    self.records.untold = Some(status);
+                }
             }
             Err(error) => {
                 debug!(pod = %self.key, %error, "a status could not be reported; trying again later");

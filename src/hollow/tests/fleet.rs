@@ -77,6 +77,26 @@ fn a_node_that_was_silent_for_too_long_says_that_it_is_ready() {
 }
 
 #[test]
+fn a_pod_that_others_say_is_not_ready_is_told_of_again() {
+    run(1, async |fake| {
+        fake.until(|fake| fake.get("/api/v1/nodes/hollow-0").is_some()).await;
+        fake.put(&path("a"), pod("hollow-0", json!({}), "Always"));
+        let is_ready = |fake: &Fake| {
+            let pod = fake.get(&path("a")).unwrap_or_default();
+            let all = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+        };
+        fake.until(is_ready).await;
+        let mut marked = fake.get(&path("a")).expect("a pod");
+        for condition in marked["status"]["conditions"].as_array_mut().expect("conditions") {
+            condition["status"] = "False".into();
+        }
+        fake.put(&path("a"), marked);
+        fake.until(is_ready).await;
+    });
+}
+
+#[test]
 fn pods_run_end_and_go_as_their_annotations_say() {
     run(3, async |fake| {
         let after = |what: &str, text: &str| json!({format!("hollow.keelson.io/{what}"): text});

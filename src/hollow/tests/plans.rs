@@ -24,6 +24,7 @@ fn pod(told: Told, restart: Restart, now: Instant) -> Pod {
         template: Arc::new(Template::new(&[], &[])),
         address: None,
         told,
+        is_overwritten: false,
         since: now,
         deleted: None,
         started_s: 0,
@@ -65,6 +66,8 @@ fn what_comes_next() {
     check(Told::Nothing, Always, failed, 0, "wait until 1000 ms");
     check(Told::Nothing, Always, failed, 1_000, "tell Running { restarts: 0 }");
     check(RUNNING, Always, nothing, 9_000_000, "Rest");
+    check(RUNNING, Always, |pod, _| pod.is_overwritten = true, 0, "tell Running { restarts: 0 }");
+    check(Told::Succeeded, Always, |pod, _| pod.is_overwritten = true, 0, "Rest");
     check(RUNNING, Never, succeeds, 4_999, "wait until 5000 ms");
     check(RUNNING, Never, succeeds, 5_000, "tell Succeeded");
     check(RUNNING, OnFailure, succeeds, 5_000, "tell Succeeded");

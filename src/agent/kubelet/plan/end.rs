@@ -37,9 +37,10 @@ pub(super) fn steps(view: View<'_>, status: &PodStatus, draft: &mut Draft) -> bo
     if !view.desired.is_deleted() {
         return false;
     }
-    // Exit codes are told before they are thrown away.
-    let is_told =
-        view.desired.is_gone || view.records.is_unknown || view.records.reported.as_ref() == Some(status);
+    // Exit codes are told before they are thrown away, to whoever takes them.
+    let is_told = view.desired.is_gone
+        || view.records.is_unknown
+        || [&view.records.reported, &view.records.untold].into_iter().flatten().any(|told| told == status);
     if !is_told {
         return false;
     }

@@ -1,6 +1,6 @@
 //! The conditions of a pod that its kubelet owns.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 
 use crate::plan::View;
 use crate::pod::Kind;
@@ -9,6 +9,16 @@ use crate::time::time;
 /// The conditions that the kubelet sets; all others stay as the object has them.
 const OWNED: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
+/// Whether those of a status hold in another one as well, or do not hold there either.
+pub(super) fn are_in(shown: &PodStatus, status: &PodStatus) -> bool {
+    let own = status.conditions.iter().flatten().filter(|one| OWNED.contains(&one.type_.as_str()));
+    let is_in = |own: &PodCondition| {
+        let mut all = shown.conditions.iter().flatten();
+        all.any(|one| one.type_ == own.type_ && one.status == own.status)
+    };
+    own.into_iter().all(is_in)
+}
 
 /// Whether a condition holds; why not.
 struct Finding {
