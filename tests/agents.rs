@@ -320,6 +320,26 @@ fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
 }
 
 #[test]
+fn pods_of_nodes_that_all_fall_silent_stay_and_are_ready_again_when_these_return() {
+    chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
+        let cluster = Cluster::start(machine, with_nodes()).await?;
+        let client = cluster.any_client()?;
+        let ready = |found: &[Pod]| found.iter().filter(|pod| pod.is_ready).count();
+        let before = wait_for_pods(&client, SOON, "the sample", |found| ready(found) == 2).await?;
+        for pod in &before {
+            cluster.nodes().link(&pod.node, false).await?;
+        }
+        // Where all nodes fall silent at a time nobody is evicted: it is the network, or the masters themselves.
+        wait_for_pods(&client, SOON, "pods of silent nodes", |found| ready(found) == 0).await?;
+        for pod in &before {
+            cluster.nodes().link(&pod.node, true).await?;
+        }
+        wait_for_pods(&client, SOON, "the pods that were there", |found| found == before).await?;
+        until("their Service", SOON, async || Ok(endpoints(&client, "hello").await? == 2)).await
+    });
+}
+
+#[test]
 fn pods_and_services_do_without_masters() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
         let cluster = Cluster::start(machine, with_nodes()).await?;

@@ -109,6 +109,19 @@ impl Behaviour {
 }
 
 #[cfg(test)]
+impl Behaviour {
+    /// From a command line.
+    pub fn of(flags: &str) -> Self {
+        #[derive(clap::Parser)]
+        struct All {
+            #[command(flatten)]
+            behaviour: Behaviour,
+        }
+        <All as clap::Parser>::parse_from(std::iter::once("flags").chain(flags.split_whitespace())).behaviour
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -67,7 +67,7 @@ pub struct UpOptions {
     pub hollow_nodes: Option<usize>,
     /// Whether to deploy the sample application; a cluster that has it keeps it.
     pub sample: bool,
-    /// What the masters of a new cluster do by themselves.
+    /// What masters that start do by themselves; what they were told before, when nothing is given.
     pub behaviour: Behaviour,
 }
 
@@ -168,7 +168,6 @@ impl ClusterDir {
                 let network = choose_network(host, cluster, options.network)?;
                 let mut file = ClusterFile::new(cluster, network, &mut free_port)?;
                 file.service_ranges = ranges;
-                file.behaviour = options.behaviour.arguments();
                 file
             }
         };
@@ -176,13 +175,42 @@ impl ClusterDir {
         let nodes = options.nodes.unwrap_or(file.nodes.len());
         let (hollow, sample) =
             (options.hollow_nodes.unwrap_or(file.hollow_nodes), options.sample || file.sample);
-        let is_other = (file.hollow_nodes, file.sample) != (hollow, sample);
+        let is_other = self.change_behaviour(host, &mut file, options.behaviour.arguments())?
+            | ((file.hollow_nodes, file.sample) != (hollow, sample));
         (file.hollow_nodes, file.sample) = (hollow, sample);
         let has_grown = file.grow(count, &mut free_port)? | file.grow_nodes(nodes)?;
         if has_grown || is_other || is_new {
             self.save(&file)?;
         }
         Ok(file)
+    }
+}
+
+impl ClusterDir {
+    /// Notes what masters do by themselves from now on, if that is another thing than before. They read it when they
+    /// start.
+    fn change_behaviour(
+        &self,
+        host: &dyn Host,
+        file: &mut ClusterFile,
+        wanted: Vec<String>,
+    ) -> anyhow::Result<bool> {
+        if wanted.is_empty() || wanted == file.behaviour {
+            return Ok(false);
+        }
+        for master in &file.masters {
+            if self.processes.running(host, &master.name)?.is_some() {
+                let directory = self.path.display();
+                bail!(
+                    "{} runs without {}: masters read it when they start. Stop them with \
+                     `keelson down --dir {directory}`, which keeps all data, and say it again",
+                    master.name,
+                    wanted.join(" ")
+                );
+            }
+        }
+        file.behaviour = wanted;
+        Ok(true)
     }
 }
 
@@ -258,6 +286,29 @@ mod tests {
         let refused =
             cluster.load_or_make(&host, &with("--service-node-port-range=1-9")).expect_err("refused");
         assert_eq!(refused.to_string(), ONLY_FOR_NEW);
+    }
+
+    #[test]
+    fn what_masters_do_by_themselves_changes_while_none_runs() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::open(root.path()).expect("open");
+        let host = FakeHost::default();
+        let with = |flags: &str| {
+            cluster
+                .load_or_make(&host, &UpOptions { behaviour: Behaviour::of(flags), ..options(root.path()) })
+        };
+        let flag = |seconds: u32| format!("--default-not-ready-toleration-seconds={seconds}");
+        assert_eq!(with(&flag(5)).expect("make").behaviour, [flag(5)]);
+        assert_eq!(with("").expect("load").behaviour, [flag(5)], "what was said is kept");
+        let file = with(&flag(6)).expect("change");
+        assert_eq!(file.behaviour, [flag(6)]);
+        let command = vec!["keelson".to_owned(), cluster.data("master-1").path().display().to_string()];
+        let master = process::Process { name: "master-1".to_owned(), command };
+        cluster.processes.start(&host, &master).expect("start");
+        assert_eq!(with(&flag(6)).expect("the same again"), file);
+        let refused = with(&flag(7)).expect_err("they run").to_string();
+        assert!(refused.starts_with(&format!("master-1 runs without {}: ", flag(7))), "{refused}");
+        assert_eq!(cluster.load().expect("a file"), Some(file), "nothing was changed");
     }
 
     #[test]

@@ -89,6 +89,10 @@ pub fn engine(directory: &ClusterDir, names: &Names, node: &NodeAddress) -> Proc
     Process { name, command: words }
 }
 
+/// How the flag begins by which masters and agents are told where Services get their addresses; agents take those of the
+/// fourth version of IP.
+const SERVICE_ADDRESSES: &str = "--service-cluster-ip-range=";
+
 /// The process that is a node's agent. It joins with a token, the first time.
 pub fn agent(
     directory: &ClusterDir,
@@ -110,6 +114,8 @@ pub fn agent(
         words.extend(["--server".to_owned(), master.api.url()]);
     }
     words.extend(["--token-file".to_owned(), directory.token(&node.name).display().to_string()]);
+    let of_services = |word: &&String| word.starts_with(SERVICE_ADDRESSES) && !word.contains("::");
+    words.extend(file.service_ranges.iter().find(of_services).cloned());
     // The disk is the whole machine's, which may be as full as its owner likes.
     words.extend(["--eviction-hard".to_owned(), "memory.available<100Mi".to_owned()]);
     Process { name: node.name.clone(), command: words }

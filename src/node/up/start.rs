@@ -387,6 +387,19 @@ mod tests {
     }
 
     #[test]
+    fn agents_are_told_where_services_get_their_addresses() {
+        let (_root, host, cluster, mut file) = opened(true);
+        let ranges =
+            ["cluster-ip-range=fd00::/108", "cluster-ip-range=10.1.0.0/20", "node-port-range=31000-31999"];
+        file.service_ranges = ranges.map(|range| format!("--service-{range}")).into();
+        file.grow_nodes(1).expect("a node");
+        let starting = Starting::new(&host, &cluster, &file).expect("starting");
+        let agent = nodes::agent(&cluster, &starting.names, "keelson", &file, &file.nodes[0]);
+        let told = agent.command.iter().filter(|word| word.starts_with("--service"));
+        assert_eq!(told.collect::<Vec<_>>(), ["--service-cluster-ip-range=10.1.0.0/20"]);
+    }
+
+    #[test]
     fn what_runs_is_not_started_again() {
         let (_root, host, cluster, file) = opened(false);
         Starting::new(&host, &cluster, &file).expect("starting").start_known().expect("start");

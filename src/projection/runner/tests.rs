@@ -177,6 +177,23 @@ fn a_panic_stops_its_key_alone_and_not_for_ever() {
 }
 
 #[test]
+fn who_is_not_woken_for_a_panic_is_planned_in_the_next_sweep() {
+    env::simulate(1, async {
+        let cluster = Cluster::leading();
+        let runner = cluster.run();
+        env::sleep(A_WHILE).await;
+        cluster.put("a", json!({"wakes": "panics"}));
+        cluster.put("b", json!({"intents": "1"}));
+        env::sleep(A_WHILE).await;
+        assert_eq!(plans(), ["b", "b"]);
+        assert_eq!(cluster.measured("controller_panics"), 1);
+        env::sleep(SWEEP_INTERVAL).await;
+        assert_eq!(plans(), ["a", "b"]);
+        drop(runner);
+    });
+}
+
+#[test]
 fn each_controller_is_measured() {
     env::simulate(1, async {
         let cluster = Cluster::leading();

@@ -33,12 +33,14 @@ pub(super) fn plans() -> Vec<String> {
 }
 
 /// What a ConfigMap's data says: `intents`, so many annotations are set, each by an intent of its own, unless they are;
-/// `again`, when it is to be looked at again, in milliseconds from now, once; `panics`.
+/// `again`, when it is to be looked at again, in milliseconds from now, once; `panics`; `wakes`, that finding whom it
+/// wakes panics.
 const CONTROLLER: Controller = Controller {
     name: "maps",
     actor: "system:maps",
     component: "maps-controller",
     wakes: |_, change, wakes| {
+        assert!(!change.object.view().at(&["data", "wakes"]).is_there(), "as it was told");
         if change.object.key.collection() == MAPS && !change.deleted {
             wakes.add(&change.object.key);
         }

@@ -83,7 +83,11 @@ fn a_pod_that_others_say_is_not_ready_is_told_of_again() {
         let holding = last.conditions.iter().flatten().filter(|one| one.status == "True").count();
         format!("{told:?}, and {holding} conditions hold\n")
     };
-    check(1, life, &expect![[r#"
+    check(
+        1,
+        life,
+        &expect![[r#"
         [(true, 0), (false, 1), (true, 0), (true, 0), (false, 1)], and 5 conditions hold
-    "#]]);
+    "#]],
+    );
 }
