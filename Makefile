@@ -31,8 +31,8 @@ SECONDS ?= 60
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$][$$]/, "$$"); printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: build ## Builds, then starts three masters, two nodes and a sample application (MASTERS=, NODES=, DIR=.keelson)
-	bin/keelson up --dir $(DIR)$(if $(MASTERS), --masters $(MASTERS))$(if $(NODES_ASKED), --nodes $(NODES_ASKED))$(if $(filter-out 0,$(NODES_ASKED)), --sample)
+up: build ## Builds, then starts three masters, two nodes and a sample application (MASTERS=, NODES=, DIR=.keelson, ARGS=)
+	bin/keelson up --dir $(DIR)$(if $(MASTERS), --masters $(MASTERS))$(if $(NODES_ASKED), --nodes $(NODES_ASKED))$(if $(filter-out 0,$(NODES_ASKED)), --sample)$(if $(ARGS), $(ARGS))
 
 down: ## Stops that cluster; its data stays
 	bin/keelson down --dir $(DIR)

@@ -104,6 +104,10 @@ fn up_asks_for_what_was_given_and_for_nodes_in_a_new_cluster_alone() {
     check(&[], "up --dir .keelson --nodes 2 --sample");
     check(&["NODES=3", "MASTERS=1", "DIR=other"], "up --dir other --masters 1 --nodes 3 --sample");
     check(&["NODES=0"], "up --dir .keelson --nodes 0");
+    check(
+        &["ARGS=--node-monitor-grace-period 20s"],
+        "up --dir .keelson --nodes 2 --sample --node-monitor-grace-period 20s",
+    );
     checkout.user(1000);
     check(&[], "up --dir .keelson");
     // A cluster that is there goes on as it is, whoever asks.

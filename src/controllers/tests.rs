@@ -188,6 +188,86 @@ fn wakes_that_are_missed_or_come_twice_or_late_change_nothing() {
     }
 }
 
+/// What everything is meant to be, without the names that were made up and what was said of it.
+fn shapes(world: &World) -> Vec<String> {
+    let meant = |object: &std::sync::Arc<state::Object>| {
+        let finalizers = object.view().at(&["metadata", "finalizers"]).shown().into_owned();
+        format!("{} {} {finalizers}", object.key.collection(), object.view().get("spec").shown())
+    };
+    let mut shapes: Vec<_> = world.state.range("").map(meant).collect();
+    shapes.sort();
+    shapes
+}
+
+#[test]
+fn wakes_that_are_missed_or_come_twice_or_late_change_nothing_of_other_strategies_and_of_what_is_protected() {
+    let of = |name: &str, fields: Value| {
+        let mut object = named(deployment(), name);
+        for (field, value) in fields.as_object().into_iter().flatten() {
+            object["spec"][field] = value.clone();
+        }
+        object["spec"]["selector"] = json!({"matchLabels": {"app": name}});
+        object["spec"]["template"]["metadata"] = json!({"labels": {"app": name}});
+        object
+    };
+    let key = |name: &str| Key::object("apps", "deployments", "default", name);
+    let claim = Key::object("", "persistentvolumeclaims", "default", "data");
+    let run = |seed: u64| {
+        let mut world = world([
+            namespace("default"),
+            namespace("kube-system"),
+            node(),
+            of("again", json!({"strategy": {"type": "Recreate"}})),
+            of("held", json!({"paused": true})),
+            of(
+                "few",
+                json!({"replicas": 10, "strategy": {"type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 3, "maxUnavailable": 2}}}),
+            ),
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "metadata": {"name": "data", "namespace": "default", "finalizers": ["kubernetes.io/pvc-protection"]}, "spec": {"accessModes": ["ReadWriteOnce"]}}),
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"},
+                "spec": {"capacity": {"storage": "1Gi"}}}),
+        ]);
+        let mut all = Vec::new();
+        let mut rest = |world: &mut World, act: fn(&mut World) -> bool| {
+            let done = settle_in_unrest(world, CONTROLLERS, act, Unrest::new(seed));
+            all.push((done, shapes(world)));
+        };
+        rest(&mut world, run_pods);
+        for name in ["again", "held", "few"] {
+            change(&mut world, &key(name), |object| {
+                object["spec"]["template"]["spec"]["containers"][0]["image"] = "other".into();
+                object["metadata"]["generation"] = 2.into();
+            });
+        }
+        // Nothing gets ready: what surges is there, and what may be unavailable is gone.
+        rest(&mut world, crate::testing::nobody);
+        change(&mut world, &key("few"), |few| few["spec"]["replicas"] = 15.into());
+        rest(&mut world, crate::testing::nobody);
+        change(&mut world, &key("held"), |held| held["spec"]["paused"] = false.into());
+        change(&mut world, &claim, |claim| {
+            claim["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        });
+        rest(&mut world, run_pods);
+        all
+    };
+    let undisturbed = run(0);
+    let of_kind = |at: usize, kind: &str| -> Vec<&String> {
+        undisturbed[at].1.iter().filter(|shape| shape.starts_with(kind)).collect()
+    };
+    assert_eq!([0, 3].map(|at| of_kind(at, "core/persistentvolumeclaims/").len()), [1, 0]);
+    let images = |at: usize, image: &str| {
+        let image = format!(r#""image":"{image}""#);
+        of_kind(at, "core/pods/").into_iter().filter(|pod| pod.contains(&image)).count()
+    };
+    let counts = [0, 1, 2, 3].map(|at| (images(at, "i"), images(at, "other")));
+    assert_eq!(counts, [(13, 0), (8, 8), (11, 10), (0, 21)]);
+    for seed in 1..=20 {
+        assert_eq!(run(seed), undisturbed, "seed {seed}");
+    }
+}
+
 /// Two nodes and three pods on the one that fell silent.
 fn with_a_silent_node() -> World {
     let mut world = world([namespace("default"), node(), named(node(), "m"), deployment(), service()]);
