@@ -253,14 +253,39 @@ async fn registers_again(client: &Client, node: &str) -> Result<()> {
     .await
 }
 
+const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+const ENDPOINTS: &str = "/api/v1/namespaces/default/endpoints";
+
 /// How many addresses of a Service take traffic.
 async fn endpoints(client: &Client, service: &str) -> Result<usize> {
-    let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-    let list = client.request(Method::GET, path, None).await?;
+    let list = client.request(Method::GET, SLICES, None).await?;
     let slices = list["items"].as_array().context("a list")?.iter();
     let of_it = slices.filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service);
-    let endpoints = of_it.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
-    Ok(endpoints.filter(|one| one["conditions"]["ready"] == true).count())
+    Ok(of_it.map(ready_in).sum())
+}
+
+/// How many addresses of an EndpointSlice, or of an Endpoints, take traffic.
+fn ready_in(object: &Value) -> usize {
+    let items = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let ready = items(&object["endpoints"]).into_iter().filter(|one| one["conditions"]["ready"] == true);
+    let addresses = items(&object["subsets"]).into_iter().flat_map(|subset| items(&subset["addresses"]));
+    ready.count() + addresses.count()
+}
+
+/// The most addresses that a Service of one slice ever had since a revision, by all that a watch tells of it.
+async fn most_endpoints(client: &Client, service: &str, since: &str) -> Result<usize> {
+    let mut most = 0;
+    for path in [SLICES, ENDPOINTS] {
+        let told = client.text(&format!("{path}?watch=1&timeoutSeconds=1&resourceVersion={since}")).await?;
+        let events: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let is_of = |object: &&Value| {
+            let metadata = &object["metadata"];
+            metadata["name"] == service || metadata["labels"]["kubernetes.io/service-name"] == service
+        };
+        let counts = events.iter().map(|event| &event["object"]).filter(is_of).map(ready_in);
+        most = most.max(counts.max().with_context(|| format!("nothing was told of {service} in {path}"))?);
+    }
+    Ok(most)
 }
 
 /// One pod behind a Service.
@@ -293,6 +318,8 @@ fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
         let cluster = Cluster::start(machine, with_nodes()).await?;
         let client = cluster.any_client()?;
+        let begun = client.request(Method::GET, SLICES, None).await?;
+        let begun = begun["metadata"]["resourceVersion"].as_str().context("a revision")?;
         let old = run_solo(&client).await?;
         cluster.nodes().link(&old.node, false).await?;
         let returns = env::monotonic() + ISOLATION;
@@ -315,7 +342,10 @@ fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
             Ok(containers(&cluster, &old.node, &old.name).await?.is_empty())
         })
         .await?;
-        wait_for_pods(&client, SOON, "one pod", |found| named(found, "solo").len() == 1).await.map(drop)
+        wait_for_pods(&client, SOON, "one pod", |found| named(found, "solo").len() == 1).await?;
+        let most = most_endpoints(&client, "solo", begun).await?;
+        ensure!(most == 1, "{most} pods were endpoints at a time");
+        Ok(())
     });
 }
 
