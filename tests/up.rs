@@ -174,6 +174,8 @@ fn what_up_prints_works_and_a_further_up_changes_nothing() {
 fn down_ends_what_an_engine_that_was_killed_left() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
         let cluster = Cluster::start(machine, with_nodes(1)).await?;
+        let all_ready = |pods: &[Pod]| pods.len() == 2 && pods.iter().all(|pod| pod.is_ready);
+        wait_for_pods(&cluster.any_client()?, PATIENCE, "both pods of the sample", all_ready).await?;
         let ids = cluster.nodes().docker("node-1", &["ps", "--quiet"]).await?;
         let inspect = ["inspect", "--format", "{{.State.Pid}}"].into_iter().chain(ids.split_whitespace());
         let pids = cluster.nodes().docker("node-1", &inspect.collect::<Vec<_>>()).await?;

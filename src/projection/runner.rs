@@ -241,14 +241,8 @@ impl Runner {
     }
 
     fn wake(&mut self, change: &Change, now_ms: u64) {
-        let mut wakes = Wakes::default();
         for (index, controller) in self.controllers.iter().enumerate() {
-            let find = || (controller.wakes)(&self.world, change, &mut wakes);
-            if catch_unwind(AssertUnwindSafe(find)).is_err() {
-                self.metrics.panicked(controller.name);
-                tracing::error!(controller = controller.name, key = %change.object.key, "finding whom a change wakes panicked: the next sweep wakes them");
-            }
-            for key in wakes.take() {
+            for key in self.find(controller, |wakes| (controller.wakes)(&self.world, change, wakes)).take() {
                 self.queue.wake((index, key), now_ms);
             }
         }
@@ -314,20 +308,24 @@ impl Runner {
 
     fn sweep(&mut self, now_ms: u64) {
         self.sweep_at = env::monotonic() + SWEEP_INTERVAL;
-        let mut wakes = Wakes::default();
         for (index, controller) in self.controllers.iter().enumerate() {
-            let find = || (controller.keys)(&self.world, &mut wakes);
-            if catch_unwind(AssertUnwindSafe(find)).is_err() {
-                self.metrics.panicked(controller.name);
-                tracing::error!(
-                    controller = controller.name,
-                    "finding all keys panicked: those found before are planned"
-                );
-            }
-            for key in wakes.take() {
+            for key in self.find(controller, |wakes| (controller.keys)(&self.world, wakes)).take() {
                 self.queue.sweep((index, key), now_ms);
             }
         }
+    }
+
+    /// The keys that a controller finds. Those that it did not come to for a panic wait for the next sweep.
+    fn find(&self, controller: &Controller, find: impl FnOnce(&mut Wakes)) -> Wakes {
+        let mut wakes = Wakes::default();
+        if catch_unwind(AssertUnwindSafe(|| find(&mut wakes))).is_err() {
+            self.metrics.panicked(controller.name);
+            tracing::error!(
+                controller = controller.name,
+                "finding keys panicked: some wait for the next sweep"
+            );
+        }
+        wakes
     }
 
     fn plan(&mut self, term: u64, work: Work, last: LastOutcomes, now_ms: u64) {

@@ -114,7 +114,7 @@ pub fn agent(
         words.extend(["--server".to_owned(), master.api.url()]);
     }
     words.extend(["--token-file".to_owned(), directory.token(&node.name).display().to_string()]);
-    let of_services = |word: &&String| word.starts_with(SERVICE_ADDRESSES) && !word.contains("::");
+    let of_services = |word: &&String| word.starts_with(SERVICE_ADDRESSES) && !word.contains(':');
     words.extend(file.service_ranges.iter().find(of_services).cloned());
     // The disk is the whole machine's, which may be as full as its owner likes.
     words.extend(["--eviction-hard".to_owned(), "memory.available<100Mi".to_owned()]);
