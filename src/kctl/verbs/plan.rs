@@ -18,9 +18,9 @@ use crate::targets::{self, Given, Target};
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Nothing is changed: the masters imagine the requests that `kctl apply` would make, and run the \
-    controllers and the scheduler on what comes of them until nothing is left to do. Nodes are taken to start every \
-    pod at once.\n\nExit codes: 0 all pods would run; 2 some would find no node; 1 it could not be told, or something \
-    would be refused."
+    controllers and the scheduler on what comes of them until nothing is left to do. Nodes are taken to stay as they \
+    are, and to start every pod at once.\n\nExit codes: 0 all pods would run; 2 some would find no node; 1 it could \
+    not be told, or something would be refused."
 )]
 pub struct Args {
     #[command(flatten)]
