@@ -1,9 +1,9 @@
 //! The loop that plans keys and carries the plans out.
 //!
 //! # Flow
-//! Facts are folded on every master; where they come fast and it does not lead, some at a time. On the leader, once every entry of earlier terms is applied, woken keys are planned
-//! one after the other and their intents are submitted, some at a time; what came of them decides when a key is planned
-//! again. A new leader plans first what changed of late, then every key there is.
+//! Facts are folded on every master, some at a time where it does not lead. On the leader, once every entry of earlier
+//! terms is applied, woken keys are planned one after the other and their intents are submitted, some at a time; what came
+//! of them decides when a key is planned again. A new leader plans first what changed of late, then every key there is.
 //!
 //! # Guarantees
 //! - Two plans of one key never overlap, and the second sees what the first did.

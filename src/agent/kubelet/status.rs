@@ -57,8 +57,7 @@ pub fn is_terminal(status: &PodStatus) -> bool {
 
 /// Whether a pod shows what a status says of the conditions that its kubelet owns; one that ended changes no more.
 pub fn is_shown(pod: &Pod, status: &PodStatus) -> bool {
-    let shown = pod.status.clone().unwrap_or_default();
-    is_terminal(&shown) || conditions::are_in(&shown, status)
+    pod.status.as_ref().is_some_and(|shown| is_terminal(shown) || conditions::are_in(shown, status))
 }
 
 /// When the pod has run for as long as it may.

@@ -37,14 +37,16 @@ fn entries(row: &Resource, old: Option<&Object>, new: &Object, given: Vec<Entry>
     let (old_members, new_members) = (stored(old_fields, &old_meta), stored(&new.fields, &new_meta));
     let found = LazyCell::new(|| differing(row, old_members, new_members, by));
     let settled = old.and_then(|old| settled::entries(row, old, &found, &given, by));
-    if settled.is_some() && !cfg!(debug_assertions) {
-        return settled.unwrap_or_default();
+    match settled {
+        Some(settled) if !cfg!(debug_assertions) => settled,
+        settled => {
+            let tracked = track(row, (old, new), (old_members, new_members), found, given, by);
+            if let Some(settled) = settled {
+                assert_eq!(settled, tracked, "no field came to another owner");
+            }
+            tracked
+        }
     }
-    let tracked = track(row, (old, new), (old_members, new_members), found, given, by);
-    if let Some(settled) = settled {
-        assert_eq!(settled, tracked, "no field came to another owner");
-    }
-    tracked
 }
 
 /// What [`differing`] finds, when somebody asks.

@@ -184,9 +184,7 @@ impl ClusterDir {
         }
         Ok(file)
     }
-}
 
-impl ClusterDir {
     /// Notes what masters do by themselves from now on, if that is another thing than before. They read it when they
     /// start.
     fn change_behaviour(

@@ -12,12 +12,11 @@ const OWNED: [&str; 5] =
 
 /// Whether those of a status hold in another one as well, or do not hold there either.
 pub(super) fn are_in(shown: &PodStatus, status: &PodStatus) -> bool {
-    let own = status.conditions.iter().flatten().filter(|one| OWNED.contains(&one.type_.as_str()));
-    let is_in = |own: &PodCondition| {
+    let mut own = status.conditions.iter().flatten().filter(|one| OWNED.contains(&one.type_.as_str()));
+    own.all(|own| {
         let mut all = shown.conditions.iter().flatten();
         all.any(|one| one.type_ == own.type_ && one.status == own.status)
-    };
-    own.into_iter().all(is_in)
+    })
 }
 
 /// Whether a condition holds; why not.
