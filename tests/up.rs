@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a node takes to tell of an image that is new.
 const IMAGES_TOLD: Duration = Duration::from_secs(30);
 
-/// The sample's image.
-const IMAGE: &str = "keelson/hello:1";
+/// All images that nodes have with it: the sample's, and that of every pod's sandbox.
+const IMAGES: [&str; 2] = ["keelson/hello:1", "keelson/pause:1"];
 
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -65,17 +65,21 @@ async fn state(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
     Ok(state)
 }
 
-/// Whether every node tells of the sample's image: it looks at its images now and then, and writes what is new.
+/// Whether every node tells of all its images: it looks at them now and then, and writes what is new.
 async fn images_are_told(cluster: &Cluster) -> Result<bool> {
     let nodes = items(cluster, "/api/v1/nodes").await?;
-    Ok(nodes.iter().all(|node| node["status"]["images"].to_string().contains(IMAGE)))
+    let tells = |node: &Value| {
+        let told = node["status"]["images"].to_string();
+        IMAGES.iter().all(|image| told.contains(image))
+    };
+    Ok(nodes.iter().all(tells))
 }
 
 /// Waits until nothing changes by itself any more: what follows from the last pod's being ready may be on its way.
 async fn settled(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
     let deadline = env::monotonic() + IMAGES_TOLD + PATIENCE;
     while !images_are_told(cluster).await? {
-        ensure!(env::monotonic() < deadline, "nodes do not tell of {IMAGE}");
+        ensure!(env::monotonic() < deadline, "nodes do not tell of {IMAGES:?}");
         env::sleep(LOOK_EVERY * 20).await;
     }
     let mut before = state(cluster).await?;

@@ -43,12 +43,15 @@ pub(crate) async fn again_and_again(backend: &dyn Backend, chore: &dyn Chore) ->
             chore.run(backend, term).await;
         }
         let changed = async {
-            match &mut changes {
-                Some(changes) => changes.next().await.is_ok(),
-                None => std::future::pending().await,
+            let Some(changes) = &mut changes else { return std::future::pending().await };
+            let Ok(events) = changes.next().await else { return false };
+            // Changes are told before the State is shown that holds them. What does not come is left to time.
+            if let Some(last) = events.last() {
+                _ = backend.at_least(last.change.revision).await;
             }
+            true
         };
-        // All arms may be dropped and taken up again without losing anything.
+        // All arms may be dropped without losing anything: whichever ends first, the chore is done.
         tokio::select! {
             biased;
             alive = changed => if !alive {

@@ -74,7 +74,7 @@ impl Memory {
         Self { moments: watch::Sender::new(first), shared: Arc::default() }
     }
 
-    /// Shows readers of what is local an old moment.
+    /// Shows readers of what is local an old moment, until somebody waits for a newer one.
     pub(crate) fn lag(&self, moment: Arc<Moment>) {
         self.shared.lock().stale = Some(moment);
     }
@@ -180,7 +180,10 @@ impl Backend for Memory {
         let mut moments = self.moments.subscribe();
         let reached = moments.wait_for(|moment| moment.revision() >= revision);
         match env::timeout(REVISION_TIMEOUT, reached).await {
-            Ok(Ok(moment)) => Ok(Arc::clone(&moment)),
+            Ok(Ok(moment)) => {
+                self.shared.lock().stale.take_if(|stale| stale.revision() < revision);
+                Ok(Arc::clone(&moment))
+            }
             _ => Err(AtLeastError::TooLarge { revision, current: self.newest().revision() }),
         }
     }

@@ -12,6 +12,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
 
 use super::{Answer, Api};
+use crate::backend::Backend;
 use crate::bootstrap::agent_token;
 use crate::certificates::{self, Decision, Order, Signer, Usage, plan};
 
@@ -114,6 +115,24 @@ async fn an_agent_that_joins_gets_its_certificate_and_renews_it() {
     let before = api.get(&format!("{REQUESTS}/second")).await.body;
     sweep(&api).await;
     assert_eq!(api.get(&format!("{REQUESTS}/second")).await.body, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_change_tells_of_is_waited_for() {
+    let api = cluster().await;
+    let (trigger, shutdown) = shutdown::channel();
+    let running = env::spawn(certificates::run(Arc::new(api.memory.clone()), Arc::new(Fake), shutdown));
+    env::sleep(Duration::from_millis(1)).await;
+
+    // A replica tells of a change before it shows it.
+    let before = api.memory.moment();
+    let made = api.ask_with(TOKEN, "POST", REQUESTS, of_agent("first", "n1")).await;
+    api.memory.lag(before);
+    assert_eq!(made.code, 201, "{made:?}");
+    env::sleep(Duration::from_millis(1)).await;
+    assert!(outcome(&api, "first").await.contains("signed for"), "left to the next sweep");
+    trigger.fire();
+    running.await.expect("the loop does not panic");
 }
 
 #[tokio::test(start_paused = true)]
