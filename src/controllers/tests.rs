@@ -313,3 +313,93 @@ fn wakes_that_are_missed_or_come_twice_or_late_change_nothing_when_a_node_falls_
         assert_eq!(run(seed), undisturbed, "seed {seed}");
     }
 }
+
+/// A node with room for so many processors.
+fn with_room(name: &str, cpu: u32, is_cordoned: bool) -> Value {
+    let mut node = named(node(), name);
+    node["spec"] = json!({"unschedulable": is_cordoned});
+    node["status"]["allocatable"] = json!({"cpu": cpu.to_string(), "memory": "8Gi", "pods": "110"});
+    node
+}
+
+/// So many pods of a processor each.
+fn of_processors(name: &str, replicas: u32) -> Value {
+    let mut object = named(deployment(), name);
+    object["spec"]["replicas"] = replicas.into();
+    object["spec"]["selector"] = json!({"matchLabels": {"app": name}});
+    object["spec"]["template"] = json!({"metadata": {"labels": {"app": name}}, "spec": {
+        "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}]}});
+    object
+}
+
+/// Runs pods where they were put.
+fn run_bound(world: &mut World) -> bool {
+    let is_new = |pod: &&std::sync::Arc<projection::pods::Pod>| {
+        !pod.node.is_empty() && pod.phase == projection::pods::Phase::Pending
+    };
+    let bound: Vec<Key> = world.pods.iter().filter(is_new).map(|pod| pod.key().clone()).collect();
+    for key in &bound {
+        change(world, key, |pod| pod["status"] = crate::testing::running("10.0.2.1"));
+    }
+    !bound.is_empty()
+}
+
+#[test]
+fn wakes_that_are_missed_or_come_twice_or_late_change_nothing_of_who_gets_a_node() {
+    let table: Vec<_> = CONTROLLERS.iter().copied().chain([scheduler::SCHEDULER]).collect();
+    let key = |name: &str| Key::object("apps", "deployments", "default", name);
+    let on = |world: &World, app: &str, node: &str| {
+        let label = format!("{app}-");
+        let is_there = |pod: &&std::sync::Arc<projection::pods::Pod>| {
+            pod.key().name().starts_with(&label) && &*pod.node == node
+        };
+        world.pods.iter().filter(is_there).count()
+    };
+    let run = |seed: u64| {
+        let mut world = world([
+            namespace("default"),
+            with_room("n", 2, false),
+            with_room("m", 2, true),
+            of_processors("web", 3),
+        ]);
+        let mut all = Vec::new();
+        let mut rest = |world: &mut World| {
+            let done = settle_in_unrest(world, &table, run_bound, Unrest::new(seed));
+            let placed = ["web", "more"].map(|app| ["n", "m", "o", ""].map(|node| on(world, app, node)));
+            let told = world.state.range("core/pods/").filter(|pod| {
+                pod.view().at(&["status", "conditions"]).shown().contains("nodes are available: ")
+            });
+            all.push((placed, done, told.count()));
+        };
+        rest(&mut world);
+        // Room comes: a node that takes pods again, a pod less, a new node. Whoever waits takes it.
+        change(&mut world, &Key::object("", "nodes", "", "m"), |m| m["spec"]["unschedulable"] = false.into());
+        rest(&mut world);
+        put(&mut world, of_processors("more", 3));
+        rest(&mut world);
+        change(&mut world, &key("web"), |web| web["spec"]["replicas"] = 1.into());
+        rest(&mut world);
+        change(&mut world, &key("more"), |more| more["spec"]["replicas"] = 6.into());
+        rest(&mut world);
+        put(&mut world, with_room("o", 8, false));
+        rest(&mut world);
+        all
+    };
+    let undisturbed = run(0);
+    let placed: Vec<_> = undisturbed.iter().map(|(placed, _, told)| (placed, *told)).collect();
+    let expected = [
+        (&[[2, 0, 0, 1], [0, 0, 0, 0]], 1),
+        (&[[2, 1, 0, 0], [0, 0, 0, 0]], 0),
+        (&[[2, 1, 0, 0], [0, 1, 0, 2]], 2),
+        (&[[0, 1, 0, 0], [2, 1, 0, 0]], 0),
+        (&[[0, 1, 0, 0], [2, 1, 0, 3]], 3),
+        (&[[0, 1, 0, 0], [2, 1, 3, 0]], 0),
+    ];
+    assert_eq!(
+        placed, expected,
+        "of each how many are on n, m, o and wait, and how many are told that they must"
+    );
+    for seed in 1..=20 {
+        assert_eq!(run(seed), undisturbed, "seed {seed}");
+    }
+}
