@@ -3,6 +3,7 @@
 //! The walk of a request: [`server`] -> [`connection`] (TLS, who is it) -> [`routes`] -> [`chain`] (may they) ->
 //! [`verbs`] (decide on a moment, propose) -> [`backend`].
 
+pub mod acting;
 mod acts;
 pub mod backend;
 pub mod bootstrap;

@@ -36,7 +36,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::backend::memory::Memory;
+use crate::backend::{Backend, memory::Memory};
 use crate::chain::admission::Settings;
 use crate::server::{Around, Context};
 use crate::user::{MASTERS, NODE_PREFIX, NODES, Peer, User};
@@ -86,9 +86,7 @@ impl Api {
     /// With all that a cluster begins with: ranges for Services as well.
     fn whole() -> Self {
         let api = Self::new();
-        for txn in
-            bootstrap::missing(&crate::Backend::moment(&api.memory).state, &bootstrap::Settings::default())
-        {
+        for txn in bootstrap::missing(&Backend::moment(&api.memory).state, &bootstrap::Settings::default()) {
             api.memory.apply(txn);
         }
         api
@@ -97,7 +95,7 @@ impl Api {
     /// With a key that signs tokens as well.
     fn founded() -> Self {
         let api = Self::whole();
-        let state = &crate::Backend::moment(&api.memory).state;
+        let state = &Backend::moment(&api.memory).state;
         for txn in standing::founding(state, "the authority").expect("a key") {
             api.memory.apply(txn);
         }
@@ -106,23 +104,18 @@ impl Api {
 
     /// The same, with routes that anybody may call.
     fn with(open: Router) -> Self {
-        // Nobody makes accounts here.
-        let disabled = vec!["ServiceAccount".to_owned()];
-        Self::told(open, Settings { disabled, ..Settings::default() })
+        Self::told(open, without_accounts())
     }
 
     /// The same, with these settings of admission.
     fn told(open: Router, settings: Settings) -> Self {
         let memory = Memory::new();
-        let first =
-            bootstrap::missing(&crate::Backend::moment(&memory).state, &bootstrap::Settings::default());
+        let first = bootstrap::missing(&Backend::moment(&memory).state, &bootstrap::Settings::default());
         for txn in first.into_iter().take(SYSTEM_NAMESPACES.len()) {
             memory.apply(txn);
         }
-        let (trigger, shutdown) = shutdown::channel();
-        let around = Around { settings: Arc::new(settings), ..Around::nothing() };
-        let context = Context::new(Arc::new(memory.clone()), Metrics::new(), shutdown, around);
-        Self { router: routes::router(context, Router::new(), open), memory, trigger }
+        let (router, trigger) = serve(Arc::new(memory.clone()), open, settings);
+        Self { router, memory, trigger }
     }
 
     /// A request of a user of `system:masters`.
@@ -145,13 +138,7 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Response {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let mut request = request.body(body.into()).expect("a request");
-        request.extensions_mut().insert(Peer(peer));
-        self.router.clone().oneshot(request).await.expect("the router answers")
+        send_to(&self.router, peer, method, path, headers, body).await
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
@@ -197,6 +184,37 @@ impl Api {
         assert_eq!(created.code, 201, "{created:?}");
         created
     }
+}
+
+/// Settings for where nobody makes accounts.
+fn without_accounts() -> Settings {
+    Settings { disabled: vec!["ServiceAccount".to_owned()], ..Settings::default() }
+}
+
+/// What serves a backend, until the trigger is dropped or fired.
+fn serve(backend: Arc<dyn Backend>, open: Router, settings: Settings) -> (Router, Trigger) {
+    let (trigger, shutdown) = shutdown::channel();
+    let around = Around { settings: Arc::new(settings), ..Around::nothing() };
+    let context = Context::new(backend, Metrics::new(), shutdown, around);
+    (routes::router(context, Router::new(), open), trigger)
+}
+
+/// A request of whom the connection proves.
+async fn send_to(
+    router: &Router,
+    peer: Option<User>,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Response {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut request = request.body(body.into()).expect("a request");
+    request.extensions_mut().insert(Peer(peer));
+    router.clone().oneshot(request).await.expect("the router answers")
 }
 
 /// A user of `system:masters`.

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
+use apiserver::acting::{Applied, Leads};
 use apiserver::chain::admission::Settings;
 use apiserver::{Backend, Submitter};
 use base::env;
 use base::shutdown::Shutdown;
 use base::telemetry::Metrics;
 use projection::rules::Rules;
-use projection::{Controller, Facts, Leadership, Options, Runner, Source, World};
+use projection::{Controller, Options, Runner, World};
 use replica::Replica;
-use replica::tap::{Step, Tap};
 use tokio::sync::{oneshot, watch};
 
 /// Every controller, and the scheduler.
@@ -63,32 +63,4 @@ pub fn start(
         drop(alive);
     })?;
     Ok(Running { world, ended })
-}
-
-/// What a replica applied.
-struct Applied(Tap);
-
-#[async_trait::async_trait]
-impl Source for Applied {
-    async fn next(&mut self) -> Facts {
-        match self.0.next().await {
-            Step::Applied(state, changes) => Facts::Applied(state, changes),
-            Step::Reset(state) => Facts::Reset(state),
-        }
-    }
-}
-
-/// Whether a replica's master leads.
-struct Leads(Replica);
-
-#[async_trait::async_trait]
-impl Leadership for Leads {
-    fn term(&self) -> Option<u64> {
-        let leadership = *self.0.raft().leadership().borrow();
-        leadership.am_leader.then_some(leadership.term)
-    }
-
-    async fn confirm(&self) -> bool {
-        self.0.linearizable().await.is_ok()
-    }
 }

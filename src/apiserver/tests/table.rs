@@ -10,7 +10,7 @@ use base::telemetry::Metrics;
 use projection::rules::Rules;
 use projection::{Controller, Facts, LastOutcomes, Leadership, Options, Plan, Runner, Source, Wakes, World};
 use serde_json::{Value, json};
-use state::Change;
+use state::{Change, Txn};
 
 use crate::backend::memory::Memory;
 use crate::chain::admission::Settings;
@@ -20,7 +20,7 @@ use crate::{Backend, Submitter};
 const PODS: &str = "core/pods/";
 
 /// How long nobody proposes anything when nothing is left to do: longer than a node may be silent.
-const REST: Duration = Duration::from_secs(12);
+pub(super) const REST: Duration = Duration::from_secs(12);
 
 /// How often a node says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -28,17 +28,21 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// So many heartbeats are enough for anything: who goes on and on never comes to rest.
 const HEARTBEATS_MAX: usize = 100;
 
-/// A master that leads, until it is stopped.
-struct Leader(Trigger, JoinHandle<()>);
+/// The runner of a master, with the whole table, until it is stopped.
+pub(super) struct Acting(Trigger, JoinHandle<()>);
 
-impl Leader {
-    fn start(memory: &Memory, rules: &Rules) -> Self {
+impl Acting {
+    pub(super) fn start(
+        backend: Arc<dyn Backend>,
+        source: Box<dyn Source>,
+        leadership: Arc<dyn Leadership>,
+        rules: &Rules,
+    ) -> Self {
         let controllers = controllers::CONTROLLERS.iter().copied().chain([scheduler::SCHEDULER, KUBELET]);
-        let backend: Arc<dyn Backend> = Arc::new(memory.clone());
         let options = Options {
             controllers: controllers.collect(),
-            source: Box::new(Feed { memory: memory.clone(), changes: None }),
-            leadership: Arc::new(Leads),
+            source,
+            leadership,
             submit: Arc::new(Submitter::new(backend, Arc::new(Settings::default()))),
             metrics: Metrics::new(),
             rules: rules.clone(),
@@ -60,22 +64,33 @@ pub(super) async fn settle(memory: &Memory, alive: &[&str]) {
 
 /// The same, by these numbers.
 pub(super) async fn settle_by(rules: &Rules, memory: &Memory, alive: &[&str]) {
-    let leader = Leader::start(memory, rules);
+    let feed = Feed { memory: memory.clone(), changes: None };
+    let leader = Acting::start(Arc::new(memory.clone()), Box::new(feed), Arc::new(Leads), rules);
+    let renew = async || alive.iter().for_each(|node| drop(memory.apply(lease(node))));
+    rest(REST, renew, || memory.proposals()).await;
+    leader.stop().await;
+}
+
+/// Waits until for so long nothing more is `done`, while nodes renew their leases.
+///
+/// # Panics
+/// When things go on and on.
+pub(super) async fn rest(long: Duration, mut renew: impl AsyncFnMut(), done: impl Fn() -> usize) {
     let mut quiet = Duration::ZERO;
     for _ in 0..HEARTBEATS_MAX {
-        let before = memory.proposals();
-        alive.iter().for_each(|node| renew(memory, node));
+        let before = done();
+        renew().await;
         env::sleep(HEARTBEAT).await;
-        quiet = if memory.proposals() == before { quiet + HEARTBEAT } else { Duration::ZERO };
-        if quiet >= REST {
-            return leader.stop().await;
+        quiet = if done() == before { quiet + HEARTBEAT } else { Duration::ZERO };
+        if quiet >= long {
+            return;
         }
     }
     panic!("controllers go on and on");
 }
 
-/// A node's lease, renewed past the controllers.
-fn renew(memory: &Memory, node: &str) {
+/// Renews a node's lease, past the controllers.
+pub(super) fn lease(node: &str) -> Txn {
     let row = &Resource::builtin("coordination.k8s.io", "v1", "leases");
     let now = time::rfc3339(env::wall_ms());
     let body = json!({
@@ -84,7 +99,7 @@ fn renew(memory: &Memory, node: &str) {
     });
     let object = Object::read(body.to_string().as_bytes(), row).expect("a lease");
     let write = put(row.key("kube-node-lease", node), &object.prepare(row));
-    memory.apply(transaction("system:node", Vec::new(), vec![write]));
+    transaction("system:node", Vec::new(), vec![write])
 }
 
 /// What the twin applied.

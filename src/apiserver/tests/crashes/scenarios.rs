@@ -1,5 +1,7 @@
 //! What happens while leaders crash: a scenario for each thing that controllers do in several writes.
 
+use std::time::Duration;
+
 use projection::rules::Rules;
 use serde_json::{Value, json};
 
@@ -266,7 +268,8 @@ fn events_go_some_at_a_time() {
     let event = |at: usize| json!({"metadata": {"name": format!("{EVENT}{at}")}, "involvedObject": about, "reason": "r"});
     let when = (0..450).map(|at| post("/api/v1/namespaces/default/events", event(at))).collect();
     let rules = Rules { event_ttl_ms: 5_000, ..Rules::default() };
-    check(&Scenario { rules, when, ..Scenario::default() });
+    // It is looked for them once a minute.
+    check(&Scenario { rules, pause: Duration::from_secs(60), when, ..Scenario::default() });
 }
 
 #[test]
