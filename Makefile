@@ -21,6 +21,8 @@ MASTERS ?=
 NODES ?=
 DIR ?= .keelson
 NODES_ASKED = $(or $(NODES),$(if $(wildcard $(DIR)/cluster.json),,$(if $(filter 0,$(shell id -u)),2)))
+# What of that the kernel must be able to do; a cluster that is there was asked when it was made.
+PARTS = $(if $(filter-out 0,$(NODES_ASKED)),bridge nodes,$(if $(wildcard $(DIR)/cluster.json)$(filter-out 0,$(shell id -u))$(findstring --network loopback,$(ARGS)),,bridge))
 # For `make bench`: passed on to the program.
 ARGS ?=
 # For `make fuzz`: how long each target runs.
@@ -31,7 +33,9 @@ SECONDS ?= 60
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$][$$]/, "$$"); printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: build ## Builds, then starts three masters, two nodes and a sample application (MASTERS=, NODES=, DIR=.keelson, ARGS=)
+up: ## Builds, then starts three masters, two nodes and a sample application (MASTERS=, NODES=, DIR=.keelson, ARGS=)
+	@.ci/host $(PARTS)
+	@$(MAKE) --no-print-directory build
 	bin/keelson up --dir $(DIR)$(if $(MASTERS), --masters $(MASTERS))$(if $(NODES_ASKED), --nodes $(NODES_ASKED))$(if $(filter-out 0,$(NODES_ASKED)), --sample)$(if $(ARGS), $(ARGS))
 
 down: ## Stops that cluster; its data stays

@@ -23,6 +23,7 @@ impl Checkout {
         }
         let programs = [
             ".ci/deps",
+            ".ci/host",
             ".ci/claim-target",
             ".ci/build-rocksdb",
             "tools/bin/cargo",
@@ -58,6 +59,13 @@ impl Checkout {
 
     /// Whether `make` succeeded, what it said, and each time that `keelson` was run.
     fn make(&self, arguments: &[&str]) -> (bool, String, Vec<String>) {
+        let (done, said, noted) = self.run(arguments);
+        let keelson = noted.iter().filter_map(|line| line.strip_prefix("keelson ")).map(str::to_owned);
+        (done, said, keelson.collect())
+    }
+
+    /// The same, with each time that any of the stand-ins was run.
+    fn run(&self, arguments: &[&str]) -> (bool, String, Vec<String>) {
         let notes = self.directory.join("notes");
         let _ = std::fs::remove_file(&notes);
         let mut make = Command::new("make");
@@ -77,9 +85,7 @@ impl Checkout {
         let output = make.output().expect("make is installed");
         let said =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        let noted = read(&notes);
-        let keelson = noted.lines().filter_map(|line| line.strip_prefix("keelson ")).map(str::to_owned);
-        (output.status.success(), said, keelson.collect())
+        (output.status.success(), said, read(&notes).lines().map(str::to_owned).collect())
     }
 }
 
@@ -119,6 +125,52 @@ fn up_asks_for_what_was_given_and_for_nodes_in_a_new_cluster_alone() {
         check(&["MASTERS=5"], "up --dir .keelson --masters 5");
     }
     assert_eq!(checkout.make(&["down"]).2, ["down --dir .keelson"]);
+}
+
+#[test]
+fn up_asks_the_kernel_before_anything_is_installed_or_built() {
+    let checkout = Checkout::new("host");
+    let source = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells its tests"));
+    checkout.program(".ci/host", &read(&source.join(".ci/host")));
+    checkout.program("src/node/up/abilities.txt", &read(&source.join("src/node/up/abilities.txt")));
+    let refuses = |word: &str| {
+        let text = format!("#!/bin/sh\ncase \"$*\" in *{word}*) echo 'not permitted' >&2; exit 1 ;; esac\n");
+        checkout.program("tools/bin/unshare", &text);
+    };
+    // Whichever programs this machine has, the attempts are made.
+    for program in ["ip", "nft"] {
+        checkout.program(&format!("tools/bin/{program}"), NOTE);
+    }
+    let check = |user: u32, arguments: &[&str], expected: &str| {
+        checkout.user(user);
+        let (done, said, noted) = checkout.run(&[&["up"], arguments].concat());
+        assert!(said.contains(expected), "make up {arguments:?}: {said}");
+        assert_eq!((done, noted.is_empty()), (expected.is_empty(), !expected.is_empty()), "{noted:?}");
+    };
+    refuses("true");
+    check(0, &[], "host: the kernel refuses network namespaces (not permitted), and nothing was changed: ");
+    check(0, &["NODES=0"], "refuses network namespaces");
+    check(0, &["NODES=0", "ARGS=--network loopback"], "");
+    check(1000, &[], "");
+    refuses("veth");
+    check(0, &[], "refuses bridges and virtual cables (not permitted)");
+    refuses("masquerade");
+    check(0, &[], "refuses address translation by nftables (not permitted)");
+    check(0, &["NODES=0"], "");
+    refuses("nothing");
+    check(0, &[], "");
+    check(1000, &["NODES=1"], "need root, and nothing was changed: run it as root, or without NODES");
+
+    // Of what cannot be tried yet, the kernel's options tell.
+    checkout.program("src/node/up/abilities.txt", "nodes|flying|WINGS TAIL|not-installed-yet --up\n");
+    for (options, expected) in [
+        ("CONFIG_WINGS=m\nCONFIG_TAIL=y", ""),
+        ("CONFIG_WINGS=m\n# CONFIG_TAIL is not set", "refuses flying (it was built without CONFIG_TAIL)"),
+        ("", ""),
+    ] {
+        checkout.program("tools/bin/zcat", &format!("#!/bin/sh\nprintf '{options}'\n"));
+        check(0, &[], expected);
+    }
 }
 
 #[test]

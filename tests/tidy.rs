@@ -26,13 +26,26 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/agent/proxy", &["api", "base", "client"]),
     ("src/api", &[]),
     (
-        // Controllers and the scheduler in its tests alone: they run the whole table over its memory twin.
+        // Controllers, the scheduler and storage in its tests alone: they run the whole table over its memory twin,
+        // and over replicas.
         "src/apiserver",
-        &["api", "base", "controllers", "projection", "raft", "replica", "scheduler", "state", "streams"],
+        &[
+            "api",
+            "base",
+            "controllers",
+            "projection",
+            "raft",
+            "replica",
+            "scheduler",
+            "state",
+            "storage",
+            "streams",
+        ],
     ),
     ("src/base", &[]),
     ("src/client", &["api", "base"]),
-    ("src/controllers", &["api", "projection", "state"]),
+    // The scheduler in its tests alone: pods need nodes.
+    ("src/controllers", &["api", "projection", "scheduler", "state"]),
     ("src/hollow", &["api", "base", "client"]),
     ("src/kctl", &["api", "base", "client", "streams"]),
     (

@@ -1,6 +1,7 @@
 //! What a cluster needs of the machine, looked for before anything is changed.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use anyhow::bail;
 
@@ -37,20 +38,16 @@ const PROGRAMS: &[(Part, &str, &str)] = &[
     (Part::Sample, sample::PROGRAM, "busybox-static"),
 ];
 
-/// What the kernel must let root do, which part needs it, and what tries it: in a namespace that goes with the attempt.
-const ABILITIES: &[(Part, &str, &str)] = &[
-    (Part::Bridge, "network namespaces", "true"),
-    (
-        Part::Bridge,
-        "bridges and virtual cables",
-        "ip link add b0 type bridge && ip link add v0 type veth peer name v1 && ip link set v0 master b0",
-    ),
-    (
-        Part::Nodes,
-        "address translation by nftables",
-        "nft 'add table ip t; add chain ip t c { type nat hook postrouting priority 100; }; add rule ip t c masquerade'",
-    ),
-];
+/// What the kernel must let root do, which part needs it, and what tries it.
+static ABILITIES: LazyLock<Vec<(Part, &str, &str)>> = LazyLock::new(|| {
+    let rows = include_str!("abilities.txt").lines().filter(|line| !line.starts_with('#'));
+    let read = |row: &'static str| match *row.splitn(4, '|').collect::<Vec<_>>() {
+        ["bridge", what, _, script] => (Part::Bridge, what, script),
+        ["nodes", what, _, script] => (Part::Nodes, what, script),
+        _ => unreachable!("a row of abilities: {row}"),
+    };
+    rows.map(read).collect()
+});
 
 /// Says what the machine lacks for what `up` is asked for, in a directory that holds `found`.
 ///
