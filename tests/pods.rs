@@ -151,6 +151,8 @@ async fn lives(cluster: &Cluster) -> Result<()> {
     for (pod, told) in [
         ("liveness", "Liveness probe failed:"),
         ("liveness", "Container main failed liveness probe, will be restarted"),
+        ("asked", "Startup probe failed: dial tcp "),
+        ("asked", "Liveness probe failed: HTTP probe failed with statuscode: 404"),
         ("no-start", "FailedPostStartHook"),
         ("always", "Back-off restarting failed container main in pod always_default("),
         ("deadline", "DeadlineExceeded"),
@@ -167,6 +169,13 @@ async fn hooks_are_run(cluster: &Cluster) -> Result<()> {
     ensure!(since.elapsed().as_secs() >= 2, "a hook that sleeps was not waited for: {:?}", since.elapsed());
     let told = std::fs::read_to_string(cluster.directory().join("hooks/runs"))?;
     ensure!(told == "started\nstopping\ntold\n", "{told}");
+
+    is_ready(cluster, "asked").await?;
+    kubectl(cluster, "delete pod asked").await?;
+    let heard = std::fs::read_to_string(cluster.directory().join("asked/heard"))?;
+    let asked: Vec<&str> =
+        heard.lines().filter_map(|line| line.split_once("url:")).map(|(_, url)| url).collect();
+    ensure!(asked == ["/starting", "/stopping", "/starting", "/stopping"], "{heard}");
     Ok(())
 }
 
