@@ -13,6 +13,9 @@ use crate::shared::{conditions, stored};
 /// How often a node that is not ready is looked at: others decide whether its pods leave.
 const MONITOR_PERIOD_MS: u64 = 5_000;
 
+/// How long a node is new, and told of as such: less than it takes until a reason that is told again counts again.
+const NEW_MS: u64 = 10_000;
+
 /// Pods of one plan.
 const BATCH: usize = 500;
 
@@ -20,6 +23,7 @@ const BATCH: usize = 500;
 pub(super) fn plan(world: &World, key: &Key, _: &LastOutcomes, now_ms: u64) -> Plan {
     let mut plan = Plan::default();
     let Some(node) = world.nodes.get(key.name()) else { return plan };
+    plan.reasons.extend(registered(node, now_ms));
     let all = stored::list(&node.object, &["status", "conditions"]);
     match health::patience_ms(world, node, &all) {
         Some(left) => plan.requeue_at(now_ms + left + 1),
@@ -44,6 +48,18 @@ pub(super) fn plan(world: &World, key: &Key, _: &LastOutcomes, now_ms: u64) -> P
         mark_pods(world, node, &mut plan, now_ms);
     }
     plan
+}
+
+/// That a new node was noticed, in the words of Kubernetes' controller.
+fn registered(node: &Node, now_ms: u64) -> Option<Reason> {
+    let created = stored::at(&node.object, &["metadata", "creationTimestamp"]);
+    let created_ms = time::parse_rfc3339(created.as_str()?)?;
+    (now_ms < created_ms + NEW_MS).then(|| Reason {
+        about: node.object.key.clone(),
+        is_warning: false,
+        reason: "RegisteredNode",
+        message: format!("Node {name} event: Registered Node {name} in Controller", name = node.name()),
+    })
 }
 
 /// Nobody says any more that the pods of a silent node are ready.

@@ -59,6 +59,19 @@ fn a_node_that_speaks_is_looked_at_when_it_could_have_fallen_silent() {
 }
 
 #[test]
+fn a_new_node_is_told_of() {
+    let told = |age_ms: u64| {
+        let mut new = node("a", "True");
+        new["metadata"]["creationTimestamp"] = api::time::rfc3339(NOW_MS - age_ms).into();
+        let world = world([new]);
+        let reasons = plan(&world, &key("a"), NODE_LIFECYCLE.plan).reasons;
+        reasons.iter().map(|reason| format!("{} {}", reason.reason, reason.message)).collect::<String>()
+    };
+    assert_eq!(told(9_000), "RegisteredNode Node a event: Registered Node a in Controller");
+    assert_eq!(told(10_000), "");
+}
+
+#[test]
 fn a_node_may_be_silent_for_as_long_as_its_lease_holds() {
     let with = |seconds: u64| {
         let mut lease = lease("a");
@@ -80,6 +93,7 @@ fn a_silent_node_becomes_unknown_then_tainted_and_its_pods_unready() {
     let first = plan(&world, &key("a"), NODE_LIFECYCLE.plan);
     expect![[r#"
         patch core/nodes/a/status {"status":{"conditions":[{"type":"Ready","status":"Unknown","lastHeartbeatTime":"2025-12-31T23:59:00Z","lastTransitionTime":"2026-01-01T00:00:00Z","reason":"NodeStatusUnknown","message":"Kubelet stopped posting node status."},{"type":"MemoryPressure","status":"Unknown","reason":"NodeStatusNeverUpdated","message":"Kubelet never posted node status.","lastHeartbeatTime":"2026-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:00:00Z"},{"type":"DiskPressure","status":"Unknown","reason":"NodeStatusNeverUpdated","message":"Kubelet never posted node status.","lastHeartbeatTime":"2026-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:00:00Z"},{"type":"PIDPressure","status":"Unknown","reason":"NodeStatusNeverUpdated","message":"Kubelet never posted node status.","lastHeartbeatTime":"2026-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:00:00Z"}]}} if AtRevision { key: "coordination.k8s.io/leases/kube-node-lease/a", revision: 4 }
+        Normal core/nodes/a: RegisteredNode: Node a event: Registered Node a in Controller
     "#]].assert_eq(&shown(&first));
     let told = first.intents[0].told.clone().and_then(|told| told.done);
     assert_eq!(told, Some(("NodeNotReady", "Node a status is now: NodeNotReady".to_owned())));
@@ -87,6 +101,7 @@ fn a_silent_node_becomes_unknown_then_tainted_and_its_pods_unready() {
     expect![[r#"
         patch core/nodes/a {"spec":{"taints":[{"key":"node.kubernetes.io/unreachable","effect":"NoSchedule","timeAdded":"2026-01-01T00:00:00Z"},{"key":"node.kubernetes.io/unreachable","effect":"NoExecute","timeAdded":"2026-01-01T00:00:00Z"}]}}
         patch core/pods/default/p/status {"status":{"conditions":[{"type":"Ready","status":"False","lastTransitionTime":"2026-01-01T00:00:00Z"}]}} if Live { key: "core/nodes/a", uid: "uid-a" }
+        Normal core/nodes/a: RegisteredNode: Node a event: Registered Node a in Controller
         Warning core/pods/default/p: NodeNotReady: Node is not ready
         again in 5000 ms
     "#]].assert_eq(&shown(&plan(&world, &key("a"), NODE_LIFECYCLE.plan)));
