@@ -130,6 +130,25 @@ async fn check_summary(said: &str) -> Result<()> {
     Ok(())
 }
 
+/// Waits until so many hollow nodes are ready beside the two real ones.
+async fn hollow_are_ready(cluster: &Cluster, count: usize) -> Result<()> {
+    let deadline = env::monotonic() + PATIENCE;
+    loop {
+        let nodes = items(cluster, "/api/v1/nodes").await?;
+        let is_ready = |node: &&Value| {
+            let mut all = node["status"]["conditions"].as_array().into_iter().flatten();
+            all.any(|one| one["type"] == "Ready" && one["status"] == "True")
+        };
+        let ready: Vec<_> =
+            nodes.iter().filter(is_ready).map(|node| node["metadata"]["name"].to_string()).collect();
+        if ready.len() == count + 2 && ready.iter().filter(|name| name.contains("hollow-")).count() == count {
+            return Ok(());
+        }
+        ensure!(env::monotonic() < deadline, "not ready: {ready:?} of {}", nodes.len());
+        env::sleep(LOOK_EVERY).await;
+    }
+}
+
 #[test]
 fn what_up_prints_works_and_a_further_up_changes_nothing() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
@@ -150,24 +169,19 @@ fn what_up_prints_works_and_a_further_up_changes_nothing() {
             ensure!(before == after, "a further up changed something: {before:?} {after:?}");
         }
 
-        // Hollow nodes come beside them, and end with everything else.
-        process::run(cluster.keelson("up").args(["--hollow-nodes", "3"]), COMMAND_TIMEOUT).await?;
+        // Hollow nodes come beside them, more and none when asked for, and end with everything else.
+        let hollow = async |nodes: &str| {
+            process::run(cluster.keelson("up").args(["--hollow-nodes", nodes]), COMMAND_TIMEOUT).await
+        };
+        hollow("3").await?;
+        hollow_are_ready(&cluster, 3).await?;
+        hollow("5").await?;
+        hollow_are_ready(&cluster, 5).await?;
+        let running = cluster.pid("hollow")?;
+        hollow("0").await?;
+        ensure!(!process::is_alive(running), "hollow nodes that nobody wants any more run on");
+        hollow("1").await?;
         let hollow = cluster.pid("hollow")?;
-        let deadline = env::monotonic() + PATIENCE;
-        loop {
-            let nodes = items(&cluster, "/api/v1/nodes").await?;
-            let is_ready = |node: &&Value| {
-                let mut all = node["status"]["conditions"].as_array().into_iter().flatten();
-                all.any(|one| one["type"] == "Ready" && one["status"] == "True")
-            };
-            let ready: Vec<_> =
-                nodes.iter().filter(is_ready).map(|node| node["metadata"]["name"].to_string()).collect();
-            if ready.len() == 5 && ready.iter().filter(|name| name.contains("hollow-")).count() == 3 {
-                break;
-            }
-            ensure!(env::monotonic() < deadline, "not ready: {ready:?} of {}", nodes.len());
-            env::sleep(LOOK_EVERY).await;
-        }
         cluster.down().await?;
         ensure!(!process::is_alive(hollow), "hollow nodes outlived keelson down");
         Ok(())

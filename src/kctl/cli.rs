@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cluster;
 use crate::failure::Failure;
@@ -39,9 +39,34 @@ enum Family {
     Object(Box<verbs::Verb>),
 }
 
+impl Cli {
+    /// The command line as kubectl's users type it: a flag that is there or not takes `=true` and `=false` as well.
+    pub fn line() -> clap::Command {
+        with_values(Self::command())
+    }
+
+    fn parsed(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::line().try_get_matches_from(words)?)
+    }
+}
+
+fn with_values(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_action() {
+        ArgAction::SetTrue => {
+            let arg = arg.action(ArgAction::Set).num_args(0..=1).require_equals(true).value_name("BOOL");
+            arg.default_missing_value("true")
+                .default_value("false")
+                .hide_default_value(true)
+                .hide_possible_values(true)
+        }
+        _ => arg,
+    });
+    command.mut_subcommands(with_values)
+}
+
 /// Runs the `kctl` command.
 pub fn main() -> ExitCode {
-    let outcome = run(Cli::parse());
+    let outcome = run(Cli::parsed(std::env::args_os()).unwrap_or_else(|error| error.exit()));
     crate::screen::erase();
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     let words = failure.to_string();
@@ -81,8 +106,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
 /// Runs a command line on a server that is known.
 #[cfg(test)]
 pub async fn run_on(words: &[&str], connected: (kube::Client, crate::dial::Dialer)) -> Result<(), Failure> {
-    let words = std::iter::once("kctl").chain(words.iter().copied());
-    let cli = Cli::try_parse_from(words).map_err(|error| Failure::Usage(error.to_string()))?;
+    let words = std::iter::once("kctl").chain(words.iter().copied()).map(OsString::from);
+    let cli = Cli::parsed(words).map_err(|error| Failure::Usage(error.to_string()))?;
     let Family::Object(verb) = cli.family else { return Err(Failure::Usage("of masters".to_owned())) };
     let namespace = cli.global.namespace.clone().unwrap_or_else(|| "default".to_owned());
     let server =
@@ -111,9 +136,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn flags_take_what_kubectls_do() {
+        let reads = |line: &str| {
+            let words = std::iter::once("kctl").chain(line.split(' ')).map(OsString::from);
+            let read = Cli::parsed(words).map(|cli| match cli.family {
+                Family::Object(verb) => match *verb {
+                    verbs::Verb::Logs(args) => format!("{args:?}"),
+                    verbs::Verb::Exec(args) => format!("{args:?}"),
+                    _ => String::new(),
+                },
+                Family::Cluster(_) => String::new(),
+            });
+            read.unwrap_or_else(|error| error.to_string())
+        };
+        for line in ["logs p --follow --timestamps=true -p=false", "logs p -f --timestamps --previous=false"]
+        {
+            let read = reads(line);
+            let expected = ["follow: true", "timestamps: true", "previous: false"];
+            assert!(expected.iter().all(|one| read.contains(one)), "{line}: {read}");
+        }
+        for line in ["exec -it p -- sh", "exec -i -t=true p -- sh", "exec --stdin=true --tty p -- sh"] {
+            let read = reads(line);
+            assert!(["stdin: true", "tty: true"].iter().all(|one| read.contains(one)), "{line}: {read}");
+        }
+        assert!(reads("logs p --follow=perhaps").contains("invalid value 'perhaps'"));
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
+        Cli::line().debug_assert();
     }
 
     #[test]

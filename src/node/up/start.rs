@@ -81,8 +81,9 @@ pub async fn up(host: &dyn Host, options: &UpOptions) -> anyhow::Result<String> 
         progress.step(&format!("taking pods: {}", counted(file.nodes.len(), "node")));
     }
     if file.hollow_nodes > 0 {
-        let process = hollow::process(&directory, &starting.program, file.hollow_nodes);
-        starting.start_unless_running(process)?;
+        starting.start_or_replace(hollow::process(&directory, &starting.program, file.hollow_nodes)).await?;
+    } else if let Some(running) = directory.processes.running(host, hollow::NAME)? {
+        starting.end(&running).await?;
     }
     let mut sample = None;
     if file.sample {
@@ -279,31 +280,35 @@ impl<'a> Starting<'a> {
         Ok(files::write(&self.directory.kubeconfig(), text.as_bytes())?)
     }
 
-    /// Starts the balancer, or starts it anew when the masters have changed.
-    async fn start_balancer(&mut self) -> anyhow::Result<()> {
-        let process = Process { name: BALANCER.to_owned(), command: self.balancer_command() };
-        match self.directory.processes.running(self.host, BALANCER)? {
+    /// Starts a process, or starts it anew when it was to do something else.
+    async fn start_or_replace(&mut self, process: Process) -> anyhow::Result<()> {
+        match self.directory.processes.running(self.host, &process.name)? {
             Some(running) if running.command[1..] == process.command[1..] => {
-                self.watched.add(BALANCER, running);
+                self.watched.add(&process.name, running);
                 Ok(())
             }
             Some(outdated) => {
-                self.replace(&outdated).await?;
+                self.end(&outdated).await?;
                 self.start(process)
             }
             None => self.start(process),
         }
     }
 
-    async fn replace(&self, outdated: &Running) -> anyhow::Result<()> {
+    async fn end(&self, outdated: &Running) -> anyhow::Result<()> {
         self.directory.processes.signal(self.host, outdated, Signal::Terminate)?;
         if !wait_for_end(self.host, std::slice::from_ref(outdated)).await {
             bail!(
-                "the old balancer (process {}) does not end: kill it and run `keelson up` again",
+                "the old {} (process {}) does not end: kill it and run `keelson up` again",
+                outdated.command.get(1).map_or("process", String::as_str),
                 outdated.pid
             );
         }
         Ok(())
+    }
+
+    async fn start_balancer(&mut self) -> anyhow::Result<()> {
+        self.start_or_replace(Process { name: BALANCER.to_owned(), command: self.balancer_command() }).await
     }
 
     fn balancer_command(&self) -> Command {
