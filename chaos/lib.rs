@@ -9,6 +9,7 @@ pub mod by_hand;
 pub mod checks;
 pub mod client;
 pub mod cluster;
+pub mod engine_steps;
 pub mod evidence;
 pub mod faults;
 pub mod held;

@@ -1,5 +1,8 @@
 //! Agents and engines that are killed, and nodes and masters that are cut off: what runs goes on, and nothing is lost.
 
+#[path = "agents/steps.rs"]
+mod steps;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
