@@ -30,6 +30,8 @@ pub struct Pod {
     pub is_ready: bool,
     /// Whether it was asked to go.
     pub is_going: bool,
+    /// Its address; empty: none.
+    pub address: String,
     /// The engine's id of its first container.
     pub container: String,
     /// How often that was restarted.
@@ -47,6 +49,7 @@ fn pod(object: &Value) -> Pod {
         node: text(&object["spec"]["nodeName"]),
         is_ready: is_ready && !is_going,
         is_going,
+        address: text(&object["status"]["podIP"]),
         container: text(&container["containerID"]).trim_start_matches("docker://").to_owned(),
         restarts: container["restartCount"].as_u64().unwrap_or_default(),
     }
@@ -148,6 +151,17 @@ impl Nodes {
         let socket = self.engine_directory(node)?.join("docker.sock");
         let mut command = Command::new("docker");
         command.arg("--host").arg(format!("unix://{}", socket.display())).args(arguments);
+        process::run(&mut command, ENGINE_TIMEOUT).await
+    }
+
+    /// Where the kernel of a node leads packets to Services: the rules as `nft` lists them.
+    ///
+    /// # Errors
+    /// When `nft` fails.
+    pub async fn service_rules(&self, node: &str) -> Result<String> {
+        let namespace = format!("kl-{}-{node}", self.short()?);
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &namespace, "nft", "list", "table", "ip", "keelson-services"]);
         process::run(&mut command, ENGINE_TIMEOUT).await
     }
 
