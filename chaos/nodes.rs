@@ -154,15 +154,23 @@ impl Nodes {
         process::run(&mut command, ENGINE_TIMEOUT).await
     }
 
+    /// A command in a node's network namespace.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn inside(&self, node: &str, words: &[&str]) -> Result<String> {
+        let namespace = format!("kl-{}-{node}", self.short()?);
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &namespace]).args(words);
+        process::run(&mut command, ENGINE_TIMEOUT).await
+    }
+
     /// Where the kernel of a node leads packets to Services: the rules as `nft` lists them.
     ///
     /// # Errors
-    /// When `nft` fails.
+    /// When there are none.
     pub async fn service_rules(&self, node: &str) -> Result<String> {
-        let namespace = format!("kl-{}-{node}", self.short()?);
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &namespace, "nft", "list", "table", "ip", "keelson-services"]);
-        process::run(&mut command, ENGINE_TIMEOUT).await
+        self.inside(node, &["nft", "list", "table", "ip", "keelson-services"]).await
     }
 
     /// Cuts a node or a master off, or lets it back in.

@@ -316,6 +316,23 @@ async fn run_solo(client: &Client) -> Result<Pod> {
     named(&found, "solo").first().map(|pod| Pod::clone(pod)).context("a pod")
 }
 
+/// As somebody who loads a firewall anew, and a link that went down: the kernel of a node has no rules and no routes to
+/// other nodes' pods.
+async fn take_its_network(cluster: &Cluster, node: &str) -> Result<()> {
+    let nodes = cluster.nodes();
+    nodes.inside(node, &["nft", "flush", "ruleset"]).await?;
+    let routes = nodes.inside(node, &["ip", "-o", "route"]).await?;
+    let others: Vec<&str> =
+        routes.lines().filter(|line| line.starts_with("10.42.") && line.contains(" via ")).collect();
+    ensure!(!others.is_empty(), "no route to pods of other nodes: {routes}");
+    for route in others {
+        let to = route.split(' ').next().context("where it leads")?;
+        nodes.inside(node, &["ip", "route", "del", to]).await?;
+    }
+    ensure!(nodes.service_rules(node).await.is_err(), "the rules are still there");
+    Ok(())
+}
+
 #[test]
 fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
@@ -325,6 +342,7 @@ fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
         let begun = begun["metadata"]["resourceVersion"].as_str().context("a revision")?;
         let old = run_solo(&client).await?;
         cluster.nodes().link(&old.node, false).await?;
+        take_its_network(&cluster, &old.node).await?;
         let returns = env::monotonic() + ISOLATION;
         while env::monotonic() < returns {
             ensure!(endpoints(&client, "solo").await? <= 1, "two pods are endpoints");
@@ -348,7 +366,12 @@ fn a_node_that_is_cut_off_runs_on_and_gives_up_what_was_replaced() {
         wait_for_pods(&client, SOON, "one pod", |found| named(found, "solo").len() == 1).await?;
         let most = most_endpoints(&client, "solo", begun).await?;
         ensure!(most == 1, "{most} pods were endpoints at a time");
-        Ok(())
+        // Its proxy leads to pods elsewhere again, along the routes that were taken away.
+        let url = format!("http://{}:30080", cluster.nodes().address(&old.node)?);
+        until("the network of a node", SOON, async || {
+            Ok(page(&url).await.is_ok_and(|page| page.starts_with("hello")))
+        })
+        .await
     });
 }
 

@@ -30,6 +30,9 @@ const CIDR_GLANCE: Duration = Duration::from_millis(100);
 /// How long that may take before the agent gives up and says so.
 const CIDR_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often rules and routes are brought back to what they should be, whoever changed them.
+const REPAIR_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Where DNS listens, at the bridge's address.
 const DNS_PORT: u16 = 53;
 
@@ -150,22 +153,37 @@ impl Network {
 
     async fn follow_nodes(&self, client: &Client) -> anyhow::Result<()> {
         let mut watch = client.watch::<Node>(Selection::default());
-        let mut routed = Vec::new();
-        while let Some(event) = watch.next().await {
-            self.nodes.take(event);
+        let mut routed: Option<Vec<NodeAddress>> = None;
+        let mut repair_at = env::monotonic() + REPAIR_INTERVAL;
+        loop {
+            tokio::select! {
+                biased;
+                event = watch.next() => match event {
+                    Some(event) => drop(self.nodes.take(event)),
+                    None => bail!("the watch of Nodes ended"),
+                },
+                () = env::sleep_until(repair_at) => {
+                    repair_at = env::monotonic() + REPAIR_INTERVAL;
+                    // Before anything is known, what an earlier agent left is as it should be.
+                    let Some(routed) = &routed else { continue };
+                    if let Err(error) = self.links.repair(routed).await {
+                        tracing::warn!(%error, node = self.node, "the pod network is not as it should be");
+                    }
+                    continue;
+                }
+            }
             let all: Vec<NodeAddress> =
                 self.nodes.all().iter().filter_map(|node| address(node, self.cluster_cidr)).collect();
-            if all == routed {
+            if routed.as_ref() == Some(&all) {
                 continue;
             }
             match self.links.nodes(&all).await {
-                Ok(()) => routed = all,
+                Ok(()) => routed = Some(all),
                 Err(error) => {
                     tracing::warn!(%error, node = self.node, "routes to other nodes are not up to date")
                 }
             }
         }
-        bail!("the watch of Nodes ended")
     }
 
     /// Tells of a Service.

@@ -158,6 +158,19 @@ impl Network {
         result
     }
 
+    /// Brings the host's rules, and the routes to these nodes, back to what they should be, whoever changed them: a
+    /// firewall that is loaded anew empties all tables, and a link that goes down loses its routes.
+    ///
+    /// # Errors
+    /// As [`Network::nodes`].
+    pub async fn repair(&self, nodes: &[NodeAddress]) -> Result<(), NetworkError> {
+        let mut state = self.state.lock().await;
+        state.rules = None;
+        self.apply_rules(&mut state).await?;
+        drop(state);
+        self.nodes(nodes).await
+    }
+
     /// Takes everything away: pods that still run lose their network.
     ///
     /// # Errors

@@ -100,7 +100,17 @@ fn nodes_come_and_go() {
         network.nodes(&[node(1), node(2), node(3)]).await.expect("routes");
         assert_eq!(links.with(|host| host.routes.len()), 2);
         network.nodes(&[node(1), node(3)]).await.expect("routes");
-        assert_eq!(links.with(|host| host.routes.clone()), [(node(3).pod_cidr, node(3).address)].into());
+        let routes = [(node(3).pod_cidr, node(3).address)].into();
+        assert_eq!(links.with(|host| host.routes.clone()), routes);
+
+        // What others took away comes back.
+        network.attach("a", 11, &[web(80, None)]).await.expect("attached");
+        let rules = links.with(|host| {
+            host.routes.clear();
+            std::mem::take(&mut host.rules)
+        });
+        network.repair(&[node(1), node(3)]).await.expect("repaired");
+        assert_eq!(links.with(|host| (host.routes.clone(), host.rules.clone())), (routes, rules));
     });
 }
 

@@ -142,6 +142,11 @@ impl FakePackets {
         self.state().failures = times;
     }
 
+    /// Loses everything, as when somebody empties the ruleset.
+    pub fn empty(&self) {
+        self.state().model = Model::default();
+    }
+
     /// What the table holds now.
     pub fn model(&self) -> Model {
         self.state().model.clone()
@@ -173,6 +178,10 @@ impl Packets for FakePackets {
         state.model = state.model.after(batch).map_err(PacketsError::Rules)?;
         state.applied.push(batch.commands.len());
         Ok(())
+    }
+
+    async fn is_there(&self, _family: Family) -> Result<bool, PacketsError> {
+        Ok(self.model().exists())
     }
 
     async fn forget(&self, _family: Family, expected: Expected) -> Result<usize, PacketsError> {

@@ -2,11 +2,13 @@
 
 use async_trait::async_trait;
 use nftables::helper::{self, NftablesError};
+use serde_json::Value;
 
 use crate::conntrack;
 use crate::difference::Batch;
 use crate::flows::Expected;
 use crate::json;
+use crate::plan::TABLE;
 use crate::rules::Family;
 
 /// Where rules take effect.
@@ -17,6 +19,12 @@ pub trait Packets: Send + Sync {
     /// # Errors
     /// When nothing was done.
     async fn apply(&self, batch: &Batch) -> Result<(), PacketsError>;
+
+    /// Whether the table is there: others may empty the whole ruleset.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    async fn is_there(&self, family: Family) -> Result<bool, PacketsError>;
 
     /// Forgets flows of datagrams to a key of `expected` that go where it does not say; returns how many.
     ///
@@ -36,6 +44,13 @@ pub enum PacketsError {
     Flows(#[source] std::io::Error),
 }
 
+fn refused(error: NftablesError) -> PacketsError {
+    match error {
+        NftablesError::NftFailed { stderr, .. } => PacketsError::Rules(stderr),
+        other => PacketsError::Rules(other.to_string()),
+    }
+}
+
 /// The kernel, in the network namespace of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Nft;
@@ -46,10 +61,16 @@ impl Packets for Nft {
         let payload = json::batch(batch).to_string();
         let applied =
             helper::apply_ruleset_raw_async(&payload, helper::DEFAULT_NFT, helper::DEFAULT_ARGS).await;
-        applied.map(drop).map_err(|error| match error {
-            NftablesError::NftFailed { stderr, .. } => PacketsError::Rules(stderr),
-            other => PacketsError::Rules(other.to_string()),
-        })
+        applied.map(drop).map_err(refused)
+    }
+
+    async fn is_there(&self, family: Family) -> Result<bool, PacketsError> {
+        let list = ["list", "tables", family.header()];
+        let listed =
+            helper::get_current_ruleset_raw_async(helper::DEFAULT_NFT, list).await.map_err(refused)?;
+        let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
+        let mut objects = listed["nftables"].as_array().into_iter().flatten();
+        Ok(objects.any(|object| object["table"]["name"] == TABLE))
     }
 
     async fn forget(&self, family: Family, expected: Expected) -> Result<usize, PacketsError> {

@@ -26,6 +26,9 @@ const EVENTS_TOGETHER_MAX: usize = 65_536;
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether the table is still there, as kube-proxy brings everything up to date now and then.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+
 /// What happened in the cluster.
 #[derive(Clone, Debug)]
 pub enum ProxyEvent {
@@ -71,7 +74,8 @@ impl Handle {
 ///
 /// # Guarantees
 /// Packets meet the rules of one moment, never half of a change. After a failure the whole table is
-/// replaced, so that whatever was found there cannot make the next try fail too.
+/// replaced, so that whatever was found there cannot make the next try fail too. A table that somebody removed is
+/// there again within half a minute.
 pub struct Proxy {
     events: mpsc::Receiver<ProxyEvent>,
     packets: Arc<dyn Packets>,
@@ -93,6 +97,7 @@ impl Proxy {
     pub async fn run(mut self, mut shutdown: Shutdown) {
         let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
         let mut retry_at = None;
+        let mut look_at = env::monotonic() + LOOK_INTERVAL;
         loop {
             tokio::select! {
                 biased;
@@ -103,6 +108,10 @@ impl Proxy {
                     None => return,
                 },
                 () = until(retry_at) => retry_at = None,
+                () = env::sleep_until(look_at) => {
+                    look_at = env::monotonic() + LOOK_INTERVAL;
+                    self.look().await;
+                }
             }
             // Between a failure and the next try, events are only folded.
             if !self.synced || retry_at.is_some() {
@@ -116,6 +125,19 @@ impl Proxy {
                     retry_at = Some(env::monotonic() + delay);
                 }
             }
+        }
+    }
+
+    /// What is gone has to be made anew.
+    async fn look(&mut self) {
+        let Some(applied) = &self.applied else { return };
+        match self.packets.is_there(applied.family).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!("somebody removed the rules of services: they are made anew");
+                self.applied = None;
+            }
+            Err(error) => tracing::debug!(%error, "whether the rules of services are there is not known"),
         }
     }
 

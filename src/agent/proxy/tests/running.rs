@@ -110,3 +110,19 @@ fn flows_are_asked_for_only_where_datagrams_lost_an_endpoint() {
         assert!(env::wait_until(WAIT, LOOK, || packets.forgotten().len() == 2).await, "only when one went");
     });
 }
+
+#[test]
+fn rules_that_somebody_removed_come_back() {
+    env::simulate(1, async {
+        let packets = Arc::new(FakePackets::default());
+        let (handle, _trigger) = start(&packets);
+        tell_web(&handle).await;
+        handle.handle(ProxyEvent::Synced).await;
+        assert!(env::wait_until(WAIT, LOOK, || web_verdict(&packets) == goto(WEB_CHAIN)).await);
+        env::sleep(WAIT).await;
+        assert_eq!(packets.batches().len(), 1, "what is there is left alone");
+        packets.empty();
+        assert!(env::wait_until(WAIT, LOOK, || web_verdict(&packets) == goto(WEB_CHAIN)).await);
+        assert_eq!(packets.batches(), [packets.batches()[0]; 2]);
+    });
+}
