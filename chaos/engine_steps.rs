@@ -108,6 +108,7 @@ async fn carry(mut agent: UnixStream, behind: PathBuf, due: Arc<Mutex<Due>>) -> 
     let mut dies = None;
     loop {
         tokio::select! {
+            biased;
             count = agent.read(&mut asked) => {
                 let piece = &asked[..count?];
                 if piece.is_empty() {

@@ -180,6 +180,7 @@ fn the_pods_of_a_dead_agent_run_elsewhere_and_the_application_answers_all_the_ti
         };
         // Its containers run on: whoever is asked meanwhile answers.
         tokio::select! {
+                biased;
             replaced = wait_for_pods(&client, NODE_DEATH, "the pods of a dead agent", replaced) => drop(replaced?),
             failed = ask => return failed,
         }

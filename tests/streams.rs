@@ -102,6 +102,14 @@ async fn attached(kubectl: &Kubectl, turn: usize) -> Result<()> {
          >/dev/null 2>&1; kill $watches"
     );
     ensure!(shell(kubectl, &watched).await?.code == Some(0), "{kubectl}: nothing of what it wrote was seen");
+    // What ends badly while somebody is attached is seen once: it is no connection that broke.
+    if turn == 0 {
+        let run = "run ends-$$ -i --restart=Never --image=keelson/hello:1 --command -- /bin/busybox sh -c";
+        let line = format!(
+            "$K {run} 'sleep 4; echo slow; exit 3' 2>&1 | grep -c slow; $K delete pod ends-$$ >/dev/null"
+        );
+        check(kubectl, &line, "1\n").await?;
+    }
     let typed = format!(
         "rm -f typed; (echo 'echo it is $((40 + {turn}))'; {}; printf '\\020\\021') \
          | timeout 50 script -qfec \"$K attach -it terminal\" typed",

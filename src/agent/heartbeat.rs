@@ -97,6 +97,12 @@ fn says(nodes: &Store<Node>, name: &str, is_ready: bool) -> bool {
     ready.any(|condition| condition.status == if is_ready { "True" } else { "False" })
 }
 
+/// Whether no new pods are to come; `None` while nobody told.
+fn is_closed(nodes: &Store<Node>, name: &str) -> Option<bool> {
+    let node = nodes.is_synced().then(|| nodes.get("", name))??;
+    Some(node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false))
+}
+
 /// Whether the engine answers; if not, what to say.
 async fn answer(engine: &Docker) -> Result<(), String> {
     let why = match env::timeout(ENGINE_TIMEOUT, engine.ping()).await {
@@ -179,8 +185,16 @@ pub async fn keep(
     let interval = Duration::from_secs(seconds.into()) / RENEWALS;
     let mut health = Health::default();
     let (mut told, mut reported) = (Seen::default(), env::monotonic());
+    let mut was_closed = None;
     loop {
         let began = env::monotonic();
+        let closed = is_closed(nodes, &facts.name);
+        if closed.is_some()
+            && std::mem::replace(&mut was_closed, closed).is_some_and(|was| Some(was) != closed)
+        {
+            let turn = if closed == Some(true) { "NodeNotSchedulable" } else { "NodeSchedulable" };
+            tell(client, facts, turn, &format!("Node {} status is now: {turn}", facts.name));
+        }
         match env::timeout(interval.min(RENEWAL_TIMEOUT), client.renew(&lease)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the lease was not renewed"),
@@ -236,6 +250,17 @@ mod tests {
             assert_eq!(outage.look(away()).as_deref(), Some("down"));
             assert_eq!(outage.look(Ok(())), None);
         });
+    }
+
+    #[test]
+    fn whether_a_node_is_closed_is_known_once_it_was_told() {
+        let nodes = Store::<Node>::default();
+        assert_eq!(is_closed(&nodes, "n"), None);
+        for spec in [json!({}), json!({"unschedulable": true}), json!({"unschedulable": false})] {
+            let object = json!({"metadata": {"name": "n"}, "spec": spec});
+            nodes.take(Event::Restarted(vec![Arc::new(serde_json::from_value(object).expect("a node"))]));
+            assert_eq!(is_closed(&nodes, "n"), Some(spec["unschedulable"] == true));
+        }
     }
 
     #[test]

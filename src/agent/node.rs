@@ -266,7 +266,7 @@ pub fn event(facts: &Facts, reason: &str, message: &str, now_ms: u64) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": format!("{name}."), "namespace": "default"},
+        "metadata": {"name": base::ids::event_name(name), "namespace": "default"},
         // Kubelet does not know the uid of its Node: whoever shows these looks for the name.
         "involvedObject": {"kind": "Node", "name": name, "uid": name},
         "reason": reason,

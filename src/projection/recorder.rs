@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
 use api::{Key, Resource, time};
-use base::env;
+use base::ids::event_name;
 use serde_json::{Value, json};
 
 use crate::controller::Reason;
@@ -51,7 +51,7 @@ impl Recorder {
             "" => "default",
             namespace => namespace,
         };
-        let name = format!("{}.{:016x}", about.key.name(), env::random_u64());
+        let name = event_name(about.key.name());
         let now = time::rfc3339(now_ms);
         let event = json!({
             "metadata": {"name": name, "namespace": namespace},

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use base::env;
 use futures::StreamExt;
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use kubelet::engine::{Container, ContainerEngine, EngineError, Output, Session, SessionOptions};
 use streams::Refusal;
@@ -22,9 +22,12 @@ pub async fn serve(
     verb: Verb,
     of: [&str; 3],
 ) -> Result<Response<Body>, Refusal> {
-    let found = container(node, of).await?;
+    let absent = || not_found(&format!("container not found ({:?})", of[2]));
+    let found = container(node, of)
+        .await
+        .map_err(|refusal| if refusal.status == StatusCode::NOT_FOUND { absent() } else { refusal })?;
     if !found.is_running() {
-        return Err(not_found(&format!("container not found ({:?})", of[2])));
+        return Err(absent());
     }
     let (response, accepted) = remote_command::accept(head, upgrade, verb, Options::parse(head)?)?;
     let engine = Arc::clone(&node.engine);
@@ -32,7 +35,9 @@ pub async fn serve(
         let options = accepted.options().clone();
         let run = accepted.run(|command| async move {
             let session = begin(&*engine, &found, verb, &options).await.map_err(|error| error.to_string())?;
-            talk(session, command).await.map_err(|error| error.to_string())
+            let code = talk(session, command).await.map_err(|error| error.to_string())?;
+            // How a container itself ended is its pod's status to tell: an attach that went well went well.
+            Ok(if verb == Verb::Attach { 0 } else { code })
         });
         if let Err(error) = run.await {
             tracing::debug!(%error, "a session ended");

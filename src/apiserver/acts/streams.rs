@@ -68,7 +68,10 @@ pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, F
     let uri = uri(&call, called, container.as_deref())?;
     match call.upgrade.take() {
         Some(upgrade) => upgraded(&context, &call, agent, uri, upgrade).await,
-        None if name == "log" => log(&context, agent, uri).await,
+        None if name == "log" => {
+            let waits = container.as_deref().and_then(|container| waits(&pod, container));
+            log(&context, agent, uri, waits).await
+        }
         None => Err(Status::bad_request("Upgrade request required").into()),
     }
 }
@@ -92,15 +95,38 @@ fn uri(call: &Call, called: &str, container: Option<&str>) -> Result<Uri, Status
     text.parse().map_err(|error: http::uri::InvalidUri| Status::bad_request(error.to_string()))
 }
 
-/// The log as a body that follows what the agent tells.
-async fn log(context: &Context, agent: Agent, uri: Uri) -> Result<Response, Failure> {
+/// The log as a body that follows what the agent tells. Where it knows of no container, the pod's status tells what that
+/// waits for.
+async fn log(context: &Context, agent: Agent, uri: Uri, waits: Option<Status>) -> Result<Response, Failure> {
     let request = Request::get(uri).header(HOST, "agent").body(Empty::new());
     let request = request.map_err(|error| Status::internal(&error.to_string()))?;
     let answer = context.dialer.ask(agent, request).await.map_err(|error| failed(&error))?;
+    if let (StatusCode::NOT_FOUND, Some(waits)) = (answer.status(), waits) {
+        return Err(waits.into());
+    }
     if answer.status() != StatusCode::OK {
         return Err(refusal(answer.status(), answer.into_body()).await.into());
     }
     Ok(([(CONTENT_TYPE, "text/plain")], Body::new(answer.into_body())).into_response())
+}
+
+/// Why a container that waits has no log, in the words of Kubernetes' kubelet.
+fn waits(pod: &Object, container: &str) -> Option<Status> {
+    let status = pod.fields.get("status");
+    let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"];
+    let mut all = lists.into_iter().filter_map(|list| status?.get(list)?.as_array()).flatten();
+    let state = all.find(|one| one["name"] == container).map(|one| &one["state"]);
+    let reason = match state {
+        None => "ContainerCreating",
+        Some(state) => state["waiting"]["reason"].as_str()?,
+    };
+    let what = match reason {
+        "ErrImagePull" => "trying and failing to pull image",
+        "ImagePullBackOff" => "image can't be pulled",
+        other => other,
+    };
+    let pod = &pod.meta.name;
+    Some(Status::bad_request(format!("container {container:?} in pod {pod:?} is waiting to start: {what}")))
 }
 
 /// What an agent refused, in its words.
@@ -169,4 +195,33 @@ fn container(pod: &Object, wanted: &str) -> Result<String, Status> {
         _ => format!("container {wanted} is not valid for pod {name}"),
     };
     Err(Status::bad_request(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use api::Resource;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_container_without_a_log_waits_for() {
+        let waiting = |reason: &str| json!({"name": "c", "state": {"waiting": {"reason": reason}}});
+        let said = |status: Value| {
+            let pod = json!({"metadata": {"name": "p", "namespace": "default"}, "status": status});
+            let pod = Object::read(pod.to_string().as_bytes(), &Resource::builtin("", "v1", "pods"));
+            waits(&pod.expect("a pod"), "c").map(|status| status.message)
+        };
+        let expected = |what: &str| Some(format!("container \"c\" in pod \"p\" is waiting to start: {what}"));
+        assert_eq!(said(json!({})), expected("ContainerCreating"));
+        for (reason, what) in [
+            ("PodInitializing", "PodInitializing"),
+            ("ErrImagePull", "trying and failing to pull image"),
+            ("ImagePullBackOff", "image can't be pulled"),
+        ] {
+            assert_eq!(said(json!({"containerStatuses": [waiting(reason)]})), expected(what));
+            assert_eq!(said(json!({"initContainerStatuses": [waiting(reason)]})), expected(what));
+        }
+        assert_eq!(said(json!({"containerStatuses": [{"name": "c", "state": {"running": {}}}]})), None);
+    }
 }

@@ -245,12 +245,25 @@ pub fn with_last_applied(mut object: Value) -> Value {
     if !metadata["annotations"].is_object() {
         metadata["annotations"] = Value::Object(Map::new());
     }
-    let text = manifest::sorted(&remembered).to_string() + "\n";
+    let text = as_go_writes(&manifest::sorted(&remembered).to_string()) + "\n";
     if !object["metadata"]["annotations"].is_object() {
         object["metadata"]["annotations"] = json!({});
     }
     object["metadata"]["annotations"][LAST_APPLIED] = json!(text);
     object
+}
+
+/// JSON as kubectl writes it, byte by byte: whoever applies the same with the other program changes nothing. These
+/// characters stand in strings alone.
+fn as_go_writes(json: &str) -> String {
+    let escapes = [
+        ('<', "\\u003c"),
+        ('>', "\\u003e"),
+        ('&', "\\u0026"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ];
+    escapes.iter().fold(json.to_owned(), |text, (letter, escape)| text.replace(*letter, escape))
 }
 
 fn missing_annotation(target: &Target) -> String {
@@ -265,6 +278,15 @@ fn missing_annotation(target: &Target) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_remembered_is_written_as_kubectl_writes_it() {
+        let object = json!({"metadata": {"name": "a"}, "b": "a <b> && \u{2028}c"});
+        let applied = with_last_applied(object.clone());
+        let text = applied["metadata"]["annotations"][LAST_APPLIED].as_str().expect("text");
+        assert!(text.contains(r#""b":"a \u003cb\u003e \u0026\u0026 \u2028c""#), "{text}");
+        assert_eq!(last_applied(&applied).expect("remembered")["b"], object["b"]);
+    }
 
     #[test]
     fn an_object_remembers_what_was_applied() {

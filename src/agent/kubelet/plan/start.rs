@@ -227,7 +227,9 @@ fn start(view: View<'_>, member: &Member, draft: &mut Draft) {
         draft.steps.push(Step::StartContainer { container: name.to_owned(), attempt: created.attempt() });
         return;
     }
-    if let Some(dead) = newest.filter(|_| member.kind != Kind::Ephemeral) {
+    // What ended with an earlier sandbox ended with the node or its engine: it is no failure of its own, and nobody waits.
+    let active = view.observed.active(name);
+    if let Some(dead) = active.filter(|_| member.kind != Kind::Ephemeral) {
         let due_ms = backoff::due_ms(dead);
         if due_ms > view.now_ms {
             draft.wake(due_ms);
@@ -256,7 +258,7 @@ fn start(view: View<'_>, member: &Member, draft: &mut Draft) {
     draft.steps.push(Step::CreateContainer {
         container: container.clone(),
         attempt,
-        backoff_ms: backoff::next(newest),
+        backoff_ms: backoff::next(active),
     });
     draft.steps.push(Step::StartContainer { container, attempt });
 }

@@ -106,6 +106,15 @@ fn a_crash_is_followed_by_the_wait_of_its_label_and_old_remains_go() {
 }
 
 #[test]
+fn what_ended_with_its_sandbox_starts_at_once_and_waits_for_nothing_later() {
+    let mut dead = container("main", 2, ended(143));
+    dead.labels.insert(label::BACKOFF_MS.to_owned(), "20000".to_owned());
+    dead.labels.insert(label::SANDBOX_ID.to_owned(), "an earlier one".to_owned());
+    let shown = steps(simple(), vec![container(SANDBOX, 0, runs()), dead], &known(3));
+    assert_eq!(shown, ["create main 3 0", "start main 3"]);
+}
+
+#[test]
 fn containers_of_a_dead_sandbox_end_before_it_is_replaced() {
     let there = vec![container(SANDBOX, 0, ended(0)), container("main", 0, runs())];
     let shown = steps(simple(), there, &known(0));

@@ -207,7 +207,7 @@ fn waits_for(view: View<'_>, member: &Member) -> Option<ContainerStateWaiting> {
         reason: Some(reason.to_owned()),
         message: Some(message).filter(|message| !message.is_empty()),
     };
-    if let Some(dead) = newest.filter(|dead| dead.exit().is_some())
+    if let Some(dead) = view.observed.active(name).filter(|dead| dead.exit().is_some())
         && view.now_ms < backoff::due_ms(dead)
     {
         let delay = span(backoff::after(dead));
