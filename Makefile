@@ -22,7 +22,9 @@ NODES ?=
 DIR ?= .keelson
 NODES_ASKED = $(or $(NODES),$(if $(wildcard $(DIR)/cluster.json),,$(if $(filter 0,$(shell id -u)),2)))
 # What of that the kernel must be able to do; a cluster that is there was asked when it was made.
-PARTS = $(if $(filter-out 0,$(NODES_ASKED)),bridge nodes,$(if $(wildcard $(DIR)/cluster.json)$(filter-out 0,$(shell id -u))$(findstring --network loopback,$(ARGS)),,bridge))
+WORDS = $(subst =, ,$(ARGS))
+ON_LOOPBACK = $(or $(filter loopback,$(WORDS)),$(wildcard $(DIR)/cluster.json),$(filter-out 0,$(shell id -u)))
+PARTS = $(if $(or $(filter-out 0,$(NODES_ASKED)),$(filter --nodes,$(WORDS))),bridge nodes,$(if $(or $(filter bridge,$(WORDS)),$(if $(ON_LOOPBACK),,yes)),bridge))
 # For `make bench`: passed on to the program.
 ARGS ?=
 # For `make fuzz`: how long each target runs.

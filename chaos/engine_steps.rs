@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base::env;
@@ -14,6 +15,9 @@ use crate::process::{self, Signal};
 
 /// Bytes that are carried at a time; the head of a request comes in one piece.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// How long a process that was killed may be there.
+const GONE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// At which moment of a step an agent dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +38,8 @@ struct Due {
 }
 
 impl Due {
-    /// Counts a request; when it is the one, who is killed and when.
-    fn count(&mut self, request: &str) -> Option<(Moment, u32)> {
+    /// Counts a request; whether it is the one, and when who dies then.
+    fn count(&mut self) -> Option<(Moment, u32)> {
         let (left, moment, pid) = self.armed.as_mut()?;
         *left -= 1;
         if *left > 0 {
@@ -43,7 +47,6 @@ impl Due {
         }
         let struck = (*moment, *pid);
         self.armed = None;
-        self.struck = Some(request.to_owned());
         Some(struck)
     }
 }
@@ -88,10 +91,18 @@ impl EngineSteps {
         std::mem::take(&mut *self.due.lock()).struck
     }
 
-    /// Whether the agent was killed since it was armed.
+    /// Whether the agent was killed since it was armed, and is gone.
     pub fn has_struck(&self) -> bool {
         self.due.lock().struck.is_some()
     }
+}
+
+/// Kills an agent, and notes where once it is gone.
+async fn strike(pid: u32, request: String, due: &Mutex<Due>) -> Result<()> {
+    process::signal(pid, Signal::KILL)?;
+    process::wait_gone(pid, GONE_TIMEOUT).await?;
+    due.lock().struck = Some(request);
+    Ok(())
 }
 
 /// The first line of a piece that begins a request to change something.
@@ -114,18 +125,18 @@ async fn carry(mut agent: UnixStream, behind: PathBuf, due: Arc<Mutex<Due>>) -> 
                 if piece.is_empty() {
                     return Ok(engine.shutdown().await?);
                 }
-                let struck = change(piece).and_then(|request| due.lock().count(&request));
+                let struck = change(piece).and_then(|request| Some((due.lock().count()?, request)));
                 match struck {
-                    Some((Moment::Before, pid)) => return process::signal(pid, Signal::KILL),
-                    Some((Moment::After, pid)) => dies = Some(pid),
+                    Some(((Moment::Before, pid), request)) => return strike(pid, request, &due).await,
+                    Some(((Moment::After, pid), request)) => dies = Some((pid, request)),
                     None => {}
                 }
                 engine.write_all(piece).await?;
             }
             count = engine.read(&mut answered) => {
                 let piece = &answered[..count?];
-                if let Some(pid) = dies {
-                    return process::signal(pid, Signal::KILL);
+                if let Some((pid, request)) = dies {
+                    return strike(pid, request, &due).await;
                 }
                 if piece.is_empty() {
                     return Ok(agent.shutdown().await?);

@@ -321,6 +321,7 @@ async fn run_solo(client: &Client) -> Result<Pod> {
 async fn take_its_network(cluster: &Cluster, node: &str) -> Result<()> {
     let nodes = cluster.nodes();
     nodes.inside(node, &["nft", "flush", "ruleset"]).await?;
+    ensure!(nodes.service_rules(node).await.is_err(), "the rules are still there");
     let routes = nodes.inside(node, &["ip", "-o", "route"]).await?;
     let others: Vec<&str> =
         routes.lines().filter(|line| line.starts_with("10.42.") && line.contains(" via ")).collect();
@@ -329,7 +330,6 @@ async fn take_its_network(cluster: &Cluster, node: &str) -> Result<()> {
         let to = route.split(' ').next().context("where it leads")?;
         nodes.inside(node, &["ip", "route", "del", to]).await?;
     }
-    ensure!(nodes.service_rules(node).await.is_err(), "the rules are still there");
     Ok(())
 }
 

@@ -151,7 +151,10 @@ fn up_asks_the_kernel_before_anything_is_installed_or_built() {
     check(0, &[], "host: the kernel refuses network namespaces (not permitted), and nothing was changed: ");
     check(0, &["NODES=0"], "refuses network namespaces");
     check(0, &["NODES=0", "ARGS=--network loopback"], "");
+    check(0, &["NODES=0", "ARGS=--network=loopback"], "");
     check(1000, &[], "");
+    check(1000, &["ARGS=--network bridge"], "need root");
+    check(1000, &["ARGS=--nodes 1"], "need root");
     refuses("veth");
     check(0, &[], "refuses bridges and virtual cables (not permitted)");
     refuses("masquerade");

@@ -102,14 +102,6 @@ async fn attached(kubectl: &Kubectl, turn: usize) -> Result<()> {
          >/dev/null 2>&1; kill $watches"
     );
     ensure!(shell(kubectl, &watched).await?.code == Some(0), "{kubectl}: nothing of what it wrote was seen");
-    // What ends badly while somebody is attached is seen once: it is no connection that broke.
-    if turn == 0 {
-        let run = "run ends-$$ -i --restart=Never --image=keelson/hello:1 --command -- /bin/busybox sh -c";
-        let line = format!(
-            "$K {run} 'sleep 4; echo slow; exit 3' 2>&1 | grep -c slow; $K delete pod ends-$$ >/dev/null"
-        );
-        check(kubectl, &line, "1\n").await?;
-    }
     let typed = format!(
         "rm -f typed; (echo 'echo it is $((40 + {turn}))'; {}; printf '\\020\\021') \
          | timeout 50 script -qfec \"$K attach -it terminal\" typed",
@@ -118,6 +110,15 @@ async fn attached(kubectl: &Kubectl, turn: usize) -> Result<()> {
     let said = shell(kubectl, &typed).await?;
     ensure!(said.stdout.contains(&format!("it is {}", 40 + turn)), "{kubectl}: {said:?}");
     Ok(())
+}
+
+/// What ends badly while somebody is attached is seen once: it is no connection that broke.
+async fn ended_badly(kubectl: &Kubectl) -> Result<()> {
+    let run = "run ends-$$ -i --restart=Never --image=keelson/hello:1 --command -- /bin/busybox sh -c";
+    let line = format!(
+        "$K {run} 'sleep 4; echo slow; exit 3' 2>&1 | grep -c slow; $K delete pod ends-$$ >/dev/null"
+    );
+    check(kubectl, &line, "1\n").await
 }
 
 async fn copied(kubectl: &Kubectl, large: &Path) -> Result<()> {
@@ -219,6 +220,7 @@ fn kubectl_reaches_into_pods_through_every_master() {
                 logged(&kubectl).await?;
                 forwarded(&kubectl).await?;
             }
+            ended_badly(&Kubectl::new(&cluster, program, "master-1")?).await?;
         }
         Ok(())
     });

@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use api::time;
+use api::{names, time};
 use base::env;
-use base::ids::event_name;
 use client::{Client, Patch, Repeat};
 use kubelet::PodKey;
 use kubelet::outside::Event;
@@ -130,7 +129,11 @@ impl Recorder {
             let details = (hash(&event.field_path), hash(&event.message));
             (event.message.clone(), Some(details))
         };
-        let new = || Known { name: event_name(&pod.name), first_ms: now_ms, count: 0 };
+        let new = || Known {
+            name: names::of_event(&pod.name, now_ms, env::random_u64()),
+            first_ms: now_ms,
+            count: 0,
+        };
         let known = self.known.get(&Told { topic, details }, new);
         known.count = known.count.saturating_add(1);
         let bucket = self.buckets.get(pod, || Bucket { earned_ms: BURST * PACE_MS, last_ms: now_ms });

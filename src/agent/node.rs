@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use api::time;
+use api::{names, time};
 use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Node;
 use kubelet::engine::docker::ImageOnNode;
@@ -266,7 +266,7 @@ pub fn event(facts: &Facts, reason: &str, message: &str, now_ms: u64) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": base::ids::event_name(name), "namespace": "default"},
+        "metadata": {"name": names::of_event(name, now_ms, base::env::random_u64()), "namespace": "default"},
         // Kubelet does not know the uid of its Node: whoever shows these looks for the name.
         "involvedObject": {"kind": "Node", "name": name, "uid": name},
         "reason": reason,

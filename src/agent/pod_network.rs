@@ -153,36 +153,42 @@ impl Network {
 
     async fn follow_nodes(&self, client: &Client) -> anyhow::Result<()> {
         let mut watch = client.watch::<Node>(Selection::default());
+        // What the kernel has; `None` while that is not known.
         let mut routed: Option<Vec<NodeAddress>> = None;
         let mut repair_at = env::monotonic() + REPAIR_INTERVAL;
         loop {
-            tokio::select! {
+            let is_repair = tokio::select! {
                 biased;
                 event = watch.next() => match event {
-                    Some(event) => drop(self.nodes.take(event)),
+                    Some(event) => {
+                        self.nodes.take(event);
+                        false
+                    }
                     None => bail!("the watch of Nodes ended"),
                 },
                 () = env::sleep_until(repair_at) => {
                     repair_at = env::monotonic() + REPAIR_INTERVAL;
-                    // Before anything is known, what an earlier agent left is as it should be.
-                    let Some(routed) = &routed else { continue };
-                    if let Err(error) = self.links.repair(routed).await {
-                        tracing::warn!(%error, node = self.node, "the pod network is not as it should be");
-                    }
-                    continue;
+                    true
                 }
+            };
+            // Before anything is known, what an earlier agent left is as it should be.
+            if !self.nodes.is_synced() {
+                continue;
             }
             let all: Vec<NodeAddress> =
                 self.nodes.all().iter().filter_map(|node| address(node, self.cluster_cidr)).collect();
-            if routed.as_ref() == Some(&all) {
-                continue;
-            }
-            match self.links.nodes(&all).await {
-                Ok(()) => routed = Some(all),
+            let done = match is_repair {
+                true => self.links.repair(&all).await,
+                false if routed.as_ref() == Some(&all) => continue,
+                false => self.links.nodes(&all).await,
+            };
+            routed = match done {
+                Ok(()) => Some(all),
                 Err(error) => {
-                    tracing::warn!(%error, node = self.node, "routes to other nodes are not up to date")
+                    tracing::warn!(%error, node = self.node, "the network of pods is not as it should be yet");
+                    None
                 }
-            }
+            };
         }
     }
 

@@ -177,9 +177,24 @@ fn is_qualified_part(text: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
+/// The name of an Event about an object of this name: its end grows with time, for whoever lists Events of one second in
+/// order of their names, as kubectl does. Nanoseconds since the epoch in hex, as in Kubernetes, those below a millisecond
+/// `drawn` at random.
+pub fn of_event(about: &str, now_ms: u64, drawn: u64) -> String {
+    let nanos = now_ms.saturating_mul(1_000_000).saturating_add(drawn % 1_000_000);
+    format!("{about}.{nanos:016x}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_events_grow_with_time() {
+        let at = |now_ms, drawn| of_event("web", now_ms, drawn);
+        assert_eq!(at(1, 7), "web.00000000000f4247");
+        assert!(at(1_767_225_600_000, u64::MAX) < at(1_767_225_600_001, 0));
+    }
 
     fn check(given: &[String], expect: &[&str]) {
         assert_eq!(given, expect);

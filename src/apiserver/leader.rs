@@ -43,19 +43,19 @@ pub(crate) async fn again_and_again(backend: &dyn Backend, chore: &dyn Chore) ->
             chore.run(backend, term).await;
         }
         let changed = async {
-            let Some(changes) = &mut changes else { return std::future::pending().await };
-            let Ok(events) = changes.next().await else { return false };
-            // Changes are told before the State is shown that holds them. What does not come is left to time.
-            if let Some(last) = events.last() {
-                _ = backend.at_least(last.change.revision).await;
+            match &mut changes {
+                Some(changes) => changes.next().await,
+                None => std::future::pending().await,
             }
-            true
         };
-        // All arms may be dropped without losing anything: whichever ends first, the chore is done.
+        // All arms may be dropped and taken up again without losing anything.
         tokio::select! {
             biased;
-            alive = changed => if !alive {
-                changes = backend.watch(&prefix, backend.moment().revision()).ok();
+            changed = changed => match changed.as_deref() {
+                // Changes are told before the State is shown that holds them. What does not come is left to time.
+                Ok([.., last]) => _ = backend.at_least(last.change.revision).await,
+                Ok([]) => {}
+                Err(_) => changes = backend.watch(&prefix, backend.moment().revision()).ok(),
             },
             () = env::sleep(chore.interval()) => {}
         }

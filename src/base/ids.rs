@@ -47,14 +47,6 @@ impl FromStr for ClusterId {
     }
 }
 
-/// The name of an Event about an object of this name: its end grows with time, for whoever lists Events of one second in
-/// order of their names, as kubectl does. Nanoseconds since the epoch in hex as in Kubernetes, those below a millisecond
-/// drawn.
-pub fn event_name(about: &str) -> String {
-    let nanos = crate::env::wall_ms().saturating_mul(1_000_000) + crate::env::random_u64() % 1_000_000;
-    format!("{about}.{nanos:016x}")
-}
-
 /// Names one attempt to change the cluster, chosen by the master that took the request.
 ///
 /// Applying an id that State remembers returns its recorded outcome, so a retry after an unknown
@@ -77,25 +69,5 @@ impl RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn names_of_events_grow_with_time() {
-        crate::env::simulate(1, async {
-            let mut before = String::new();
-            for _ in 0..100 {
-                let name = event_name("web");
-                assert!(name > before && name.len() == "web.".len() + 16, "{before} {name}");
-                before = name;
-                crate::env::sleep(Duration::from_millis(1)).await;
-            }
-        });
     }
 }

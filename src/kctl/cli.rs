@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::cluster;
 use crate::failure::Failure;
@@ -40,28 +40,37 @@ enum Family {
 }
 
 impl Cli {
-    /// The command line as kubectl's users type it: a flag that is there or not takes `=true` and `=false` as well.
-    pub fn line() -> clap::Command {
-        with_values(Self::command())
-    }
-
     fn parsed(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::from_arg_matches(&Self::line().try_get_matches_from(words)?)
+        Self::try_parse_from(plain(words, &Self::command()))
     }
 }
 
-fn with_values(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|arg| match arg.get_action() {
-        ArgAction::SetTrue => {
-            let arg = arg.action(ArgAction::Set).num_args(0..=1).require_equals(true).value_name("BOOL");
-            arg.default_missing_value("true")
-                .default_value("false")
-                .hide_default_value(true)
-                .hide_possible_values(true)
+/// A command line as clap reads it: flags that are there or not take `=true` and `=false` as well, in Go's spellings, for
+/// so kubectl's users type them. Nothing behind `--` is touched.
+fn plain(words: impl IntoIterator<Item = OsString>, root: &clap::Command) -> Vec<OsString> {
+    let (mut verb, mut is_rest, mut plain) = (root, false, Vec::new());
+    for word in words {
+        let text = word.to_str().filter(|_| !is_rest).unwrap_or_default();
+        is_rest |= text == "--";
+        verb = verb.find_subcommand(text).unwrap_or(verb);
+        let (flag, value) = text.split_once('=').unwrap_or((text, ""));
+        match value {
+            "1" | "t" | "T" | "true" | "True" | "TRUE" if is_switch(verb, flag) => plain.push(flag.into()),
+            "0" | "f" | "F" | "false" | "False" | "FALSE" if is_switch(verb, flag) => {}
+            _ => plain.push(word),
         }
-        _ => arg,
-    });
-    command.mut_subcommands(with_values)
+    }
+    plain
+}
+
+/// Whether a verb knows this flag as one that is there or not.
+fn is_switch(verb: &clap::Command, flag: &str) -> bool {
+    let is_it = |arg: &clap::Arg| match (flag.strip_prefix("--"), flag.strip_prefix('-')) {
+        (Some(long), _) => arg.get_long() == Some(long),
+        (None, Some(short)) => arg.get_short().is_some_and(|letter| short.chars().eq([letter])),
+        (None, None) => false,
+    };
+    verb.get_arguments().any(|arg| matches!(arg.get_action(), ArgAction::SetTrue) && is_it(arg))
 }
 
 /// Runs the `kctl` command.
@@ -159,12 +168,15 @@ mod tests {
             let read = reads(line);
             assert!(["stdin: true", "tty: true"].iter().all(|one| read.contains(one)), "{line}: {read}");
         }
-        assert!(reads("logs p --follow=perhaps").contains("invalid value 'perhaps'"));
+        assert!(reads("logs p --follow=perhaps").contains("unexpected value 'perhaps'"));
+        assert!(reads("exec p -- sh --stdin=true").contains("--stdin=true"), "what is run is left alone");
+        // What is not asked for is in nobody's way.
+        assert_eq!(reads("delete pod p --now=false --grace-period=5"), "");
     }
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::line().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]

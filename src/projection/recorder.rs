@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
-use api::{Key, Resource, time};
-use base::ids::event_name;
+use api::{Key, Resource, names, time};
+use base::env;
 use serde_json::{Value, json};
 
 use crate::controller::Reason;
@@ -51,7 +51,7 @@ impl Recorder {
             "" => "default",
             namespace => namespace,
         };
-        let name = event_name(about.key.name());
+        let name = names::of_event(about.key.name(), now_ms, env::random_u64());
         let now = time::rfc3339(now_ms);
         let event = json!({
             "metadata": {"name": name, "namespace": namespace},

@@ -71,7 +71,7 @@ fn an_agent_killed_at_each_step_of_starting_and_stopping_a_pod_loses_nothing_and
         cluster.up().await?;
         let steps = Steps { cluster: &cluster, client: &client, ways };
 
-        let (mut starts, mut stops) = (Vec::new(), Vec::new());
+        let (mut starts, mut stops, mut is_beyond) = (Vec::new(), Vec::new(), false);
         for step in 1..STEPS_MAX {
             let make = async |node: &str| create(&client, &of(node, step)).await;
             let is_ready =
@@ -101,13 +101,14 @@ fn an_agent_killed_at_each_step_of_starting_and_stopping_a_pod_loses_nothing_and
                 })
                 .await?;
             }
-            let is_beyond = started.is_empty() && stopped.is_empty();
+            is_beyond = started.is_empty() && stopped.is_empty();
             starts.extend(started);
             stops.extend(stopped);
             if is_beyond {
                 break;
             }
         }
+        ensure!(is_beyond, "a pod has more steps: {starts:?} {stops:?}");
         // Of each of three containers, before and after.
         let count = |all: &[String], what: &str| all.iter().filter(|one| one.contains(what)).count();
         ensure!(count(&starts, "/create") >= 6 && count(&starts, "/start") >= 6, "{starts:?}");

@@ -125,7 +125,7 @@ pub fn container(start: Start<'_>) -> Result<ContainerConfig, ConfigError> {
         network_mode: joined.clone(),
         ipc_mode: if spec.host_ipc == Some(true) { "host".to_owned() } else { joined },
         pid_mode,
-        resources: resources::container(member),
+        resources: resources::container(desired, member),
         security: security::container(desired, member)?,
     })
 }

@@ -27,6 +27,9 @@ pub const BACKOFF_FIRST_MS: u64 = 10_000;
 /// The longest such wait.
 pub const BACKOFF_MAX_MS: u64 = 300_000;
 
+/// How long after a pod's last sandbox, unless that was its first, the next may come.
+pub const SANDBOX_PAUSE_MS: u64 = 10_000;
+
 /// A container that ran for so long starts over with its waits.
 pub const BACKOFF_RESET_MS: u64 = 600_000;
 

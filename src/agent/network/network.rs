@@ -162,13 +162,13 @@ impl Network {
     /// firewall that is loaded anew empties all tables, and a link that goes down loses its routes.
     ///
     /// # Errors
-    /// As [`Network::nodes`].
+    /// The first refusal, after everything was tried.
     pub async fn repair(&self, nodes: &[NodeAddress]) -> Result<(), NetworkError> {
         let mut state = self.state.lock().await;
         state.rules = None;
-        self.apply_rules(&mut state).await?;
+        let rules = self.apply_rules(&mut state).await;
         drop(state);
-        self.nodes(nodes).await
+        rules.and(self.nodes(nodes).await)
     }
 
     /// Takes everything away: pods that still run lose their network.

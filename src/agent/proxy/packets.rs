@@ -68,7 +68,8 @@ impl Packets for Nft {
         let list = ["list", "tables", family.header()];
         let listed =
             helper::get_current_ruleset_raw_async(helper::DEFAULT_NFT, list).await.map_err(refused)?;
-        let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
+        let listed: Value = serde_json::from_str(&listed)
+            .map_err(|error| PacketsError::Rules(format!("nft lists: {error}")))?;
         let mut objects = listed["nftables"].as_array().into_iter().flatten();
         Ok(objects.any(|object| object["table"]["name"] == TABLE))
     }

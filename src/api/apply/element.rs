@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::{Number, Value};
 
 use crate::encode;
+use crate::field_error::escaped;
 
 /// A step from a value to one that it holds.
 #[derive(Clone, Debug)]
@@ -115,16 +116,9 @@ fn write_quoted(out: &mut Vec<u8>, inner: &[u8]) {
 fn write_value(out: &mut Vec<u8>, value: &Value) {
     let from = out.len();
     encode::any(out, value);
-    if out[from..].iter().any(|byte| matches!(byte, b'<' | b'>' | b'&')) {
+    if out[from..].iter().any(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
         let plain = out.split_off(from);
-        for byte in plain {
-            match byte {
-                b'<' => out.extend_from_slice(b"\\u003c"),
-                b'>' => out.extend_from_slice(b"\\u003e"),
-                b'&' => out.extend_from_slice(b"\\u0026"),
-                other => out.push(other),
-            }
-        }
+        out.extend_from_slice(escaped(std::str::from_utf8(&plain).expect("JSON is text")).as_bytes());
     }
 }
 

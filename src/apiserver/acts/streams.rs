@@ -69,7 +69,10 @@ pub(crate) async fn run(context: Arc<Context>, call: Call) -> Result<Response, F
     match call.upgrade.take() {
         Some(upgrade) => upgraded(&context, &call, agent, uri, upgrade).await,
         None if name == "log" => {
-            let waits = container.as_deref().and_then(|container| waits(&pod, container));
+            // Of an earlier life there is a log or none, whatever this one waits for.
+            let is_earlier = call.query.get("previous") == "true";
+            let waits =
+                container.as_deref().filter(|_| !is_earlier).and_then(|container| waits(&pod, container));
             log(&context, agent, uri, waits).await
         }
         None => Err(Status::bad_request("Upgrade request required").into()),
@@ -113,6 +116,9 @@ async fn log(context: &Context, agent: Agent, uri: Uri, waits: Option<Status>) -
 /// Why a container that waits has no log, in the words of Kubernetes' kubelet.
 fn waits(pod: &Object, container: &str) -> Option<Status> {
     let status = pod.fields.get("status");
+    if ["Succeeded", "Failed"].contains(&pod.text(&["status", "phase"])) {
+        return None;
+    }
     let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"];
     let mut all = lists.into_iter().filter_map(|list| status?.get(list)?.as_array()).flatten();
     let state = all.find(|one| one["name"] == container).map(|one| &one["state"]);
@@ -223,5 +229,6 @@ mod tests {
             assert_eq!(said(json!({"initContainerStatuses": [waiting(reason)]})), expected(what));
         }
         assert_eq!(said(json!({"containerStatuses": [{"name": "c", "state": {"running": {}}}]})), None);
+        assert_eq!(said(json!({"phase": "Failed", "reason": "Evicted"})), None);
     }
 }

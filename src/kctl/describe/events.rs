@@ -43,8 +43,11 @@ pub fn write(list: Option<&Value>, object: &Value, page: &mut Page) {
         if event["count"].as_i64().unwrap_or(1) > 1 {
             age = format!("{age} (x{} over {})", event["count"], ago(&event["firstTimestamp"]));
         }
-        let message = text(&event["message"]);
-        page.line(1, &[&text(&event["type"]), &text(&event["reason"]), &age, &from, message.trim()]);
+        // Of a part of the object: which one.
+        let part = manifest::text(event, "/involvedObject/fieldPath");
+        let about = if part.is_empty() { String::new() } else { format!("{part}: ") };
+        let message = format!("{about}{}", text(&event["message"]).trim());
+        page.line(1, &[&text(&event["type"]), &text(&event["reason"]), &age, &from, &message]);
     }
 }
 
@@ -59,7 +62,9 @@ mod tests {
     fn events_in_order_and_only_its_own() {
         let object = json!({"metadata": {"name": "a", "namespace": "n", "uid": "u"}});
         let event = |uid: &str, at: &str, reason: &str| json!({"type": "Normal", "reason": reason, "involvedObject": {"uid": uid}, "lastTimestamp": at, "message": "m\n", "source": {"component": "c"}});
-        let list = json!({"items": [event("u", "z", "Second"), event("other", "a", "Not"), event("u", "y", "First")]});
+        let mut second = event("u", "z", "Second");
+        second["involvedObject"]["fieldPath"] = "spec.containers{main}".into();
+        let list = json!({"items": [second, event("other", "a", "Not"), event("u", "y", "First")]});
         let mut page = Page::default();
         write(Some(&list), &object, &mut page);
         write(Some(&json!({"items": []})), &object, &mut page);
@@ -69,7 +74,7 @@ mod tests {
               Type    Reason  Age        From  Message
               ----    ------  ----       ----  -------
               Normal  First   <unknown>  c     m
-              Normal  Second  <unknown>  c     m
+              Normal  Second  <unknown>  c     spec.containers{main}: m
             Events:   <none>
             Events:   <unknown>
         "]]

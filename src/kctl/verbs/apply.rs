@@ -245,25 +245,13 @@ pub fn with_last_applied(mut object: Value) -> Value {
     if !metadata["annotations"].is_object() {
         metadata["annotations"] = Value::Object(Map::new());
     }
-    let text = as_go_writes(&manifest::sorted(&remembered).to_string()) + "\n";
+    // As kubectl writes it, byte by byte: whoever applies the same with the other program changes nothing.
+    let text = api::field_error::escaped(&manifest::sorted(&remembered).to_string()) + "\n";
     if !object["metadata"]["annotations"].is_object() {
         object["metadata"]["annotations"] = json!({});
     }
     object["metadata"]["annotations"][LAST_APPLIED] = json!(text);
     object
-}
-
-/// JSON as kubectl writes it, byte by byte: whoever applies the same with the other program changes nothing. These
-/// characters stand in strings alone.
-fn as_go_writes(json: &str) -> String {
-    let escapes = [
-        ('<', "\\u003c"),
-        ('>', "\\u003e"),
-        ('&', "\\u0026"),
-        ('\u{2028}', "\\u2028"),
-        ('\u{2029}', "\\u2029"),
-    ];
-    escapes.iter().fold(json.to_owned(), |text, (letter, escape)| text.replace(*letter, escape))
 }
 
 fn missing_annotation(target: &Target) -> String {

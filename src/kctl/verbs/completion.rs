@@ -1,6 +1,6 @@
 //! `kctl completion`
 
-use clap::ValueEnum;
+use clap::{CommandFactory, ValueEnum};
 use clap_complete::{Shell, generate};
 
 use crate::cli::Cli;
@@ -31,7 +31,7 @@ impl Args {
             Kind::Zsh => Shell::Zsh,
         };
         let mut script = Vec::new();
-        generate(shell, &mut Cli::line(), "kctl", &mut script);
+        generate(shell, &mut Cli::command(), "kctl", &mut script);
         screen.print(&String::from_utf8_lossy(&script))
     }
 }

@@ -51,6 +51,16 @@ fn requests_and_limits_become_control_groups() {
         (Some(1536), Some(150_000), Some(67_108_864))
     );
     assert_eq!(of(json!({"limits": {"cpu": "1m"}, "requests": {"cpu": "1m"}})), (Some(2), Some(1_000), None));
+
+    // Who has no limit of its own has its pod's.
+    let within = |own| {
+        let mut spec = with("resources", own);
+        spec["resources"] = json!({"limits": {"cpu": "2", "memory": "1Gi"}});
+        let made = made(spec, "").expect("made").resources;
+        (made.cpu_shares, made.cpu_quota_us, made.memory_bytes)
+    };
+    assert_eq!(within(json!({})), (Some(2), Some(200_000), Some(1 << 30)));
+    assert_eq!(within(json!({"limits": {"memory": "64Mi"}})), (Some(2), Some(200_000), Some(64 << 20)));
 }
 
 #[test]

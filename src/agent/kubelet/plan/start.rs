@@ -78,7 +78,12 @@ fn sandbox(view: View<'_>, draft: &mut Draft) -> bool {
                     }
                 }
             }
-            if is_empty && is_worth_a_sandbox(view) && !is_waiting(view, draft) {
+            // One that a process of its pod ends again and again comes no faster than that.
+            let again = newest.filter(|sandbox| sandbox.attempt() > 0);
+            let due_ms = again.map_or(0, |sandbox| sandbox.created_ms + crate::limits::SANDBOX_PAUSE_MS);
+            if is_empty && is_worth_a_sandbox(view) && due_ms > view.now_ms {
+                draft.wake(due_ms);
+            } else if is_empty && is_worth_a_sandbox(view) && !is_waiting(view, draft) {
                 if view.records.volumes != Attempted::Yes {
                     draft.steps.push(Step::PrepareVolumes);
                 }
@@ -227,7 +232,7 @@ fn start(view: View<'_>, member: &Member, draft: &mut Draft) {
         draft.steps.push(Step::StartContainer { container: name.to_owned(), attempt: created.attempt() });
         return;
     }
-    // What ended with an earlier sandbox ended with the node or its engine: it is no failure of its own, and nobody waits.
+    // Another sandbox is another life: waits begin anew, as they do where a node or its engine was stopped.
     let active = view.observed.active(name);
     if let Some(dead) = active.filter(|_| member.kind != Kind::Ephemeral) {
         let due_ms = backoff::due_ms(dead);

@@ -121,6 +121,11 @@ fn containers_of_a_dead_sandbox_end_before_it_is_replaced() {
     assert_eq!(shown, ["Stopping container main", "Terminate { id: \"main0\" }"]);
     let there = vec![container(SANDBOX, 0, ended(0)), container("main", 0, ended(1))];
     assert_eq!(steps(simple(), there, &known(0)), ["CreateSandbox { attempt: 1 }"]);
+
+    // One that ends again and again comes no faster than every ten seconds: this one is five seconds old.
+    let again = Observed::of(vec![container(SANDBOX, 1, ended(0)), container("main", 1, ended(1))]);
+    let plan = plan(&desired(simple()), &again, &known(0), NOW);
+    assert_eq!((plan.steps, plan.wake_ms), (Vec::new(), Some(NOW + 5_000)));
 }
 
 #[test]

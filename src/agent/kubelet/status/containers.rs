@@ -79,9 +79,18 @@ fn of_observed(
     old: Option<&ContainerStatus>,
 ) -> ContainerStatus {
     let mut status = blank(view, member);
-    let resources = member.container.resources.clone();
-    status.allocated_resources = resources.as_ref().and_then(|resources| resources.requests.clone());
-    status.resources = resources;
+    // What it was made with: what its pod asks for since is not carried out.
+    match old.filter(|old| old.container_id == Some(id(container))) {
+        Some(old) => {
+            status.allocated_resources.clone_from(&old.allocated_resources);
+            status.resources.clone_from(&old.resources);
+        }
+        None => {
+            let resources = member.container.resources.clone();
+            status.allocated_resources = resources.as_ref().and_then(|resources| resources.requests.clone());
+            status.resources = resources;
+        }
+    }
     status.image_id.clone_from(&container.image_ref);
     status.container_id = Some(id(container));
     status.restart_count = i32::try_from(container.attempt()).unwrap_or(i32::MAX);

@@ -281,6 +281,8 @@ fn newest(changes: &[Change]) -> u64 {
 }
 
 impl Place for Masters {
+    const IS_BUSY: bool = true;
+
     fn router(&self) -> &Router {
         &self.present().find(|master| master.leads()).expect("somebody leads").router
     }
@@ -334,9 +336,12 @@ async fn run(scenario: &Scenario, cut: Option<(u64, bool)>) -> Run {
     }
 }
 
-/// Cuts the leader off at every entry of a scenario, in turn for good and for a while.
-pub(super) fn check(scenario: &Scenario) {
+/// Cuts the leader off at every entry of a scenario from when the last request was answered, in turn for good and for a
+/// while. `end` is that of the run in memory.
+pub(super) fn check(scenario: &Scenario, end: &[String]) {
     let undisturbed = env::simulate(SEED, run(scenario, None));
+    same_end(end, &undisturbed.end, "nothing, on three masters");
+    assert!(undisturbed.writes.len() > 1, "something is written");
     for (at, comes_back) in undisturbed.writes.iter().zip([false, true].into_iter().cycle()) {
         let disturbed = env::simulate(SEED, run(scenario, Some((*at, comes_back))));
         let which = format!("revision {at}, on three masters (comes back: {comes_back})");

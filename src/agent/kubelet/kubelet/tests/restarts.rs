@@ -302,3 +302,37 @@ fn what_is_left_of_pods_that_went_while_no_kubelet_ran_is_taken_back() {
         "#]],
     );
 }
+
+#[test]
+fn a_pod_that_is_to_have_other_sizes_tells_those_that_it_has() {
+    let life = async |world: &World| {
+        let with = |cpu: &str| {
+            let mut spec = simple();
+            spec["containers"][0]["resources"] = json!({"requests": {"cpu": cpu}});
+            pod(spec)
+        };
+        let node = world.start();
+        node.handle.desired(with("100m")).await.expect("a pod");
+        world.until_phase("u1", "Running").await;
+        node.handle.desired(with("2")).await.expect("a pod");
+        seconds(5).await;
+        drop(node);
+        // The next kubelet knows of the first what the control plane remembers.
+        let node = world.start();
+        let mut remembered = with("2");
+        remembered.status = world.control.status("u1");
+        node.handle.desired(remembered).await.expect("a pod");
+        seconds(5).await;
+        let told =
+            world.control.status("u1").and_then(|status| status.container_statuses).unwrap_or_default();
+        let allocated = told.iter().map(|one| format!("{:?}\n", one.allocated_resources));
+        allocated.collect()
+    };
+    check(
+        1,
+        life,
+        &expect![[r#"
+            Some({"cpu": Quantity("100m")})
+        "#]],
+    );
+}
