@@ -1,12 +1,14 @@
 //! An application on three masters and two nodes: real engines, real packets, and what heals when something dies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use base::env;
+use chaos::client::Client;
 use chaos::nodes::{Pod, page, pods, wait_for_pods};
 use chaos::process;
-use chaos::{Cluster, Need, Options};
+use chaos::{Cluster, Machine, Need, Options};
 
 /// How long pods may take to be as they should after something small happened.
 const SOON: Duration = Duration::from_secs(30);
@@ -47,6 +49,14 @@ async fn answers(url: &str) -> Result<String> {
     }
 }
 
+/// A cluster whose sample runs in two pods.
+async fn started(machine: &Arc<Machine>) -> Result<(Cluster, Client, Vec<Pod>)> {
+    let cluster = Cluster::start(machine, with_nodes()).await?;
+    let client = cluster.any_client()?;
+    let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
+    Ok((cluster, client, found))
+}
+
 async fn kctl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
     process::run(cluster.kctl().args(arguments), COMMAND_TIMEOUT).await
 }
@@ -54,9 +64,7 @@ async fn kctl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
 #[test]
 fn an_application_runs_behind_a_service_and_heals() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
-        let cluster = Cluster::start(machine, with_nodes()).await?;
-        let client = cluster.any_client()?;
-        let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
+        let (cluster, client, found) = started(machine).await?;
         for url in addresses(&cluster)? {
             ensure!(answers(&url).await?.starts_with("hello from hello-"), "{url}");
         }
@@ -139,9 +147,7 @@ fn addresses_on(found: &[Pod], node: &str) -> Vec<String> {
 #[test]
 fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
-        let cluster = Cluster::start(machine, with_nodes()).await?;
-        let client = cluster.any_client()?;
-        let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
+        let (cluster, client, found) = started(machine).await?;
         let victim = ready(&found)[0].node.clone();
         cluster.nodes().kill(&victim).await?;
         let died = env::monotonic();
@@ -170,9 +176,7 @@ fn the_pods_of_a_dead_node_run_elsewhere_and_it_gives_them_up_when_it_returns() 
 #[test]
 fn the_pods_of_a_dead_agent_run_elsewhere_and_the_application_answers_all_the_time() {
     chaos::run(&chaos::programs!(), &[Need::Engines], async |machine| {
-        let cluster = Cluster::start(machine, with_nodes()).await?;
-        let client = cluster.any_client()?;
-        let found = wait_for_pods(&client, SOON, "two pods", |found| ready(found).len() == 2).await?;
+        let (cluster, client, found) = started(machine).await?;
         let victim = ready(&found)[0].node.clone();
         let url = format!("http://{}:30080", cluster.nodes().address(other(&victim))?);
         answers(&url).await?;
@@ -186,7 +190,7 @@ fn the_pods_of_a_dead_agent_run_elsewhere_and_the_application_answers_all_the_ti
         };
         // Its containers run on: whoever is asked meanwhile answers.
         tokio::select! {
-                biased;
+            biased;
             replaced = wait_for_pods(&client, NODE_DEATH, "the pods of a dead agent", replaced) => drop(replaced?),
             failed = ask => return failed,
         }

@@ -188,11 +188,10 @@ pub async fn keep(
     let mut was_closed = None;
     loop {
         let began = env::monotonic();
-        let closed = is_closed(nodes, &facts.name);
-        if closed.is_some()
-            && std::mem::replace(&mut was_closed, closed).is_some_and(|was| Some(was) != closed)
+        if let Some(closed) = is_closed(nodes, &facts.name)
+            && was_closed.replace(closed).is_some_and(|was| was != closed)
         {
-            let turn = if closed == Some(true) { "NodeNotSchedulable" } else { "NodeSchedulable" };
+            let turn = if closed { "NodeNotSchedulable" } else { "NodeSchedulable" };
             tell(client, facts, turn, &format!("Node {} status is now: {turn}", facts.name));
         }
         match env::timeout(interval.min(RENEWAL_TIMEOUT), client.renew(&lease)).await {

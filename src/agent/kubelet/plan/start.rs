@@ -78,12 +78,15 @@ fn sandbox(view: View<'_>, draft: &mut Draft) -> bool {
                     }
                 }
             }
+            if !is_empty || !is_worth_a_sandbox(view) {
+                return false;
+            }
             // One that a process of its pod ends again and again comes no faster than that.
             let again = newest.filter(|sandbox| sandbox.attempt() > 0);
             let due_ms = again.map_or(0, |sandbox| sandbox.created_ms + crate::limits::SANDBOX_PAUSE_MS);
-            if is_empty && is_worth_a_sandbox(view) && due_ms > view.now_ms {
+            if due_ms > view.now_ms {
                 draft.wake(due_ms);
-            } else if is_empty && is_worth_a_sandbox(view) && !is_waiting(view, draft) {
+            } else if !is_waiting(view, draft) {
                 if view.records.volumes != Attempted::Yes {
                     draft.steps.push(Step::PrepareVolumes);
                 }
