@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,21 +23,24 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a master is asked.
 pub const ASK_EVERY: Duration = Duration::from_millis(20);
 
-/// A directory that goes with the test.
+/// A directory and loopback addresses that go with the test.
 pub struct Scratch {
     machine: Arc<Machine>,
     path: PathBuf,
+    network: u8,
 }
 
 impl Scratch {
-    /// A directory of its own.
+    /// With addresses that no other test of this process has.
     pub fn new(machine: &Arc<Machine>) -> Result<Self> {
-        Ok(Self { machine: Arc::clone(machine), path: machine.directory()? })
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let network = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { machine: Arc::clone(machine), path: machine.directory()?, network })
     }
 
     /// Master `number`, with its data in a directory of this name.
     pub fn master(&self, directory: &str, number: usize) -> Master {
-        let host = format!("127.77.0.{number}");
+        let host = format!("127.77.{}.{number}", self.network);
         let keelson = self.machine.programs.keelson.clone();
         Master { name: format!("master-{number}"), host, directory: self.path.join(directory), keelson }
     }

@@ -83,7 +83,8 @@ async fn network(list: &[&str], short: &str) -> Result<Vec<String>> {
     Ok(listed.lines().filter(is_ours).map(|line| format!("{}: {line}", list.join(" "))).collect())
 }
 
-/// Processes that name one of the paths, or whose file system is made of what lies there: that of a container is.
+/// Processes that name one of the paths, or whose root is made of what lies there: that of a container is. Other mounts tell
+/// nothing, because every new namespace begins with a copy of all that the machine has.
 fn processes(directory: &Path, run: &Path) -> Result<Vec<String>> {
     let places = [directory, run].map(|path| path.display().to_string());
     let is_whole = |rest: &str| rest.is_empty() || rest.starts_with(['/', ' ']);
@@ -100,7 +101,8 @@ fn processes(directory: &Path, run: &Path) -> Result<Vec<String>> {
         // One that ends meanwhile has none.
         let is_apart = std::fs::read_link(file("ns/mnt")).is_ok_and(|its| its != own);
         let mounts = || std::fs::read_to_string(file("mountinfo")).unwrap_or_default();
-        if process::is_alive(pid) && (names(&command) || is_apart && names(&mounts())) {
+        let has_root = || mounts().lines().any(|mount| mount.split(' ').nth(4) == Some("/") && names(mount));
+        if process::is_alive(pid) && (names(&command) || is_apart && has_root()) {
             found.push(format!("process {pid} {command}"));
         }
     }

@@ -26,8 +26,10 @@ pub mod watch;
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
+use base::env;
 
 pub use cluster::Cluster;
 pub use machine::{Machine, Need, Programs};
@@ -47,6 +49,9 @@ macro_rules! programs {
 /// Threads that the harness's own tasks run on: traffic must go on while a test waits.
 const WORKER_THREADS: usize = 2;
 
+/// How long one test may take: one that hangs is named, and the others still run. Five times what the slowest takes.
+const TEST_TIMEOUT: Duration = Duration::from_secs(1200);
+
 /// Says what is not tested on this machine, past the capture of a test's output: `make test` closes with it.
 pub fn report_skipped(what: &str) {
     let test = std::thread::current();
@@ -55,7 +60,7 @@ pub fn report_skipped(what: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// Runs one test when it is its turn; says so and passes where the machine lacks what it needs.
+/// Runs one test when it is the turn of this process; says so and passes where the machine lacks what it needs.
 ///
 /// # Panics
 /// When the test fails.
@@ -70,7 +75,10 @@ pub fn run(programs: &Programs, needs: &[Need], test: impl AsyncFnOnce(&Arc<Mach
         .enable_all()
         .build()
         .expect("a runtime needs only threads");
-    if let Err(failure) = runtime.block_on(test(&machine)) {
-        panic!("{failure:#}");
+    let ended = runtime.block_on(async { env::timeout(TEST_TIMEOUT, test(&machine)).await });
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => panic!("{failure:#}"),
+        Err(_) => panic!("hangs: it has not ended in {TEST_TIMEOUT:?}"),
     }
 }

@@ -72,31 +72,41 @@ pub struct Programs {
     pub kctl: PathBuf,
 }
 
-/// The right to load the machine: one test has it at a time, whatever binary it is in, because a
-/// cluster that starves on two cores fails for reasons of its own.
+/// One test's hold on the machine. One process of tests has the machine at a time, because a cluster that starves
+/// fails for reasons of its own; how many of its tests run at once is for the process to say.
 pub struct Machine {
     /// The programs under test.
     pub programs: Programs,
     /// What the logs of the last cluster ended with.
     last_words: Mutex<String>,
-    _turn: File,
+    /// Where the logs of the last cluster stay.
+    kept_logs: PathBuf,
 }
 
 /// Names the directories of clusters: `PREFIX-PID-NUMBER`.
 const PREFIX: &str = "keelson-test";
 
+/// Held until this process ends.
+static TURN: Mutex<Option<File>> = Mutex::new(None);
+
 impl Machine {
-    /// Waits for its turn, then removes what tests that were killed left behind.
+    /// Waits for the turn of this process, then removes what tests that were killed left behind.
     ///
     /// # Errors
     /// When the lock file cannot be opened.
     pub fn claim(programs: &Programs) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("{PREFIX}.lock"));
-        let turn = File::options().create(true).truncate(false).write(true).open(&path);
-        let turn = turn.with_context(|| format!("open {}", path.display()))?;
-        turn.lock().with_context(|| format!("lock {}", path.display()))?;
-        let machine = Self { programs: programs.clone(), last_words: Mutex::default(), _turn: turn };
-        machine.sweep();
+        let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
+        let kept_logs = std::env::temp_dir().join(format!("{PREFIX}.logs")).join(test);
+        let machine = Self { programs: programs.clone(), last_words: Mutex::default(), kept_logs };
+        let mut held = TURN.lock();
+        if held.is_none() {
+            let path = std::env::temp_dir().join(format!("{PREFIX}.lock"));
+            let turn = File::options().create(true).truncate(false).write(true).open(&path);
+            let turn = turn.with_context(|| format!("open {}", path.display()))?;
+            turn.lock().with_context(|| format!("lock {}", path.display()))?;
+            *held = Some(turn);
+            machine.sweep();
+        }
         Ok(machine)
     }
 
@@ -141,11 +151,12 @@ impl Machine {
         *self.last_words.lock() = words;
     }
 
-    /// Keeps the logs of the cluster in `directory`, which is about to be removed. The next replaces them.
+    /// Keeps the logs of the cluster in `directory`, which is about to be removed, until the test has passed. The next
+    /// replaces them.
     pub fn keep_logs(&self, directory: &Path) {
-        let kept = kept_logs();
-        let _ = std::fs::remove_dir_all(&kept);
-        let _ = std::fs::rename(directory.join("log"), &kept);
+        let _ = std::fs::remove_dir_all(&self.kept_logs);
+        let _ = std::fs::create_dir_all(&self.kept_logs);
+        let _ = std::fs::rename(directory.join("log"), &self.kept_logs);
     }
 
     /// Stops the cluster in `directory`, in order if it can be, else by force.
@@ -170,14 +181,11 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}the whole logs are in {}", self.last_words.lock(), kept_logs().display());
+            eprintln!("{}the whole logs are in {}", self.last_words.lock(), self.kept_logs.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.kept_logs);
         }
     }
-}
-
-/// Where the logs of the last cluster stay.
-fn kept_logs() -> PathBuf {
-    std::env::temp_dir().join(format!("{PREFIX}.logs"))
 }
 
 /// The processes of the cluster in `directory` that run.

@@ -1,6 +1,5 @@
 //! Agents and engines that are killed, and nodes and masters that are cut off: what runs goes on, and nothing is lost.
 
-#[path = "agents/steps.rs"]
 mod steps;
 
 use std::collections::BTreeSet;

@@ -19,9 +19,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-#[path = "clients/go.rs"]
-mod go;
-#[path = "clients/python.rs"]
+pub(crate) mod go;
 mod python;
 
 /// How long a program may take.

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
+use crate::examples::tools::{
+    PATIENCE, Traffic, ask, eventually, kubectl, kubectl_with, no_pods, node_ports, shows,
+};
 use anyhow::{Context, Result, ensure};
 use base::env;
 use chaos::client::Method;
 use chaos::nodes::{Pod, pods, wait_for_pods};
 use chaos::{Cluster, Need, Options};
 use serde_json::{Value, json};
-use tools::{PATIENCE, Traffic, ask, eventually, kubectl, kubectl_with, no_pods, node_ports, shows};
-
-#[path = "examples/tools.rs"]
-mod tools;
 
 /// The pods of the sample.
 const SAMPLE: usize = 2;

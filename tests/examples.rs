@@ -5,8 +5,7 @@ use chaos::client::Method;
 use chaos::{Cluster, Need, Options};
 use tools::{Traffic, ask, eventually, kubectl, kubectl_with, no_pods, node_ports, shows};
 
-#[path = "examples/tools.rs"]
-mod tools;
+pub(crate) mod tools;
 
 #[test]
 fn every_example_shows_what_it_says() {

@@ -12,15 +12,10 @@ use chaos::process;
 use chaos::{Cluster, Need, Options};
 use session::Session;
 
-#[path = "clients/go.rs"]
-mod go;
-#[path = "golden/normal.rs"]
-mod normal;
-#[path = "golden/recording.rs"]
-mod recording;
-#[path = "kubectl/script.rs"]
+use crate::clients::go;
+use crate::golden::{normal, recording};
+
 mod script;
-#[path = "kubectl/session.rs"]
 mod session;
 
 /// Where the scripts are.

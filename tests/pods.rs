@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::examples::tools::{eventually, kubectl, kubectl_with, shows};
 use anyhow::{Context, Result, ensure};
 use base::env;
 use chaos::client::Method;
@@ -10,17 +11,10 @@ use chaos::{Cluster, Need, Options};
 use futures::future::try_join_all;
 use serde_json::Value;
 use tables::{LIVES, Lives, SEEN, Seen};
-use tools::{eventually, kubectl, kubectl_with, shows};
 
-#[path = "pods/names.rs"]
 mod names;
-#[path = "pods/registry.rs"]
 mod registry;
-#[path = "pods/tables.rs"]
 mod tables;
-#[path = "examples/tools.rs"]
-#[allow(dead_code, reason = "each test file uses some of these")]
-mod tools;
 
 /// The files of objects beside this one.
 const FILES: [&str; 4] = ["inputs.yaml", "lives.yaml", "names.yaml", "security.yaml"];

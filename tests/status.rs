@@ -20,10 +20,7 @@ use chaos::kubeconfig::Kubeconfig;
 use chaos::{Cluster, Options};
 use serde_json::Value;
 
-#[path = "golden/normal.rs"]
-mod normal;
-#[path = "golden/recording.rs"]
-mod recording;
+use crate::golden::{normal, recording};
 
 /// One request, and what is answered.
 #[derive(Clone, Debug, Default)]

@@ -16,9 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-#[path = "streams/kubectls.rs"]
 mod kubectls;
-#[path = "streams/pods.rs"]
 mod pods;
 
 /// How long one command may take.

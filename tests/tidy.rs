@@ -294,6 +294,19 @@ fn every_check_names_a_test_or_a_bench_line() {
     assert_none(&wrong);
 }
 
+#[test]
+fn every_file_of_tests_is_part_of_a_program() {
+    let (manifest, system) = (read(Path::new("Cargo.toml")), read(Path::new("tests/system.rs")));
+    let files = files_with(&[".rs"]);
+    let files = files.iter().filter(|path| path.parent() == Some(Path::new("tests")));
+    let names = files.filter_map(|path| path.file_stem()?.to_str());
+    let is_part = |name: &str| {
+        manifest.contains(&format!("[[test]]\nname = \"{name}\"\n"))
+            || system.contains(&format!("mod {name};\n"))
+    };
+    assert_none(&names.filter(|name| !is_part(name)).map(str::to_owned).collect::<Vec<_>>());
+}
+
 /// The tests that a file makes of rows, `name: what it tests;` in a macro's braces.
 fn rows_of_tests(text: &str) -> impl Iterator<Item = &str> {
     let makes_tests = text.contains("macro_rules! kinds") && text.contains("#[test]\n        fn $name()");

@@ -1,8 +1,6 @@
 //! What no two clusters say alike, replaced by a word for it: the one place that decides what a golden
 //! output does not compare.
 
-#![allow(dead_code, reason = "each test file uses some of these")]
-
 use std::sync::LazyLock;
 
 use regex::Regex;

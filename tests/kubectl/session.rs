@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use chaos::kubeconfig::Kubeconfig;
 use chaos::process::{self, Command};
 
-use crate::normal;
+use crate::golden::normal;
 
 /// How long one command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);

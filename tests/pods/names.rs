@@ -5,8 +5,8 @@ use chaos::Cluster;
 use chaos::client::Method;
 use serde_json::{Value, json};
 
-use super::tools::{eventually, kubectl};
 use super::{is_ready, said};
+use crate::examples::tools::{eventually, kubectl};
 
 /// The addresses that `nslookup` found, in order.
 const FOUND: &str = "awk '/^Address: / { print $2 }' | sort";

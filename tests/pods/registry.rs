@@ -7,7 +7,7 @@ use chaos::Cluster;
 use chaos::process::{Child, Command};
 
 use super::create;
-use super::tools::{eventually, kubectl, shows};
+use crate::examples::tools::{eventually, kubectl, shows};
 
 /// The program, and the Debian package that brings it.
 const PROGRAM: &str = "docker-registry";
