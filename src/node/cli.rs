@@ -76,6 +76,10 @@ enum Verb {
         services: ServiceRanges,
         #[command(flatten)]
         behaviour: Behaviour,
+        /// How long the Lease of each node holds; its agent renews it three times in that [default: what the cluster
+        /// has; 9 for a new one].
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+        node_lease_duration_seconds: Option<u32>,
     },
 }
 
@@ -202,7 +206,17 @@ fn run(verb: Verb) -> anyhow::Result<String> {
             master::run(&directory, args.wanted()?, sizes, &behaviour)?;
             Ok(String::new())
         }
-        Verb::Up { dir, masters, nodes, hollow_nodes, sample, network, services, behaviour } => {
+        Verb::Up {
+            dir,
+            masters,
+            nodes,
+            hollow_nodes,
+            sample,
+            network,
+            services,
+            behaviour,
+            node_lease_duration_seconds,
+        } => {
             let options = UpOptions {
                 directory: dir,
                 masters,
@@ -212,6 +226,7 @@ fn run(verb: Verb) -> anyhow::Result<String> {
                 network,
                 services,
                 behaviour,
+                node_lease_seconds: node_lease_duration_seconds,
             };
             command_runtime()?.block_on(up::up(&Linux, &options))
         }

@@ -58,6 +58,9 @@ pub struct ClusterFile {
     /// The flags that say what masters do by themselves; none: the defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behaviour: Vec<String>,
+    /// The flags that agents get; none: the defaults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<String>,
 }
 
 /// What connects the masters.
@@ -115,6 +118,7 @@ impl ClusterFile {
             hollow_nodes: 0,
             sample: false,
             behaviour: Vec::new(),
+            agents: Vec::new(),
         })
     }
 
@@ -133,7 +137,7 @@ impl ClusterFile {
         self.cluster.parse().context("reading the cluster id")
     }
 
-    /// Adds masters up to `count`. Returns whether there were fewer.
+    /// Adds masters up to `count`.
     ///
     /// # Errors
     /// When there are more already, or `count` is out of bounds.
@@ -141,7 +145,7 @@ impl ClusterFile {
         &mut self,
         count: usize,
         free_port: &mut dyn FnMut() -> anyhow::Result<u16>,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<()> {
         let before = self.masters.len();
         if count == 0 || count > MASTERS_MAX {
             bail!("--masters {count} is not possible: 1 to {MASTERS_MAX}, and an odd number survives most");
@@ -163,14 +167,14 @@ impl ClusterFile {
             };
             self.masters.push(MasterAddress { name: master_name(number), api, peer });
         }
-        Ok(count > before)
+        Ok(())
     }
 
-    /// Adds nodes up to `count`. Returns whether there were fewer.
+    /// Adds nodes up to `count`.
     ///
     /// # Errors
     /// When there are more already, `count` is out of bounds, or the network has no room for hosts.
-    pub fn grow_nodes(&mut self, count: usize) -> anyhow::Result<bool> {
+    pub fn grow_nodes(&mut self, count: usize) -> anyhow::Result<()> {
         let before = self.nodes.len();
         if count > NODES_MAX {
             bail!("--nodes {count} is not possible: at most {NODES_MAX} on one machine");
@@ -183,7 +187,7 @@ impl ClusterFile {
         }
         let Network::Bridge { subnet } = self.network else {
             if count == 0 {
-                return Ok(false);
+                return Ok(());
             }
             bail!(
                 "nodes are hosts of their own, with network namespaces: run as root, in a directory of a new cluster"
@@ -195,7 +199,7 @@ impl ClusterFile {
             let address = Ipv4Addr::new(a, b, c, NODE_BASE + number);
             self.nodes.push(NodeAddress { name: node_name(number), address });
         }
-        Ok(count > before)
+        Ok(())
     }
 
     /// A loopback address that is not in the file yet: one that is may only seem free, while its owner
@@ -319,7 +323,7 @@ mod tests {
     fn on_a_bridge_addresses_follow_from_the_subnet() {
         let network = Network::Bridge { subnet: Ipv4Addr::new(10, 130, 7, 0) };
         let mut file = ClusterFile::new(ClusterId(9), network, &mut counting()).expect("new");
-        assert!(file.grow(2, &mut counting()).expect("grow"));
+        file.grow(2, &mut counting()).expect("grow");
         let places: Vec<_> =
             file.masters.iter().map(|m| format!("{} {} {}", m.name, m.api, m.peer)).collect();
         assert_eq!(file.stable.to_string(), "10.130.7.1:6443");
@@ -334,7 +338,8 @@ mod tests {
         let mut file = ClusterFile::new(ClusterId(9), Network::Loopback, &mut counting()).expect("new");
         file.grow(3, &mut counting()).expect("grow");
         let before = file.clone();
-        assert!(!file.grow(3, &mut counting()).expect("same"));
+        file.grow(3, &mut counting()).expect("the same again");
+        assert_eq!(file, before);
         let shrunk = file.grow(2, &mut counting()).expect_err("fewer");
         assert!(shrunk.to_string().contains("--masters only adds"), "{shrunk}");
         assert!(file.grow(MASTERS_MAX + 1, &mut counting()).is_err());
@@ -348,15 +353,15 @@ mod tests {
     fn nodes_are_hosts_on_the_bridge() {
         let network = Network::Bridge { subnet: Ipv4Addr::new(10, 130, 7, 0) };
         let mut file = ClusterFile::new(ClusterId(9), network, &mut counting()).expect("new");
-        assert!(file.grow_nodes(2).expect("grow"));
-        assert!(!file.grow_nodes(2).expect("same"));
+        file.grow_nodes(2).expect("grow");
+        file.grow_nodes(2).expect("the same again");
         let places: Vec<_> =
             file.nodes.iter().map(|node| format!("{} {}", node.name, node.address)).collect();
         assert_eq!(places, ["node-1 10.130.7.101", "node-2 10.130.7.102"]);
         assert!(file.grow_nodes(1).expect_err("fewer").to_string().contains("--nodes only adds"));
         assert!(file.grow_nodes(NODES_MAX + 1).is_err());
         let mut loopback = ClusterFile::new(ClusterId(9), Network::Loopback, &mut counting()).expect("new");
-        assert!(!loopback.grow_nodes(0).expect("none"));
+        loopback.grow_nodes(0).expect("none");
         assert!(loopback.grow_nodes(1).is_err());
     }
 

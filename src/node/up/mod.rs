@@ -69,6 +69,8 @@ pub struct UpOptions {
     pub sample: bool,
     /// What masters that start do by themselves; what they were told before, when nothing is given.
     pub behaviour: Behaviour,
+    /// How long the Leases of nodes hold; as long as before, when not given.
+    pub node_lease_seconds: Option<u32>,
 }
 
 /// Whether a new cluster gets a network of its own.
@@ -156,12 +158,11 @@ impl ClusterDir {
     /// What the cluster is made of: chosen the first time, grown when asked to.
     fn load_or_make(&self, host: &dyn Host, options: &UpOptions) -> anyhow::Result<ClusterFile> {
         let known = self.load()?;
-        let is_new = known.is_none();
         let cluster = known.as_ref().map_or_else(|| Ok(ClusterId::random()), ClusterFile::id)?;
         let mut free_port = free_ports(cluster);
         let ranges = options.services.arguments();
-        let mut file = match known {
-            Some(file) if ranges.is_empty() || ranges == file.service_ranges => file,
+        let mut file = match &known {
+            Some(file) if ranges.is_empty() || ranges == file.service_ranges => file.clone(),
             Some(_) => bail!("{ONLY_FOR_NEW}"),
             None => {
                 options.services.clone().settings()?;
@@ -171,44 +172,66 @@ impl ClusterDir {
                 file
             }
         };
-        let count = options.masters.unwrap_or(if is_new { MASTERS_DEFAULT } else { file.masters.len() });
-        let nodes = options.nodes.unwrap_or(file.nodes.len());
-        let (hollow, sample) =
-            (options.hollow_nodes.unwrap_or(file.hollow_nodes), options.sample || file.sample);
-        let is_other = self.change_behaviour(host, &mut file, options.behaviour.arguments())?
-            | ((file.hollow_nodes, file.sample) != (hollow, sample));
-        (file.hollow_nodes, file.sample) = (hollow, sample);
-        let has_grown = file.grow(count, &mut free_port)? | file.grow_nodes(nodes)?;
-        if has_grown || is_other || is_new {
+        let masters = file.masters.iter().map(|master| master.name.as_str());
+        let agents = file.nodes.iter().map(|node| node.name.as_str());
+        let lease = options.node_lease_seconds.map(nodes::lease_flag);
+        file.behaviour =
+            self.told_at_start(host, masters, "masters", &file.behaviour, options.behaviour.arguments())?;
+        file.agents =
+            self.told_at_start(host, agents, "agents", &file.agents, lease.into_iter().collect())?;
+        file.hollow_nodes = options.hollow_nodes.unwrap_or(file.hollow_nodes);
+        file.sample |= options.sample;
+        let usual = if known.is_none() { MASTERS_DEFAULT } else { file.masters.len() };
+        file.grow(options.masters.unwrap_or(usual), &mut free_port)?;
+        file.grow_nodes(options.nodes.unwrap_or(file.nodes.len()))?;
+        if known.as_ref() != Some(&file) {
             self.save(&file)?;
         }
         Ok(file)
     }
 
-    /// Notes what masters do by themselves from now on, if that is another thing than before. They read it when they
-    /// start.
-    fn change_behaviour(
+    /// The flags that processes of one sort get from now on, which they read when they start: what is wanted, or what is
+    /// `known` when that is nothing.
+    fn told_at_start<'a>(
         &self,
         host: &dyn Host,
-        file: &mut ClusterFile,
+        names: impl Iterator<Item = &'a str>,
+        sort: &str,
+        known: &[String],
         wanted: Vec<String>,
-    ) -> anyhow::Result<bool> {
-        if wanted.is_empty() || wanted == file.behaviour {
-            return Ok(false);
+    ) -> anyhow::Result<Vec<String>> {
+        if wanted.is_empty() || wanted == known {
+            return Ok(known.to_vec());
         }
-        for master in &file.masters {
-            if self.processes.running(host, &master.name)?.is_some() {
+        for name in names {
+            if self.processes.running(host, name)?.is_some() {
                 let directory = self.path.display();
                 bail!(
-                    "{} runs without {}: masters read it when they start. Stop them with \
+                    "{name} runs without {}: {sort} read it when they start. Stop them with \
                      `keelson down --dir {directory}`, which keeps all data, and say it again",
-                    master.name,
                     wanted.join(" ")
                 );
             }
         }
-        file.behaviour = wanted;
-        Ok(true)
+        Ok(wanted)
+    }
+}
+
+#[cfg(test)]
+impl UpOptions {
+    /// What `keelson up` is asked for without a flag.
+    fn in_directory(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            masters: None,
+            nodes: None,
+            hollow_nodes: None,
+            sample: false,
+            network: NetworkChoice::Auto,
+            services: ServiceRanges::default(),
+            behaviour: Behaviour::default(),
+            node_lease_seconds: None,
+        }
     }
 }
 
@@ -240,27 +263,15 @@ fn free_ports(cluster: ClusterId) -> impl FnMut() -> anyhow::Result<u16> {
 mod tests {
     use super::*;
     use crate::up::host::fake::FakeHost;
-
-    fn options(directory: &Path) -> UpOptions {
-        UpOptions {
-            directory: directory.to_owned(),
-            masters: None,
-            nodes: None,
-            hollow_nodes: None,
-            sample: false,
-            network: NetworkChoice::Auto,
-            services: ServiceRanges::default(),
-            behaviour: Behaviour::default(),
-        }
-    }
+    use crate::up::plumbing::Names;
 
     #[test]
     fn a_cluster_is_chosen_once() {
         let root = tempfile::tempdir().expect("temporary directory");
         let cluster = ClusterDir::open(root.path()).expect("open");
         let host = FakeHost { root: true, ..FakeHost::default() };
-        let first = cluster.load_or_make(&host, &options(root.path())).expect("make");
-        let second = cluster.load_or_make(&host, &options(root.path())).expect("load");
+        let first = cluster.load_or_make(&host, &UpOptions::in_directory(root.path())).expect("make");
+        let second = cluster.load_or_make(&host, &UpOptions::in_directory(root.path())).expect("load");
         assert_eq!(first, second);
         assert_eq!(first.masters.len(), MASTERS_DEFAULT);
         assert!(matches!(first.network, Network::Bridge { .. }));
@@ -271,7 +282,10 @@ mod tests {
         let root = tempfile::tempdir().expect("temporary directory");
         let cluster = ClusterDir::open(root.path()).expect("open");
         let host = FakeHost::default();
-        let with = |flags: &str| UpOptions { services: ServiceRanges::of(flags), ..options(root.path()) };
+        let with = |flags: &str| UpOptions {
+            services: ServiceRanges::of(flags),
+            ..UpOptions::in_directory(root.path())
+        };
         let flags = "--service-cluster-ip-range=10.1.0.0/20 --service-node-port-range=31000-31999";
         assert!(
             cluster.load_or_make(&host, &with("--service-cluster-ip-range=10.0.0.0/16,10.1.0.0/16")).is_err()
@@ -292,8 +306,10 @@ mod tests {
         let cluster = ClusterDir::open(root.path()).expect("open");
         let host = FakeHost::default();
         let with = |flags: &str| {
-            cluster
-                .load_or_make(&host, &UpOptions { behaviour: Behaviour::of(flags), ..options(root.path()) })
+            cluster.load_or_make(
+                &host,
+                &UpOptions { behaviour: Behaviour::of(flags), ..UpOptions::in_directory(root.path()) },
+            )
         };
         let flag = |seconds: u32| format!("--default-not-ready-toleration-seconds={seconds}");
         assert_eq!(with(&flag(5)).expect("make").behaviour, [flag(5)]);
@@ -310,6 +326,31 @@ mod tests {
     }
 
     #[test]
+    fn how_long_leases_of_nodes_hold_changes_while_no_agent_runs() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::open(root.path()).expect("open");
+        let host = FakeHost { root: true, ..FakeHost::default() };
+        let with = |seconds| {
+            let asked = UpOptions {
+                node_lease_seconds: seconds,
+                nodes: Some(1),
+                ..UpOptions::in_directory(root.path())
+            };
+            cluster.load_or_make(&host, &asked)
+        };
+        let flag = |seconds: u32| format!("--node-lease-duration-seconds={seconds}");
+        assert_eq!(with(Some(20)).expect("make").agents, [flag(20)]);
+        let file = with(None).expect("load");
+        assert_eq!(file.agents, [flag(20)], "what was said is kept");
+        let agent =
+            nodes::agent(&cluster, &Names::of(file.id().expect("id")), "keelson", &file, &file.nodes[0]);
+        assert!(agent.command.contains(&flag(20)), "{agent:?}");
+        cluster.processes.start(&host, &agent).expect("start");
+        let refused = with(Some(30)).expect_err("it runs").to_string();
+        assert!(refused.starts_with(&format!("node-1 runs without {}: agents ", flag(30))), "{refused}");
+    }
+
+    #[test]
     fn what_a_cluster_was_asked_to_have_it_keeps() {
         let root = tempfile::tempdir().expect("temporary directory");
         let cluster = ClusterDir::open(root.path()).expect("open");
@@ -319,12 +360,12 @@ mod tests {
             hollow_nodes: Some(5),
             sample: true,
             masters: Some(1),
-            ..options(root.path())
+            ..UpOptions::in_directory(root.path())
         };
         let made = cluster.load_or_make(&host, &asked).expect("make");
         assert_eq!((made.masters.len(), made.nodes.len(), made.hollow_nodes, made.sample), (1, 3, 5, true));
-        assert_eq!(cluster.load_or_make(&host, &options(root.path())).expect("load"), made);
-        let fewer = UpOptions { hollow_nodes: Some(0), ..options(root.path()) };
+        assert_eq!(cluster.load_or_make(&host, &UpOptions::in_directory(root.path())).expect("load"), made);
+        let fewer = UpOptions { hollow_nodes: Some(0), ..UpOptions::in_directory(root.path()) };
         assert_eq!(cluster.load_or_make(&host, &fewer).expect("load").hollow_nodes, 0);
     }
 
@@ -332,7 +373,8 @@ mod tests {
     fn without_root_it_is_loopback_and_ports_differ() {
         let root = tempfile::tempdir().expect("temporary directory");
         let cluster = ClusterDir::open(root.path()).expect("open");
-        let file = cluster.load_or_make(&FakeHost::default(), &options(root.path())).expect("make");
+        let file =
+            cluster.load_or_make(&FakeHost::default(), &UpOptions::in_directory(root.path())).expect("make");
         assert_eq!(file.network, Network::Loopback);
         let mut ports: Vec<u16> = file.masters.iter().flat_map(|m| [m.api.port, m.peer.port]).collect();
         ports.push(file.stable.port);

@@ -137,7 +137,7 @@ fn check_programs(host: &dyn Host, parts: &[Part]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use base::ids::ClusterId;
 
@@ -145,16 +145,7 @@ mod tests {
     use crate::up::host::fake::FakeHost;
 
     fn options(nodes: Option<usize>, sample: bool, network: NetworkChoice) -> UpOptions {
-        UpOptions {
-            directory: PathBuf::from("unused"),
-            masters: None,
-            nodes,
-            hollow_nodes: None,
-            sample,
-            network,
-            services: crate::service_ranges::ServiceRanges::default(),
-            behaviour: crate::behaviour::Behaviour::default(),
-        }
+        UpOptions { nodes, sample, network, ..UpOptions::in_directory(Path::new("unused")) }
     }
 
     fn cluster(network: Network, nodes: usize, sample: bool) -> ClusterFile {

@@ -93,6 +93,11 @@ pub fn engine(directory: &ClusterDir, names: &Names, node: &NodeAddress) -> Proc
 /// fourth version of IP.
 const SERVICE_ADDRESSES: &str = "--service-cluster-ip-range=";
 
+/// Tells an agent how long the Lease of its node holds.
+pub fn lease_flag(seconds: u32) -> String {
+    format!("--node-lease-duration-seconds={seconds}")
+}
+
 /// The process that is a node's agent. It joins with a token, the first time.
 pub fn agent(
     directory: &ClusterDir,
@@ -116,6 +121,7 @@ pub fn agent(
     words.extend(["--token-file".to_owned(), directory.token(&node.name).display().to_string()]);
     let of_services = |word: &&String| word.starts_with(SERVICE_ADDRESSES) && !word.contains(':');
     words.extend(file.service_ranges.iter().find(of_services).cloned());
+    words.extend(file.agents.iter().cloned());
     // The disk is the whole machine's, which may be as full as its owner likes.
     words.extend(["--eviction-hard".to_owned(), "memory.available<100Mi".to_owned()]);
     Process { name: node.name.clone(), command: words }

@@ -334,9 +334,8 @@ mod tests {
     use base::ids::ClusterId;
 
     use super::*;
-    use crate::service_ranges::ServiceRanges;
     use crate::up::host::fake::FakeHost;
-    use crate::up::{NetworkChoice, free_ports, host};
+    use crate::up::{free_ports, host};
 
     #[test]
     fn who_makes_the_cluster_and_who_joins() {
@@ -358,16 +357,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("temporary directory");
         let host = FakeHost { root, ..FakeHost::default() };
         let cluster = ClusterDir::open(directory.path()).expect("open");
-        let options = UpOptions {
-            directory: directory.path().to_owned(),
-            masters: Some(2),
-            nodes: None,
-            hollow_nodes: None,
-            sample: false,
-            network: NetworkChoice::Auto,
-            services: ServiceRanges::default(),
-            behaviour: crate::behaviour::Behaviour::default(),
-        };
+        let options = UpOptions { masters: Some(2), ..UpOptions::in_directory(directory.path()) };
         let file = cluster.load_or_make(&host, &options).expect("make");
         host.done.borrow_mut().clear();
         (directory, host, cluster, file)

@@ -108,23 +108,14 @@ fn run_all(host: &dyn Host, commands: &[Command]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::up::UpOptions;
     use crate::up::host::fake::FakeHost;
     use crate::up::process::Process;
-    use crate::up::{NetworkChoice, UpOptions};
 
     fn cluster(host: &FakeHost) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("temporary directory");
         let directory = ClusterDir::open(root.path()).expect("open");
-        let options = UpOptions {
-            directory: root.path().to_owned(),
-            masters: Some(2),
-            nodes: None,
-            hollow_nodes: None,
-            sample: false,
-            network: NetworkChoice::Auto,
-            services: crate::service_ranges::ServiceRanges::default(),
-            behaviour: crate::behaviour::Behaviour::default(),
-        };
+        let options = UpOptions { masters: Some(2), ..UpOptions::in_directory(root.path()) };
         directory.load_or_make(host, &options).expect("make");
         for name in ["master-1", "master-2", BALANCER] {
             let data = directory.data(name).path().display().to_string();
