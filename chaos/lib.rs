@@ -49,7 +49,7 @@ macro_rules! programs {
 /// Threads that the harness's own tasks run on: traffic must go on while a test waits.
 const WORKER_THREADS: usize = 2;
 
-/// How long one test may take: one that hangs is named, and the others still run. Five times what the slowest takes.
+/// How long one test may take: one that hangs is named, and the others still run. Many times what the slowest takes.
 const TEST_TIMEOUT: Duration = Duration::from_secs(1200);
 
 /// Says what is not tested on this machine, past the capture of a test's output: `make test` closes with it.
